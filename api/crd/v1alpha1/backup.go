@@ -1,0 +1,116 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// BackupSpec is one complete, self-contained request for a recovery point. It cannot be changed once created.
+type BackupSpec struct {
+	// StorageLocation names the BackupStorageLocation (in the same namespace) that receives the archive.
+	// +kubebuilder:default=default
+	// +optional
+	StorageLocation string `json:"storageLocation,omitempty"`
+
+	// IncludedNamespaces are the namespaces to back up. Empty means all, also those that come later;
+	// kube-system, kube-public, kube-node-lease and the extension's own are then left out.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +listType=atomic
+	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
+	// ExcludedNamespaces are left out even when included. Naming one in both lists is refused.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +listType=atomic
+	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
+
+	// IncludeClusterScopeResources true takes every cluster-scoped object, false none. Left out, a backup of all
+	// namespaces takes them all and a backup of chosen namespaces takes only what those need: the
+	// PersistentVolumes of their claims, and the namespaces themselves.
+	// +optional
+	IncludeClusterScopeResources *bool `json:"includeClusterScopeResources,omitempty"`
+
+	// SnapshotVolumes false leaves the data of all volumes out.
+	// +kubebuilder:default=true
+	// +optional
+	SnapshotVolumes *bool `json:"snapshotVolumes,omitempty"`
+
+	// BackupHookReferences name the BackupHook objects whose hooks are run around the snapshots.
+	// +optional
+	// +nullable
+	// +listType=atomic
+	BackupHookReferences []NamespacedReference `json:"backupHookReferences,omitempty"`
+}
+
+// BackupProgress counts what a Backup has done so far.
+type BackupProgress struct {
+	// Objects captured into the archive.
+	Objects int64 `json:"objects"`
+	// Bytes of the archive written to the store, compressed.
+	Bytes int64 `json:"bytes"`
+	// VolumesTotal is the number of claims in scope.
+	VolumesTotal int `json:"volumesTotal"`
+	// VolumesCut is the number of snapshots that have been cut.
+	VolumesCut int `json:"volumesCut"`
+	// VolumesReady is the number of snapshots that can be restored from.
+	VolumesReady int `json:"volumesReady"`
+	// VolumesSkipped is the number of claims in scope whose data was not captured, each a warning.
+	VolumesSkipped int `json:"volumesSkipped"`
+}
+
+// FrozenPod is a pod whose pre-hooks may have run and whose post-hooks have not. It is recorded before the first
+// pre-hook is started, so that no crash can leave an application frozen.
+type FrozenPod struct {
+	// Namespace of the pod.
+	Namespace string `json:"namespace"`
+	// Name of the pod.
+	Name string `json:"name"`
+	// UID of the pod: a pod of the same name that came later was never frozen.
+	UID string `json:"uid"`
+}
+
+// BackupStatus is what became of a Backup.
+type BackupStatus struct {
+	RunStatus `json:",inline"`
+
+	// Progress counts what has been done.
+	// +optional
+	Progress BackupProgress `json:"progress,omitempty"`
+	// FrozenPods are those whose post-hooks are still owed.
+	// +optional
+	// +listType=atomic
+	FrozenPods []FrozenPod `json:"frozenPods,omitempty"`
+	// ManifestDigest is the SHA-256 of the sealed manifest: "sha256:" and 64 hexadecimal digits.
+	// +optional
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+}
+
+// Backup is one run that makes a recovery point of the same name.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.step`
+// +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.progress.objects`
+// +kubebuilder:printcolumn:name="Volumes",type=integer,JSONPath=`.status.progress.volumesReady`
+// +kubebuilder:printcolumn:name="Warnings",type=integer,JSONPath=`.status.warningCount`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="a Backup's name has at most 200 characters"
+type Backup struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Backup cannot be changed once created; create another"
+	// +kubebuilder:default={}
+	Spec   BackupSpec   `json:"spec,omitempty"`
+	Status BackupStatus `json:"status,omitempty"`
+}
+
+// BackupList is a list of Backups.
+//
+// +kubebuilder:object:root=true
+type BackupList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []Backup `json:"items"`
+}

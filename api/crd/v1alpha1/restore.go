@@ -1,0 +1,141 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// VolumeRestoreMode says whether a restore brings back the data of volumes.
+// +kubebuilder:validation:Enum=RestoreWithVolumeData;RestoreWithoutVolumeData
+type VolumeRestoreMode string
+
+// The volume restore modes, with AKS Backup's names.
+const (
+	RestoreWithVolumeData    VolumeRestoreMode = "RestoreWithVolumeData"
+	RestoreWithoutVolumeData VolumeRestoreMode = "RestoreWithoutVolumeData"
+)
+
+// ConflictPolicy says what a restore does with an object that already exists.
+// +kubebuilder:validation:Enum=Skip
+type ConflictPolicy string
+
+// ConflictSkip leaves an existing object untouched.
+const ConflictSkip ConflictPolicy = "Skip"
+
+// RestoreSpec is one complete, self-contained request to restore a recovery point. It cannot be changed once created.
+type RestoreSpec struct {
+	// StorageLocation names the BackupStorageLocation (in the same namespace) that holds the recovery point.
+	// +kubebuilder:default=default
+	// +optional
+	StorageLocation string `json:"storageLocation,omitempty"`
+
+	// BackupName names the recovery point. It is looked up in the blob container, not among the Backup objects of
+	// this cluster.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	BackupName string `json:"backupName"`
+
+	// IncludedNamespaces are the namespaces to restore, by their names in the recovery point. Empty means all.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +listType=atomic
+	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
+	// ExcludedNamespaces are left out, by their names in the recovery point.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +listType=atomic
+	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
+	// NamespaceMappings restores the objects of the namespace on the left into the one on the right, which is
+	// created if it is missing.
+	// +optional
+	NamespaceMappings map[string]string `json:"namespaceMappings,omitempty"`
+
+	// IncludeClusterScopeResources true restores every cluster-scoped object of the recovery point, false none.
+	// Left out, they are restored if the whole recovery point is, unmapped.
+	// +optional
+	IncludeClusterScopeResources *bool `json:"includeClusterScopeResources,omitempty"`
+
+	// PersistentVolumeRestoreMode says whether volumes get their data back. Without it, claims are created empty.
+	// +kubebuilder:default=RestoreWithVolumeData
+	// +optional
+	PersistentVolumeRestoreMode VolumeRestoreMode `json:"persistentVolumeRestoreMode,omitempty"`
+
+	// ConflictPolicy says what to do with an object that already exists.
+	// +kubebuilder:default=Skip
+	// +optional
+	ConflictPolicy ConflictPolicy `json:"conflictPolicy,omitempty"`
+
+	// RestoreHookReferences name the RestoreHook objects whose hooks are run in the containers that this restore
+	// brings about.
+	// +optional
+	// +nullable
+	// +listType=atomic
+	RestoreHookReferences []NamespacedReference `json:"restoreHookReferences,omitempty"`
+}
+
+// RestoreProgress counts what a Restore has done so far.
+type RestoreProgress struct {
+	// ObjectsTotal is the number of objects that the plan creates.
+	ObjectsTotal int `json:"objectsTotal"`
+	// Created objects.
+	Created int `json:"created"`
+	// Existing objects that the conflict policy left untouched.
+	Existing int `json:"existing"`
+	// Skipped objects: those of the recovery point that the plan leaves to Kubernetes or leaves out.
+	Skipped int `json:"skipped"`
+	// Failed objects, each a warning.
+	Failed int `json:"failed"`
+	// VolumesTotal is the number of claims that get their data back.
+	VolumesTotal int `json:"volumesTotal"`
+	// VolumesBound is the number of those that are bound to a volume with their data.
+	VolumesBound int `json:"volumesBound"`
+	// HooksTotal is the number of restore hooks that apply to pods seen so far.
+	HooksTotal int `json:"hooksTotal"`
+	// HooksRun is the number of restore hooks that have run.
+	HooksRun int `json:"hooksRun"`
+}
+
+// RestoreStatus is what became of a Restore.
+type RestoreStatus struct {
+	RunStatus `json:",inline"`
+
+	// Progress counts what has been done.
+	// +optional
+	Progress RestoreProgress `json:"progress,omitempty"`
+	// ManifestDigest is the SHA-256 of the manifest that was verified: "sha256:" and 64 hexadecimal digits.
+	// +optional
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+	// HooksDone are the restore hooks that were started, each as POD-UID/REFERENCE/HOOK/INDEX: a hook is never
+	// started twice.
+	// +optional
+	// +listType=set
+	HooksDone []string `json:"hooksDone,omitempty"`
+}
+
+// Restore is one run that brings a recovery point, or a part of it, back into this cluster.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Backup",type=string,JSONPath=`.spec.backupName`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.step`
+// +kubebuilder:printcolumn:name="Created",type=integer,JSONPath=`.status.progress.created`
+// +kubebuilder:printcolumn:name="Warnings",type=integer,JSONPath=`.status.warningCount`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Restore struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Restore cannot be changed once created; create another"
+	Spec   RestoreSpec   `json:"spec"`
+	Status RestoreStatus `json:"status,omitempty"`
+}
+
+// RestoreList is a list of Restores.
+//
+// +kubebuilder:object:root=true
+type RestoreList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []Restore `json:"items"`
+}

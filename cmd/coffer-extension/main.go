@@ -1,0 +1,79 @@
+// Command coffer-extension is the Backup extension: the controllers that back up and restore the cluster they run in.
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, "coffer-extension:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "coffer-extension",
+		Short:         "Back up and restore the cluster that this runs in",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newRunCommand(), newCreateContainerCommand())
+	return root
+}
+
+func newRunCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the controllers until told to stop",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return run(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the extension and its run objects")
+	flags.StringVar(&o.filesystemRoot, "filesystem-root", "/blobs", "folder below which filesystem storage locations have their containers")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take turns with other replicas by a lease")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
+	flags.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
+	flags.IntVar(&o.parallel, "parallel-runs", 4, "runs of one kind that are carried out at the same time")
+	flags.DurationVar(&o.cutTimeout, "snapshot-cut-timeout", 0, "how long a pod stays frozen at most for its snapshots to be cut (default 2m)")
+	flags.DurationVar(&o.readyTimeout, "snapshot-ready-timeout", 0, "how long a cut snapshot may take to become usable (default 30m)")
+	flags.DurationVar(&o.bindTimeout, "volume-bind-timeout", 0, "how long a restored claim may take to be bound (default 10m)")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func newCreateContainerCommand() *cobra.Command {
+	var root string
+	cmd := &cobra.Command{
+		Use:   "create-container NAME",
+		Short: "Create the folder of a filesystem storage location's container, if it is missing",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return createContainer(root, args[0])
+		},
+	}
+	cmd.Flags().StringVar(&root, "filesystem-root", "/blobs", "folder below which the container is created")
+	return cmd
+}
+
+func newLogger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/flow"
+	"github.com/coffer-backup/coffer/internal/inbound/controller"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
+	"github.com/coffer-backup/coffer/internal/outbound/csi"
+	"github.com/coffer-backup/coffer/internal/outbound/kube"
+)
+
+type options struct {
+	namespace      string
+	filesystemRoot string
+	leaderElect    bool
+	metricsAddress string
+	healthAddress  string
+	parallel       int
+	cutTimeout     time.Duration
+	readyTimeout   time.Duration
+	bindTimeout    time.Duration
+	logLevel       string
+}
+
+func run(ctx context.Context, o options) error {
+	if o.namespace == "" {
+		return errors.New("--namespace is not given and POD_NAMESPACE is not set")
+	}
+	log, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	klog.SetSlogLogger(log)
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	manager, err := newManager(config, scheme, o)
+	if err != nil {
+		return err
+	}
+	direct, err := client.New(unlimited(config), client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("make API client: %w", err)
+	}
+	cluster, err := kube.New(config)
+	if err != nil {
+		return err
+	}
+	locations := &controller.Locations{Client: direct, Namespace: o.namespace, Open: opener(o.filesystemRoot)}
+	err = controller.SetUp(manager, controller.Options{
+		Client: direct, Log: log, Parallel: o.parallel,
+		Flow: flow.Config{
+			Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
+			Namespace: o.namespace, Version: version,
+			CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout,
+		},
+	}, locations)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "namespace", o.namespace)
+	return manager.Start(ctx)
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, snapshotv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register types: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// unlimited leaves the limiting of requests to the API server's priority and fairness.
+func unlimited(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	return config
+}
+
+func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (ctrl.Manager, error) {
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		// Run objects are watched in the extension's namespace only.
+		Cache:                   cache.Options{DefaultNamespaces: map[string]cache.Config{o.namespace: {}}},
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:  o.healthAddress,
+		LeaderElection:          o.leaderElect,
+		LeaderElectionID:        "coffer-extension",
+		LeaderElectionNamespace: o.namespace,
+		// A replica that is told to stop hands over at once instead of letting the lease run out.
+		LeaderElectionReleaseOnCancel: true,
+		// Runs are interrupted, not waited for: they are taken up again.
+		GracefulShutdownTimeout: ptr(20 * time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	for _, add := range []func(string, healthz.Checker) error{manager.AddHealthzCheck, manager.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return nil, fmt.Errorf("set up health checks: %w", err)
+		}
+	}
+	return manager, nil
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// opener opens the containers of the providers that this program knows.
+func opener(filesystemRoot string) controller.OpenFunc {
+	return func(_ context.Context, spec v1alpha1.BackupStorageLocationSpec) (coffer.Container, func(), error) {
+		switch spec.Provider {
+		case v1alpha1.ProviderFilesystem:
+			c, err := filesystem.Open(filesystemRoot, spec.Container)
+			if err != nil {
+				return nil, nil, err
+			}
+			return c, func() { _ = c.Close() }, nil
+		default:
+			return nil, nil, coffer.Errorf(coffer.CodeInvalid, "provider %q is not known", spec.Provider).WithHint("use filesystem")
+		}
+	}
+}
+
+func createContainer(root, name string) error {
+	if err := filesystem.Create(root, name); err != nil {
+		return err
+	}
+	c, err := filesystem.Open(root, name)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

@@ -1,0 +1,47 @@
+package coffer
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Cluster reads and writes the objects of one Kubernetes cluster. All methods may be called concurrently. Answers of
+// the API server that mean something to a run come as Errors with a code (CodeForbidden, CodeNotFound, CodeExists,
+// CodeRejected, CodeServerError); everything else is uncoded. Requests that the API server asked to be repeated later (429, 503 with
+// Retry-After) have been repeated.
+type Cluster interface {
+	// Types lists every resource type that can be listed and created, at its preferred version, and the API group
+	// versions whose discovery failed. The gaps do not make it fail.
+	Types(ctx context.Context) ([]ResourceType, []TypeGap, error)
+	// List streams all objects of a type, page by page, at one resource version, in one namespace or, if that is
+	// empty, in all. Each element is an object's JSON as the API server sent it, without apiVersion and kind where
+	// the API server leaves those out of lists. The slice and its bytes belong to the callee of each.
+	List(ctx context.Context, t ResourceType, namespace string, each func(page []json.RawMessage) error) error
+	// Get reads one object's JSON.
+	Get(ctx context.Context, t ResourceType, namespace, name string) (json.RawMessage, error)
+	// Create creates an object from its JSON and returns it as the API server stored it.
+	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
+	// Patch applies a JSON merge patch.
+	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// Exec runs a command in a container until it ends or the timeout has passed.
+	Exec(ctx context.Context, e Exec) (ExecResult, error)
+}
+
+// Exec is one command to run in a container, without a shell.
+type Exec struct {
+	Namespace, Pod, Container string
+	Command                   []string
+	// Timeout after which ExecResult.TimedOut is set. The command itself may go on.
+	Timeout time.Duration
+}
+
+// ExecResult is how a command ended.
+type ExecResult struct {
+	// ExitCode of the command, if it ended.
+	ExitCode int
+	// TimedOut says that the command was still running at the timeout.
+	TimedOut bool
+	// Output is the beginning of what it printed on both streams, at most 4 KiB.
+	Output string
+}

@@ -1,0 +1,97 @@
+package coffer
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is a stable word for a kind of error. AKS Backup's own codes are used where one fits, so that existing
+// runbooks and alerts keep working.
+type Code string
+
+// The codes. Everything without one is internal: retried where a run can be, logged in full.
+const (
+	CodeInvalid                Code = "UserErrorInvalidRequest"
+	CodeNamespaceNotFound      Code = "UserErrorNamespaceNotFound"
+	CodeLocationNotFound       Code = "UserErrorNoDefaultBackupStorageLocationFound"
+	CodeLocationNotReady       Code = "UserErrorBackupStorageLocationNotReady"
+	CodeLocationReadOnly       Code = "UserErrorBackupFailedBackupStorageLocationReadOnly"
+	CodeDeleteReadOnly         Code = "UserErrorDeleteBackupFailedBackupStorageLocationReadOnly"
+	CodeHookFailed             Code = "UserErrorHookExecutionFailed"
+	CodeHookNotFound           Code = "UserErrorHookNotFound"
+	CodeBackupExists           Code = "UserErrorRecoveryPointExists"
+	CodeBackupNotFound         Code = "UserErrorRecoveryPointNotFound"
+	CodeBackupInUse            Code = "UserErrorRecoveryPointInUse"
+	CodeArchiveCorrupt         Code = "RecoveryPointIntegrityCheckFailed"
+	CodeNothingToDo            Code = "UserErrorNothingSelected"
+	CodeDriverMissing          Code = "UserErrorCSIDriverNotFound"
+	CodeSnapshotTimeout        Code = "CSISnapshottingTimedOut"
+	CodeSnapshotUnsupported    Code = "UserErrorPVSnapshotNotSupported"
+	CodeClaimNotBound          Code = "UserErrorPVCNotBoundToVolume"
+	CodeVolumeNotFound         Code = "UserErrorPVNotFound"
+	CodeVolumeRestoredEmpty    Code = "UserErrorPVRestoredWithoutData"
+	CodeVolumePending          Code = "UserErrorPVCPending"
+	CodeTypeNotCaptured        Code = "KubernetesBackupResourceTypeSkipped"
+	CodeObjectFailed           Code = "KubernetesRestoreObjectFailed"
+	CodeNamespaceTerminating   Code = "UserErrorNamespaceTerminating"
+	CodeCancelled              Code = "UserErrorCancelled"
+	CodeExists                 Code = "ObjectExists"
+	CodeNotFound               Code = "ObjectNotFound"
+	CodeForbidden              Code = "UserErrorForbidden"
+	CodeServerError            Code = "KubernetesInternalError"
+	CodeRejected               Code = "UserErrorObjectRejected"
+	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
+)
+
+// Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless
+// Transient says so.
+type Error struct {
+	// Code is the stable kind.
+	Code Code
+	// Message says what happened and to which object.
+	Message string
+	// Hint says what to do next. Empty means there is nothing better to say than the message.
+	Hint string
+	// Transient says that trying again later may succeed without anybody's help.
+	Transient bool
+	// Err is the cause, if there is one to show.
+	Err error
+}
+
+// Errorf makes an Error with a formatted message. A %w verb sets the cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	wrapped := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: wrapped.Error(), Err: errors.Unwrap(wrapped)}
+}
+
+// WithHint adds what to do next.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Error is the message followed by the hint.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + "; " + e.Hint
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// CodeOf is the code of the first Error in the chain, or empty for an internal error.
+func CodeOf(err error) Code {
+	var coded *Error
+	if errors.As(err, &coded) {
+		return coded.Code
+	}
+	return ""
+}
+
+// Final says whether an error carries a code and is not transient: repeating the same thing gives the same error.
+func Final(err error) bool {
+	var coded *Error
+	return errors.As(err, &coded) && !coded.Transient
+}

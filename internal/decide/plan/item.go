@@ -1,0 +1,121 @@
+package plan
+
+import (
+	"encoding/json"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// Item is what a plan needs to know of one archived object. A cluster's worth of them is held in memory, so it is
+// small.
+type Item struct {
+	coffer.ObjectRef
+	APIVersion string
+	Kind       string
+	UID        string
+	Owners     []coffer.OwnerReference
+	// remade says that Kubernetes makes this object anew by itself, and why; empty if it does not.
+	remade string
+}
+
+// Read reads an item off an archived object.
+func Read(ref coffer.ObjectRef, body []byte) (Item, error) {
+	var h coffer.Header
+	if err := json.Unmarshal(body, &h); err != nil {
+		return Item{}, coffer.Errorf(coffer.CodeArchiveCorrupt, "%s is not readable: %w", ref, err)
+	}
+	item := Item{
+		ObjectRef: ref, APIVersion: h.APIVersion, Kind: h.Kind, UID: h.Metadata.UID, Owners: h.Metadata.OwnerReferences,
+	}
+	if check, special := remadeChecks[ref.GroupResource]; special {
+		item.remade = check(h, body)
+	}
+	return item, nil
+}
+
+// facts are fields outside of the metadata that tell whether an object will be made anew.
+type facts struct {
+	Type   string `json:"type"`
+	Status struct {
+		Phase          string `json:"phase"`
+		CompletionTime string `json:"completionTime"`
+	} `json:"status"`
+}
+
+func readFacts(body []byte) facts {
+	var f facts
+	// What cannot be read is not special.
+	_ = json.Unmarshal(body, &f)
+	return f
+}
+
+// remadeChecks tell, by type, which objects are not restored because Kubernetes or a controller makes them.
+var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
+	{Resource: "configmaps"}: func(h coffer.Header, _ []byte) string {
+		if h.Metadata.Name == "kube-root-ca.crt" {
+			return "Kubernetes publishes the cluster's own CA in every namespace"
+		}
+		return ""
+	},
+	{Resource: "secrets"}: func(_ coffer.Header, body []byte) string {
+		if readFacts(body).Type == "kubernetes.io/service-account-token" {
+			return "a token is valid in the cluster that issued it only"
+		}
+		return ""
+	},
+	{Resource: "pods"}: func(h coffer.Header, body []byte) string {
+		if h.Metadata.Annotations["kubernetes.io/config.mirror"] != "" {
+			return "a mirror pod is made by its node"
+		}
+		if phase := readFacts(body).Status.Phase; phase == "Succeeded" || phase == "Failed" {
+			return "the pod has ended"
+		}
+		return ""
+	},
+	{Resource: "endpoints"}: func(h coffer.Header, _ []byte) string {
+		if h.Metadata.Annotations["endpoints.kubernetes.io/last-change-trigger-time"] != "" {
+			return "the Service's controller makes its endpoints"
+		}
+		return ""
+	},
+	{Group: "discovery.k8s.io", Resource: "endpointslices"}: func(h coffer.Header, _ []byte) string {
+		switch h.Metadata.Labels["endpointslice.kubernetes.io/managed-by"] {
+		case "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io":
+			return "the Service's controller makes its endpoint slices"
+		}
+		return ""
+	},
+	{Group: "batch", Resource: "jobs"}: func(_ coffer.Header, body []byte) string {
+		if readFacts(body).Status.CompletionTime != "" {
+			return "the job is complete"
+		}
+		return ""
+	},
+	{Group: "coordination.k8s.io", Resource: "leases"}: func(coffer.Header, []byte) string {
+		return "a lease is held by a running program"
+	},
+	{Group: "apiregistration.k8s.io", Resource: "apiservices"}: func(h coffer.Header, _ []byte) string {
+		if h.Metadata.Labels["kube-aggregator.kubernetes.io/automanaged"] != "" {
+			return "the API server registers its own APIs"
+		}
+		return ""
+	},
+	{Resource: "persistentvolumes"}: func(coffer.Header, []byte) string {
+		return "the claim gets a volume of its own"
+	},
+}
+
+// controllers are the built-in kinds that make their dependents anew: what one of them owns is not restored beside it.
+var controllers = map[string]bool{
+	"apps/Deployment": true, "apps/ReplicaSet": true, "apps/StatefulSet": true, "apps/DaemonSet": true,
+	"batch/Job": true, "batch/CronJob": true, "/ReplicationController": true, "/Service": true, "/Node": true,
+}
+
+// remadeTypes are the types that those controllers make. A StatefulSet may own claims too, and those hold data.
+var remadeTypes = map[coffer.GroupResource]bool{
+	{Resource: "pods"}:                                      true,
+	{Group: "apps", Resource: "replicasets"}:                true,
+	{Group: "apps", Resource: "controllerrevisions"}:        true,
+	{Group: "batch", Resource: "jobs"}:                      true,
+	{Group: "discovery.k8s.io", Resource: "endpointslices"}: true,
+}

@@ -1,0 +1,278 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/hook"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
+)
+
+// The steps of a Backup, as its status names them.
+const (
+	StepValidating          = "Validating"
+	StepSnapshottingVolumes = "SnapshottingVolumes"
+	StepCapturingObjects    = "CapturingObjects"
+	StepCleaningUp          = "CleaningUp"
+	StepRollingBack         = "RollingBack"
+)
+
+// backup is one Backup under way.
+type backup struct {
+	Config
+	*record
+	object   *v1alpha1.Backup
+	rules    selection.Rules
+	layout   recoverypoint.Layout
+	location Location
+}
+
+// Backup takes a Backup to its end, or to the first error that may pass by itself: then it is to be called again.
+// persist writes the object's status durably; it is never called concurrently.
+func Backup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func(context.Context) error) error {
+	b := newBackup(c, object, persist)
+	defer b.close()
+	return b.advance(ctx, []phase{
+		{StepValidating, b.validate},
+		{StepSnapshottingVolumes, b.snapshotVolumes},
+		{StepCapturingObjects, b.capture},
+		{StepCleaningUp, b.cleanUp},
+	}, rollback{StepRollingBack, b.rollBackAll})
+}
+
+// CancelBackup undoes what a Backup that is not final has done so far: frozen pods are thawed, its snapshots and
+// blobs removed. It is called when the object is being deleted.
+func CancelBackup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func(context.Context) error) error {
+	b := newBackup(c, object, persist)
+	defer b.close()
+	err := b.rollBackAll(ctx)
+	if coffer.Final(err) {
+		return nil
+	}
+	return err
+}
+
+func newBackup(c Config, object *v1alpha1.Backup, persist func(context.Context) error) *backup {
+	c = c.withDefaults()
+	return &backup{
+		Config: c,
+		record: &record{now: c.Now, persist: persist, status: &object.Status.RunStatus},
+		object: object,
+		rules:  backupRules(object.Spec, c.Namespace),
+		layout: recoverypoint.LayoutOf(object.Name),
+	}
+}
+
+func backupRules(spec v1alpha1.BackupSpec, extension string) selection.Rules {
+	rules := selection.Rules{
+		Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces,
+		SystemNamespaces: selection.SystemNamespaces(extension),
+	}
+	rules.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, len(rules.Included) == 0)
+	return rules
+}
+
+func clusterScope(asked *bool, whole bool) selection.ClusterScope {
+	switch {
+	case asked != nil && *asked, asked == nil && whole:
+		return selection.ClusterScopeAll
+	case asked != nil:
+		return selection.ClusterScopeNone
+	}
+	return selection.ClusterScopeNeeded
+}
+
+// run identifies the run in the names of everything it makes.
+func (b *backup) run() string { return string(b.object.UID) }
+
+func (b *backup) snapshotsWanted() bool {
+	return b.object.Spec.SnapshotVolumes == nil || *b.object.Spec.SnapshotVolumes
+}
+
+func (b *backup) close() {
+	if b.location.Close != nil {
+		b.location.Close()
+	}
+}
+
+// open opens the storage location once.
+func (b *backup) open(ctx context.Context) error {
+	if b.location.Container != nil {
+		return nil
+	}
+	location, err := b.Settings.Location(ctx, b.object.Spec.StorageLocation)
+	if err != nil {
+		return err
+	}
+	b.location = location
+	return nil
+}
+
+// validate refuses what cannot succeed, before anything is written, and then claims the recovery point's name.
+func (b *backup) validate(ctx context.Context) error {
+	if err := b.rules.Check(); err != nil {
+		return err
+	}
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	if b.location.ReadOnly {
+		return coffer.Errorf(coffer.CodeLocationReadOnly, "BackupStorageLocation %s is read-only", b.location.Name).
+			WithHint("choose another with storageLocation, or set its readOnly to false")
+	}
+	if err := b.checkNamespaces(ctx); err != nil {
+		return err
+	}
+	if _, err := b.hooks(ctx); err != nil {
+		return err
+	}
+	return b.claimName(ctx)
+}
+
+var namespaceType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "namespaces"}, Version: "v1", Kind: "Namespace"}
+
+func (b *backup) checkNamespaces(ctx context.Context) error {
+	if len(b.rules.Included) == 0 {
+		return nil
+	}
+	all, err := list[corev1.Namespace](ctx, b.Cluster, namespaceType, "")
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, wanted := range b.rules.Included {
+		if !slices.ContainsFunc(all, func(n corev1.Namespace) bool { return n.Name == wanted }) {
+			missing = append(missing, fmt.Sprintf("%q", wanted))
+		}
+	}
+	if len(missing) > 0 {
+		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", strings.Join(missing, ", ")).
+			WithHint("see `kubectl get namespaces`")
+	}
+	return nil
+}
+
+func (b *backup) hooks(ctx context.Context) ([]v1alpha1.BackupHook, error) {
+	var hooks []v1alpha1.BackupHook
+	for _, ref := range b.object.Spec.BackupHookReferences {
+		h, err := b.Settings.BackupHook(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if err := hook.CheckBackup(h); err != nil {
+			return nil, err
+		}
+		hooks = append(hooks, h)
+	}
+	return hooks, nil
+}
+
+// claimName reserves the name in the container for this run, so that no two runs write under one name, whichever
+// cluster they run in.
+func (b *backup) claimName(ctx context.Context) error {
+	cluster, err := b.clusterUID(ctx)
+	if err != nil {
+		return err
+	}
+	mine := recoverypoint.Claim{Backup: b.run(), Cluster: cluster}
+	err = putJSON(ctx, b.location.Container, b.layout.Claim(), mine)
+	if !errors.Is(err, coffer.ErrBlobExists) {
+		return err
+	}
+	var claim recoverypoint.Claim
+	if err := getJSON(ctx, b.location.Container, b.layout.Claim(), &claim); err != nil {
+		return err
+	}
+	if claim == mine {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeBackupExists, "a recovery point named %s is already in BackupStorageLocation %s", b.object.Name, b.location.Name).
+		WithHint("choose another name, or delete that one with `coffer backup delete %s`", b.object.Name)
+}
+
+func (b *backup) clusterUID(ctx context.Context) (string, error) {
+	body, err := b.Cluster.Get(ctx, namespaceType, "", "kube-system")
+	if err != nil {
+		return "", err
+	}
+	return uidOf(body)
+}
+
+// cleanUp leaves no API object of the snapshots behind. The snapshots that the recovery point holds stay on the
+// storage; those that were cut too late for it are deleted.
+func (b *backup) cleanUp(ctx context.Context) error {
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	manifest, _, err := readManifest(ctx, b.location.Container, b.object.Name)
+	if err != nil {
+		return err
+	}
+	held := map[string]bool{}
+	for _, v := range manifest.Volumes {
+		if v.Result == coffer.VolumeCaptured {
+			held[v.Handle] = true
+		}
+	}
+	tooLate := func(s coffer.SnapshotState) bool { return !held[s.Handle] }
+	err = b.removeSnapshots(ctx, "delete the snapshots that were cut too late", func(ctx context.Context) (bool, error) {
+		return b.Snapshots.Discard(ctx, b.run(), tooLate)
+	})
+	if err != nil {
+		return err
+	}
+	return b.removeSnapshots(ctx, "remove the VolumeSnapshot objects", func(ctx context.Context) (bool, error) {
+		return b.Snapshots.Release(ctx, b.run(), nil)
+	})
+}
+
+// removeSnapshots waits for a removal to be complete, if the cluster knows of snapshots at all.
+func (b *backup) removeSnapshots(ctx context.Context, what string, remove func(context.Context) (bool, error)) error {
+	err := pollUntil(ctx, b.CutTimeout, what, remove)
+	if coffer.CodeOf(err) == coffer.CodeSnapshotAPIUnavailable {
+		return nil
+	}
+	return err
+}
+
+// rollBackAll thaws every frozen pod, and removes the snapshots and blobs of this run and of no other. Thawing comes
+// first and waits for nothing.
+func (b *backup) rollBackAll(ctx context.Context) error {
+	if err := b.thawAll(ctx); err != nil {
+		return err
+	}
+	err := b.removeSnapshots(ctx, "delete the snapshots of the run", func(ctx context.Context) (bool, error) {
+		return b.Snapshots.Discard(ctx, b.run(), nil)
+	})
+	if err != nil {
+		return err
+	}
+	return b.removeBlobs(ctx)
+}
+
+func (b *backup) removeBlobs(ctx context.Context) error {
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	var claim recoverypoint.Claim
+	err := getJSON(ctx, b.location.Container, b.layout.Claim(), &claim)
+	if errors.Is(err, coffer.ErrBlobNotFound) || err == nil && claim.Backup != b.run() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := b.location.Container.Stat(ctx, b.layout.Manifest()); err == nil {
+		// It was sealed before the error: a recovery point is removed by a DeleteBackup only.
+		return nil
+	}
+	return removeAll(ctx, b.location.Container, b.layout.Prefix(), b.layout.Claim())
+}

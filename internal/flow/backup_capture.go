@@ -1,0 +1,276 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
+	"github.com/coffer-backup/coffer/internal/format/archive"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
+)
+
+// parallelLists bounds how many types are listed at the same time. Each holds one page of objects.
+const parallelLists = 4
+
+// capture streams the objects into the archive, waits for the snapshots to be usable, and seals the recovery point.
+// An attempt that did not come to the seal is thrown away: what it wrote is removed first.
+func (b *backup) capture(ctx context.Context) error {
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	if m, digest, err := readManifest(ctx, b.location.Container, b.object.Name); err == nil && m.UID == b.run() {
+		// The process died between the seal and the status.
+		b.update(func() { b.object.Status.ManifestDigest = digest })
+		return nil
+	}
+	if err := b.removeAttempt(ctx); err != nil {
+		return err
+	}
+	collected := newCollection()
+	archived, err := b.archive(ctx, collected)
+	if err != nil {
+		return err
+	}
+	volumes, err := b.awaitVolumes(ctx)
+	if err != nil {
+		return err
+	}
+	return b.seal(ctx, collected, archived, volumes)
+}
+
+// removeAttempt removes what an earlier attempt of this run wrote. The claim stays: it says that the rest is ours.
+func (b *backup) removeAttempt(ctx context.Context) error {
+	for info, err := range b.location.Container.List(ctx, b.layout.Prefix()) {
+		if err != nil {
+			return err
+		}
+		if info.Key == b.layout.Claim() {
+			continue
+		}
+		if err := b.location.Container.Delete(ctx, info.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archive writes the archive and returns its digest.
+func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest, error) {
+	types, gaps, err := b.Cluster.Types(ctx)
+	if err != nil {
+		return coffer.BlobDigest{}, err
+	}
+	for _, g := range gaps {
+		b.recordGap(to, g)
+	}
+	b.update(func() { b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = 0, 0 })
+	digest, err := put(ctx, b.location.Container, b.layout.Archive(), func(w io.Writer) error {
+		out, err := archive.NewWriter(w, b.Now())
+		if err != nil {
+			return err
+		}
+		if err := b.captureTypes(ctx, types, out, to); err != nil {
+			return err
+		}
+		if err := out.Close(); err != nil {
+			return err
+		}
+		to.index = out.Index()
+		return nil
+	})
+	return digest, err
+}
+
+func (b *backup) captureTypes(ctx context.Context, types []coffer.ResourceType, out *archive.Writer, to *collection) error {
+	done := make(chan struct{})
+	var progress sync.WaitGroup
+	progress.Go(func() { b.reportProgress(ctx, out, to, done) })
+	defer func() {
+		close(done)
+		progress.Wait()
+	}()
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(parallelLists)
+	for _, t := range types {
+		if d := b.rules.Type(t); !d.Include {
+			to.skippedType(t, d.Reason)
+			continue
+		}
+		all.Go(func() error { return b.captureType(ctx, t, out, to) })
+	}
+	return all.Wait()
+}
+
+// progressInterval is how often the status tells how far a capture is.
+const progressInterval = 2 * time.Second
+
+func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *collection, done <-chan struct{}) {
+	tick := time.NewTicker(progressInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			b.update(func() {
+				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
+			})
+			return
+		case <-tick.C:
+			b.update(func() {
+				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
+			})
+			// Progress that cannot be shown now is shown next time.
+			_ = b.save(ctx)
+		}
+	}
+}
+
+// captureType lists one type into the archive. A type that cannot be read is a gap and a warning: the rest is backed
+// up.
+func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *archive.Writer, to *collection) error {
+	batch := out.NewBatch()
+	namespaces := []string{""}
+	if t.Namespaced {
+		namespaces = b.listNamespaces()
+	}
+	seen := map[string]bool{}
+	for _, namespace := range namespaces {
+		err := b.Cluster.List(ctx, t, namespace, func(page []json.RawMessage) error {
+			for _, raw := range page {
+				if err := b.captureObject(t, raw, batch, seen, to); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if coffer.Final(err) && coffer.CodeOf(err) != coffer.CodeLocationNotReady {
+			b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return batch.Close()
+}
+
+func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch *archive.Batch, seen map[string]bool, to *collection) error {
+	var h coffer.Header
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return fmt.Errorf("read %s: %w", t.GroupResource, err)
+	}
+	ref := coffer.ObjectRef{GroupResource: t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
+	if id := ref.Namespace + "/" + ref.Name; seen[id] {
+		// A list that was continued at a later resource version names some objects twice.
+		return nil
+	} else {
+		seen[id] = true
+	}
+	decision := b.rules.Object(ref, h, raw)
+	if !decision.Include {
+		to.skippedObject(b.rules, ref, decision.Reason)
+		return nil
+	}
+	if err := batch.Add(ref, withType(raw, h, t)); err != nil {
+		return err
+	}
+	to.captured(t, ref)
+	return nil
+}
+
+// withType puts apiVersion and kind into an object from a list, where the API server leaves them out of built-in
+// types.
+func withType(raw json.RawMessage, h coffer.Header, t coffer.ResourceType) []byte {
+	if h.APIVersion != "" && h.Kind != "" {
+		return raw
+	}
+	head := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,`, t.APIVersion(), t.Kind)
+	return append([]byte(head), bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("{"))...)
+}
+
+func (b *backup) recordGap(to *collection, g coffer.TypeGap) {
+	to.gap(g)
+	b.warn(coffer.CodeTypeNotCaptured, g.What, "it is not in the recovery point: "+g.Reason)
+}
+
+// collection gathers what the other blobs of a recovery point say about the archive.
+type collection struct {
+	mu        sync.Mutex // guards all fields
+	coverage  coffer.Coverage
+	resources recoverypoint.ResourceList
+	spaces    map[string]bool
+	objects   int64
+	index     archive.Index
+}
+
+func newCollection() *collection {
+	return &collection{
+		coverage:  coffer.Coverage{Captured: map[string]int64{}},
+		resources: recoverypoint.ResourceList{},
+		spaces:    map[string]bool{},
+	}
+}
+
+func (c *collection) captured(t coffer.ResourceType, ref coffer.ObjectRef) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects++
+	c.coverage.Captured[t.GroupResource.String()]++
+	c.resources.Add(t.APIVersion(), t.Kind, ref)
+	if ref.Namespace != "" {
+		c.spaces[ref.Namespace] = true
+	}
+}
+
+func (c *collection) count() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.objects
+}
+
+func (c *collection) skippedType(t coffer.ResourceType, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.SkippedTypes = append(c.coverage.SkippedTypes, coffer.TypeGap{What: t.GroupResource.String(), Reason: reason})
+}
+
+func (c *collection) gap(g coffer.TypeGap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.Gaps = append(c.coverage.Gaps, g)
+}
+
+// skippedObject notes an object that the selected namespaces hold and the archive does not. Those of namespaces that
+// were never asked for are out of scope and not part of the ledger.
+func (c *collection) skippedObject(rules selection.Rules, ref coffer.ObjectRef, reason string) {
+	if ref.Namespace != "" && !rules.Namespace(ref.Namespace).Include {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, coffer.SkippedObject{ObjectRef: ref, Reason: reason})
+}
+
+// ledger is the coverage in a stable order.
+func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ledger := c.coverage
+	ledger.Volumes = volumes
+	ledger.Namespaces = slices.Sorted(maps.Keys(c.spaces))
+	byWhat := func(a, b coffer.TypeGap) int { return strings.Compare(a.What, b.What) }
+	slices.SortFunc(ledger.Gaps, byWhat)
+	slices.SortFunc(ledger.SkippedTypes, byWhat)
+	slices.SortFunc(ledger.SkippedObjects, func(a, b coffer.SkippedObject) int { return strings.Compare(a.String(), b.String()) })
+	return ledger
+}

@@ -1,0 +1,294 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/hook"
+	"github.com/coffer-backup/coffer/internal/decide/volume"
+)
+
+// parallelGroups bounds how many namespaces are frozen at the same time, and parallelCalls the requests within one.
+const (
+	parallelGroups = 8
+	parallelCalls  = 16
+)
+
+// group is what is frozen and snapshotted at one moment: the hooked pods and the claims of one namespace, or all the
+// claims of the namespaces that no hook applies to.
+type group struct {
+	pods   []hookedPod
+	claims []volume.Decision
+}
+
+type hookedPod struct {
+	pod   corev1.Pod
+	hooks hook.Backup
+}
+
+// snapshotVolumes freezes, cuts and thaws. A pod is frozen only until the snapshots of its namespace are cut, not
+// until they are ready.
+//
+// If an earlier process died with pods frozen, nobody knows what was cut while they were: they are thawed, the
+// snapshots of the run are deleted, and everything is done again.
+func (b *backup) snapshotVolumes(ctx context.Context) error {
+	if len(b.object.Status.FrozenPods) > 0 {
+		if err := b.thawAll(ctx); err != nil {
+			return err
+		}
+		err := b.removeSnapshots(ctx, "delete the snapshots of an interrupted attempt", func(ctx context.Context) (bool, error) {
+			return b.Snapshots.Discard(ctx, b.run(), nil)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	groups, err := b.groups(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.dropCutGroups(ctx, &groups); err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(parallelGroups)
+	for _, g := range groups {
+		all.Go(func() error { return b.snapshotGroup(ctx, g) })
+	}
+	return all.Wait()
+}
+
+// groups finds the claims and the hooked pods in scope.
+func (b *backup) groups(ctx context.Context) ([]group, error) {
+	decisions, err := b.decideVolumes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hooked, err := b.hookedPods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byNamespace := map[string]*group{}
+	for _, p := range hooked {
+		g := byNamespace[p.pod.Namespace]
+		if g == nil {
+			g = &group{}
+			byNamespace[p.pod.Namespace] = g
+		}
+		g.pods = append(g.pods, p)
+	}
+	var unhooked group
+	total, skipped := 0, 0
+	for _, d := range decisions {
+		total++
+		if d.Volume.Result == coffer.VolumeSkipped {
+			skipped++
+			continue
+		}
+		if g := byNamespace[d.Volume.Namespace]; g != nil {
+			g.claims = append(g.claims, d)
+		} else {
+			unhooked.claims = append(unhooked.claims, d)
+		}
+	}
+	b.update(func() {
+		b.object.Status.Progress.VolumesTotal, b.object.Status.Progress.VolumesSkipped = total, skipped
+		b.object.Status.Progress.VolumesCut = 0
+	})
+	var groups []group
+	for _, g := range byNamespace {
+		groups = append(groups, *g)
+	}
+	if len(unhooked.claims) > 0 {
+		groups = append(groups, unhooked)
+	}
+	return groups, nil
+}
+
+func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
+	claims, err := b.listScoped(ctx, claimType)
+	if err != nil {
+		return nil, err
+	}
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	volumes, err := list[corev1.PersistentVolume](ctx, b.Cluster, volumeType, "")
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*corev1.PersistentVolume{}
+	for i := range volumes {
+		byName[volumes[i].Name] = &volumes[i]
+	}
+	classes, err := b.Snapshots.Classes(ctx)
+	if err != nil && coffer.CodeOf(err) != coffer.CodeSnapshotAPIUnavailable {
+		return nil, err
+	}
+	var decisions []volume.Decision
+	for _, claim := range claims {
+		decisions = append(decisions, volume.Decide(claim, byName[claim.Spec.VolumeName], classes, b.snapshotsWanted()))
+	}
+	return decisions, nil
+}
+
+// listScoped lists the claims in scope.
+func (b *backup) listScoped(ctx context.Context, t coffer.ResourceType) ([]corev1.PersistentVolumeClaim, error) {
+	var found []corev1.PersistentVolumeClaim
+	for _, namespace := range b.listNamespaces() {
+		page, err := list[corev1.PersistentVolumeClaim](ctx, b.Cluster, t, namespace)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			if c.DeletionTimestamp == nil && b.rules.Namespace(c.Namespace).Include {
+				found = append(found, c)
+			}
+		}
+	}
+	return found, nil
+}
+
+// maxNamespaceLists is up to how many chosen namespaces are listed one by one. Above it, one list of the whole
+// cluster, of which the rest is thrown away, is cheaper.
+const maxNamespaceLists = 5
+
+// listNamespaces are the namespaces to list one by one; a single empty one stands for the whole cluster.
+func (b *backup) listNamespaces() []string {
+	if n := len(b.rules.Included); n > 0 && n <= maxNamespaceLists {
+		return b.rules.Included
+	}
+	return []string{""}
+}
+
+func (b *backup) hookedPods(ctx context.Context) ([]hookedPod, error) {
+	hooks, err := b.hooks(ctx)
+	if err != nil || len(hooks) == 0 {
+		return nil, err
+	}
+	var found []hookedPod
+	for _, namespace := range b.listNamespaces() {
+		pods, err := list[corev1.Pod](ctx, b.Cluster, podType, namespace)
+		if err != nil {
+			return nil, err
+		}
+		for _, pod := range pods {
+			if !b.rules.Namespace(pod.Namespace).Include {
+				continue
+			}
+			if h := hook.ForBackup(hooks, pod); !h.Empty() {
+				found = append(found, hookedPod{pod: pod, hooks: h})
+			}
+		}
+	}
+	return found, nil
+}
+
+// dropCutGroups leaves out the groups whose snapshots an earlier process has cut and thawed already.
+func (b *backup) dropCutGroups(ctx context.Context, groups *[]group) error {
+	states, err := b.states(ctx)
+	if err != nil {
+		return err
+	}
+	*groups = slices.DeleteFunc(*groups, func(g group) bool {
+		if len(g.claims) == 0 {
+			return false
+		}
+		for _, d := range g.claims {
+			if !states[snapshotKey(d.Volume)].Cut {
+				return false
+			}
+		}
+		b.update(func() { b.object.Status.Progress.VolumesCut += len(g.claims) })
+		return true
+	})
+	return nil
+}
+
+// states are the snapshots of the run, by snapshotKey.
+func (b *backup) states(ctx context.Context) (map[string]coffer.SnapshotState, error) {
+	states, err := b.Snapshots.Observe(ctx, b.run())
+	if err != nil && coffer.CodeOf(err) != coffer.CodeSnapshotAPIUnavailable {
+		return nil, err
+	}
+	byKey := map[string]coffer.SnapshotState{}
+	for _, s := range states {
+		byKey[s.Namespace+"/"+s.Request] = s
+	}
+	return byKey, nil
+}
+
+// snapshotKey is NAMESPACE/REQUEST-NAME of the snapshot of a claim.
+func snapshotKey(v coffer.Volume) string { return v.Namespace + "/" + requestName(v) }
+
+// requestName is unique in its namespace and the same each time.
+func requestName(v coffer.Volume) string { return coffer.ShortHash(v.Namespace + "/" + v.Claim) }
+
+func (b *backup) snapshotGroup(ctx context.Context, g group) error {
+	if err := b.freeze(ctx, g.pods); err != nil {
+		// The rollback thaws what was frozen.
+		return err
+	}
+	if err := b.cut(ctx, g.claims); err != nil {
+		return err
+	}
+	return b.thaw(ctx, g.pods)
+}
+
+// cut asks for all snapshots of a group at once and waits until they are cut. One that is not in time is left out of
+// the recovery point by capture, which finds it uncut: an application does not stay frozen for it.
+func (b *backup) cut(ctx context.Context, claims []volume.Decision) error {
+	calls, callCtx := errgroup.WithContext(ctx)
+	calls.SetLimit(parallelCalls)
+	for _, d := range claims {
+		calls.Go(func() error {
+			err := b.Snapshots.Cut(callCtx, coffer.SnapshotRequest{
+				Name: requestName(d.Volume), Namespace: d.Volume.Namespace, Claim: d.Volume.Claim, Class: d.Class, Run: b.run(),
+			})
+			if coffer.Final(err) {
+				// The namespace is going away, or quota or admission refuse it: this volume only.
+				b.skipVolume(d.Volume, coffer.CodeSnapshotUnsupported, err.Error())
+				return nil
+			}
+			return err
+		})
+	}
+	if err := calls.Wait(); err != nil {
+		return err
+	}
+	counted := 0
+	_, err := poll(ctx, b.CutTimeout, func(ctx context.Context) (bool, error) {
+		states, err := b.states(ctx)
+		if err != nil {
+			return false, err
+		}
+		cut, waiting := 0, 0
+		for _, d := range claims {
+			s, exists := states[snapshotKey(d.Volume)]
+			if s.Cut {
+				cut++
+			} else if exists {
+				waiting++
+			}
+		}
+		if cut != counted {
+			b.update(func() { b.object.Status.Progress.VolumesCut += cut - counted })
+			counted = cut
+			if err := b.save(ctx); err != nil {
+				return false, err
+			}
+		}
+		return waiting == 0, nil
+	})
+	return err
+}
+
+func (b *backup) skipVolume(v coffer.Volume, code coffer.Code, reason string) {
+	b.warn(code, fmt.Sprintf("PersistentVolumeClaim %s/%s", v.Namespace, v.Claim), "its data is not in the recovery point: "+reason)
+}

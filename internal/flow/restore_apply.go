@@ -1,0 +1,366 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
+	"github.com/coffer-backup/coffer/internal/decide/transform"
+	"github.com/coffer-backup/coffer/internal/format/archive"
+)
+
+// parallelCreates bounds the objects created at the same time, and parallelMembers the archive members held.
+const (
+	parallelCreates = 32
+	parallelMembers = 4
+)
+
+// apply carries out the plan, order by order, objects of one order at the same time.
+func (r *restore) apply(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	a := &application{restore: r, uids: map[string]string{}, planned: map[string]plan.Step{}}
+	for _, s := range r.plan.Steps {
+		if uid := r.items[s.Item].UID; s.Action != plan.Skip && uid != "" {
+			a.planned[uid] = s
+		}
+	}
+	a.resetProgress()
+	stop := a.reportProgress(ctx)
+	defer stop()
+	if err := a.ensureNamespaces(ctx); err != nil {
+		return err
+	}
+	if err := a.presentSnapshots(ctx); err != nil {
+		return err
+	}
+	for _, steps := range byOrder(r.plan.Steps) {
+		if err := a.applyOrder(ctx, steps); err != nil {
+			return err
+		}
+	}
+	return a.linkOwners(ctx)
+}
+
+// application is one pass over the plan.
+type application struct {
+	*restore
+	// snapshots are the VolumeSnapshots presented for the claims of the plan, by snapshotKey.
+	snapshots map[string]string
+
+	// planned are the steps that are not skipped, by the UID of the archived object.
+	planned map[string]plan.Step
+
+	uidMu sync.Mutex // guards uids
+	// uids map the UID of an archived object to the one that this pass created it with.
+	uids map[string]string
+	// found does the same for owners that were in place.
+	found sync.Map
+}
+
+func byOrder(steps []plan.Step) [][]plan.Step {
+	var orders [][]plan.Step
+	for i, s := range steps {
+		if i == 0 || s.Order != steps[i-1].Order {
+			orders = append(orders, nil)
+		}
+		orders[len(orders)-1] = append(orders[len(orders)-1], s)
+	}
+	return orders
+}
+
+func (a *application) resetProgress() {
+	a.update(func() {
+		p := &a.object.Status.Progress
+		p.ObjectsTotal, p.Created, p.Existing, p.Skipped, p.Failed, p.VolumesTotal = 0, 0, 0, 0, 0, 0
+		for _, s := range a.plan.Steps {
+			switch s.Action {
+			case plan.Skip:
+				p.Skipped++
+			case plan.RestoreVolume:
+				p.VolumesTotal++
+				p.ObjectsTotal++
+			default:
+				p.ObjectsTotal++
+			}
+		}
+	})
+	for _, s := range a.plan.Steps {
+		if s.Warn {
+			code := coffer.CodeTypeNotCaptured
+			if s.Action != plan.Skip {
+				code = coffer.CodeVolumeRestoredEmpty
+			}
+			a.warn(code, s.Target.String(), s.Reason)
+		}
+	}
+}
+
+// reportProgress saves the status now and then until the returned function is called.
+func (a *application) reportProgress(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(progressInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				// Progress that cannot be shown now is shown next time.
+				_ = a.save(ctx)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+	}
+}
+
+// ensureNamespaces makes the namespaces that the plan writes to and the recovery point has no object for, and waits
+// for those that are going away.
+func (a *application) ensureNamespaces(ctx context.Context) error {
+	planned := map[string]bool{}
+	for _, s := range a.plan.Steps {
+		if s.Target.GroupResource == namespaceType.GroupResource && s.Action == plan.Create {
+			planned[s.Target.Name] = true
+		}
+	}
+	for _, name := range a.plan.Namespaces {
+		if err := a.awaitTerminated(ctx, name); err != nil {
+			return err
+		}
+		if planned[name] {
+			continue
+		}
+		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name)
+		if _, err := a.Cluster.Create(ctx, namespaceType, "", []byte(body)); err != nil && coffer.CodeOf(err) != coffer.CodeExists {
+			return err
+		}
+	}
+	// The plan's own namespaces come first of all, for snapshots are presented in them.
+	var steps []plan.Step
+	for _, s := range a.plan.Steps {
+		if s.Target.GroupResource == namespaceType.GroupResource {
+			steps = append(steps, s)
+		}
+	}
+	return a.createAll(ctx, steps)
+}
+
+// terminationTimeout is how long a namespace of the same name may take to go away. A user who deletes a namespace to
+// restore it does not wait for the deletion first.
+const terminationTimeout = 3 * time.Minute
+
+func (a *application) awaitTerminated(ctx context.Context, name string) error {
+	gone, err := poll(ctx, terminationTimeout, func(ctx context.Context) (bool, error) {
+		body, err := a.Cluster.Get(ctx, namespaceType, "", name)
+		if coffer.CodeOf(err) == coffer.CodeNotFound {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		var namespace corev1.Namespace
+		if err := json.Unmarshal(body, &namespace); err != nil {
+			return false, fmt.Errorf("read namespace %s: %w", name, err)
+		}
+		return namespace.Status.Phase != corev1.NamespaceTerminating, nil
+	})
+	if err == nil && !gone {
+		return coffer.Errorf(coffer.CodeNamespaceTerminating, "namespace %q is still being deleted after %s", name, terminationTimeout).
+			WithHint("`kubectl get namespace %s -o yaml` says what it waits for; restore again once it is gone", name)
+	}
+	return err
+}
+
+func (a *application) applyOrder(ctx context.Context, steps []plan.Step) error {
+	if steps[0].Target.GroupResource == namespaceType.GroupResource {
+		return nil
+	}
+	if err := a.resolveTypes(ctx, steps); err != nil {
+		return err
+	}
+	return a.createAll(ctx, steps)
+}
+
+// definitionTimeout is how long a restored CustomResourceDefinition may take to be served.
+const definitionTimeout = time.Minute
+
+// resolveTypes finds the types that were not served when the plan was made, for their definitions are part of it.
+func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error {
+	unresolved := func() (missing []int) {
+		for i, s := range steps {
+			if s.Action != plan.Skip && s.Type.Resource == "" {
+				missing = append(missing, i)
+			}
+		}
+		return missing
+	}
+	if len(unresolved()) == 0 {
+		return nil
+	}
+	_, err := poll(ctx, definitionTimeout, func(ctx context.Context) (bool, error) {
+		served, err := a.servedTypes(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, i := range unresolved() {
+			steps[i].Type = served[steps[i].Target.GroupResource]
+		}
+		return len(unresolved()) == 0, nil
+	})
+	for _, i := range unresolved() {
+		a.failed(steps[i].Target, fmt.Errorf("its definition was not served within %s", definitionTimeout))
+		steps[i].Action = plan.Skip
+	}
+	return err
+}
+
+// createAll creates the objects of the steps at the same time. They are read member by member: a member is fetched
+// once, and holds objects of one type.
+func (a *application) createAll(ctx context.Context, steps []plan.Step) error {
+	type member struct{ offset, length int64 }
+	wanted := map[member]map[coffer.ObjectRef]plan.Step{}
+	for _, s := range steps {
+		if s.Action == plan.Skip {
+			continue
+		}
+		e := a.index[s.Item]
+		m := member{e.Offset, e.Length}
+		if wanted[m] == nil {
+			wanted[m] = map[coffer.ObjectRef]plan.Step{}
+		}
+		wanted[m][e.ObjectRef] = s
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	entries := map[member][]archive.Entry{}
+	for _, e := range a.index {
+		if m := (member{e.Offset, e.Length}); wanted[m] != nil {
+			entries[m] = append(entries[m], e)
+		}
+	}
+	creates, createCtx := errgroup.WithContext(ctx)
+	creates.SetLimit(parallelCreates)
+	members, memberCtx := errgroup.WithContext(createCtx)
+	members.SetLimit(parallelMembers)
+	for m, of := range wanted {
+		members.Go(func() error {
+			compressed, err := a.readRange(memberCtx, m.offset, m.length)
+			if err != nil {
+				return err
+			}
+			return archive.ReadMember(compressed, entries[m], func(o archive.Object) error {
+				if s, ok := of[o.ObjectRef]; ok {
+					creates.Go(func() error { return a.create(createCtx, s, o.Body) })
+				}
+				return createCtx.Err()
+			})
+		})
+	}
+	readErr := members.Wait()
+	// An error of a create cancels the reads: it is the one to report.
+	if err := creates.Wait(); err != nil {
+		return err
+	}
+	return readErr
+}
+
+func (a *application) readRange(ctx context.Context, offset, length int64) ([]byte, error) {
+	in, err := a.location.Container.Get(ctx, a.layout.Archive(), offset, length)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(in)
+	if err := errors.Join(err, in.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", a.layout.Archive(), err)
+	}
+	return body, nil
+}
+
+// create creates one object, and counts what became of it. Only an error that may pass by itself is returned.
+func (a *application) create(ctx context.Context, s plan.Step, body []byte) error {
+	c := transform.Context{Target: s.Target, APIVersion: s.Type.APIVersion(), Namespace: a.request.Target}
+	if len(a.plannedOwners(a.items[s.Item])) > 0 {
+		c.Annotations = map[string]string{pendingOwners: a.run()}
+	}
+	if s.Action == plan.RestoreVolume {
+		c.Snapshot, c.RestoreSize = a.snapshots[snapshotKey(*s.Volume)], s.Volume.RestoreSize
+		if c.Snapshot == "" {
+			// presentSnapshots found the claim in the cluster.
+			a.update(func() { a.object.Status.Progress.Existing++ })
+			return nil
+		}
+	}
+	object, err := transform.Apply(body, c)
+	if err != nil {
+		return err
+	}
+	stored, err := a.insist(ctx, s, object)
+	switch {
+	case coffer.CodeOf(err) == coffer.CodeExists:
+		a.update(func() { a.object.Status.Progress.Existing++ })
+		return nil
+	case coffer.Final(err):
+		a.failed(s.Target, err)
+		return nil
+	case err != nil:
+		return err
+	}
+	a.update(func() { a.object.Status.Progress.Created++ })
+	return a.noteUID(a.items[s.Item].UID, stored)
+}
+
+// createRetries is how often an object is tried that the API server met with an internal error, as it does when a
+// webhook does not answer: 1 s, 2 s, 4 s ... apart.
+const createRetries = 6
+
+func (a *application) insist(ctx context.Context, s plan.Step, object []byte) (json.RawMessage, error) {
+	pause := time.Second
+	for attempt := 1; ; attempt++ {
+		stored, err := a.Cluster.Create(ctx, s.Type, s.Target.Namespace, object)
+		if coffer.CodeOf(err) != coffer.CodeServerError {
+			return stored, err
+		}
+		if attempt == createRetries {
+			return nil, coffer.Errorf(coffer.CodeRejected, "after %d tries: %w", attempt, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+func (a *application) noteUID(archived string, stored []byte) error {
+	uid, err := uidOf(stored)
+	if err != nil || archived == "" {
+		return err
+	}
+	a.uidMu.Lock()
+	defer a.uidMu.Unlock()
+	a.uids[archived] = uid
+	return nil
+}
+
+func (a *application) failed(target coffer.ObjectRef, err error) {
+	a.update(func() { a.object.Status.Progress.Failed++ })
+	a.warn(coffer.CodeObjectFailed, target.String(), err.Error())
+}

@@ -1,0 +1,252 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
+)
+
+// presentSnapshots makes the snapshots of the plan's claims usable in their namespaces, and waits for that: a claim
+// that is made before its snapshot is ready waits for the provisioner's back-off.
+//
+// A snapshot that does not become usable is a warning, and its claim is made all the same: it stays pending, visibly.
+// Left out, a StatefulSet would make an empty one in its place, and a database would start without its data.
+func (a *application) presentSnapshots(ctx context.Context) error {
+	wanted, err := a.wantedSnapshots(ctx)
+	if err != nil || len(wanted) == 0 {
+		return err
+	}
+	a.snapshots = make(map[string]string, len(wanted))
+	names := make([]string, len(wanted))
+	calls, callCtx := errgroup.WithContext(ctx)
+	calls.SetLimit(parallelCalls)
+	for i, s := range wanted {
+		calls.Go(func() (err error) {
+			names[i], err = a.Snapshots.Present(callCtx, coffer.PresentRequest{
+				Name: requestName(*s.Volume), Namespace: s.Target.Namespace,
+				Driver: s.Volume.Driver, Handle: s.Volume.Handle, VolumeMode: s.Volume.VolumeMode, Run: a.run(),
+			})
+			return err
+		})
+	}
+	if err := calls.Wait(); err != nil {
+		return err
+	}
+	for i, s := range wanted {
+		a.snapshots[snapshotKey(*s.Volume)] = names[i]
+	}
+	return a.awaitPresented(ctx, wanted)
+}
+
+// wantedSnapshots are the steps that restore a volume, but for claims that the conflict policy leaves untouched.
+func (a *application) wantedSnapshots(ctx context.Context) ([]plan.Step, error) {
+	existing, err := a.claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []plan.Step
+	for _, s := range a.plan.Steps {
+		if s.Action != plan.RestoreVolume {
+			continue
+		}
+		claim, exists := existing[s.Target.Namespace+"/"+s.Target.Name]
+		if exists && !a.restoredBy(claim, *s.Volume) {
+			a.warn(coffer.CodeVolumeRestoredEmpty, s.Target.String(),
+				"the claim exists, and its volume was left untouched: delete the claim to have the data of the recovery point")
+			a.update(func() { a.object.Status.Progress.VolumesTotal-- })
+			continue
+		}
+		wanted = append(wanted, s)
+	}
+	return wanted, nil
+}
+
+// restoredBy says whether a claim is one that this run created for a volume.
+func (r *restore) restoredBy(claim corev1.PersistentVolumeClaim, v coffer.Volume) bool {
+	source := claim.Spec.DataSource
+	return source != nil && source.Kind == "VolumeSnapshot" && source.Name == r.Snapshots.PresentedName(r.run(), requestName(v))
+}
+
+// claims are those in the namespaces of the plan, by NAMESPACE/NAME.
+func (r *restore) claims(ctx context.Context) (map[string]corev1.PersistentVolumeClaim, error) {
+	found := map[string]corev1.PersistentVolumeClaim{}
+	for _, namespace := range r.plan.Namespaces {
+		claims, err := list[corev1.PersistentVolumeClaim](ctx, r.Cluster, claimType, namespace)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range claims {
+			found[c.Namespace+"/"+c.Name] = c
+		}
+	}
+	return found, nil
+}
+
+func (a *application) awaitPresented(ctx context.Context, wanted []plan.Step) error {
+	var states map[string]coffer.SnapshotState
+	_, err := poll(ctx, a.CutTimeout, func(ctx context.Context) (bool, error) {
+		found, err := a.Snapshots.Observe(ctx, a.run())
+		if err != nil {
+			return false, err
+		}
+		states = map[string]coffer.SnapshotState{}
+		ready := 0
+		for _, s := range found {
+			states[s.Namespace+"/"+s.Request] = s
+			if s.Ready {
+				ready++
+			}
+		}
+		return ready >= len(wanted), nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range wanted {
+		if state := states[s.Target.Namespace+"/"+requestName(*s.Volume)]; !state.Ready {
+			a.warn(coffer.CodeVolumePending, s.Target.String(), fmt.Sprintf(
+				"snapshot %s of CSI driver %s is not usable: %s; the claim stays pending rather than empty", s.Volume.Handle, s.Volume.Driver, orSilence(state.Problem)))
+		}
+	}
+	return nil
+}
+
+func orSilence(problem string) string {
+	if problem == "" {
+		return "the driver said nothing"
+	}
+	return problem
+}
+
+// unusedGrace is how long a claim whose class waits for a pod is waited for when no pod mentions it.
+const unusedGrace = 30 * time.Second
+
+// awaitVolumes waits until the restored claims are bound to volumes with their data. One that no pod uses, of a class
+// that waits for a pod, stays pending by design: its snapshot objects are kept for that day.
+func (r *restore) awaitVolumes(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	began := r.Now()
+	var pending []plan.Step
+	_, err := poll(ctx, r.BindTimeout, func(ctx context.Context) (bool, error) {
+		var err error
+		pending, err = r.pendingVolumes(ctx)
+		if err != nil || len(pending) == 0 {
+			return true, err
+		}
+		if r.Now().Sub(began) < unusedGrace {
+			return false, nil
+		}
+		used, err := r.inUse(ctx, pending)
+		return !used, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range pending {
+		r.warn(coffer.CodeVolumePending, s.Target.String(), fmt.Sprintf(
+			"the claim is not bound yet; its data is in VolumeSnapshot %s, which is kept until then: `kubectl describe pvc -n %s %s` says what it waits for",
+			r.Snapshots.PresentedName(r.run(), requestName(*s.Volume)), s.Target.Namespace, s.Target.Name))
+	}
+	return r.save(ctx)
+}
+
+// pendingVolumes are the claims created by this run that are not bound, and counts those that are.
+func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
+	claims, err := r.claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var pending []plan.Step
+	bound := 0
+	for _, s := range r.plan.Steps {
+		if s.Action != plan.RestoreVolume {
+			continue
+		}
+		claim, exists := claims[s.Target.Namespace+"/"+s.Target.Name]
+		switch {
+		case !exists || !r.restoredBy(claim, *s.Volume):
+		case claim.Status.Phase == corev1.ClaimBound:
+			bound++
+		default:
+			pending = append(pending, s)
+		}
+	}
+	r.update(func() { r.object.Status.Progress.VolumesBound = bound })
+	return pending, nil
+}
+
+// inUse says whether any pending claim may still be bound by itself: its class binds at once, or a pod mentions it.
+func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) {
+	classes, err := list[storagev1.StorageClass](ctx, r.Cluster, classType, "")
+	if err != nil {
+		return false, err
+	}
+	waits := map[string]bool{}
+	for _, c := range classes {
+		waits[c.Name] = c.VolumeBindingMode != nil && *c.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
+	}
+	mentioned := map[string]bool{}
+	for _, namespace := range r.plan.Namespaces {
+		pods, err := list[corev1.Pod](ctx, r.Cluster, podType, namespace)
+		if err != nil {
+			return false, err
+		}
+		for _, pod := range pods {
+			for _, v := range pod.Spec.Volumes {
+				if v.PersistentVolumeClaim != nil {
+					mentioned[pod.Namespace+"/"+v.PersistentVolumeClaim.ClaimName] = true
+				}
+			}
+		}
+	}
+	for _, s := range pending {
+		if !waits[s.Volume.StorageClass] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// releaseSnapshots removes the snapshot objects of this run, but for those that a pending claim still needs.
+func (r *restore) releaseSnapshots(ctx context.Context) error {
+	needed, err := r.neededSnapshots(ctx)
+	if err != nil {
+		return err
+	}
+	free := func(s coffer.SnapshotState) bool {
+		return !needed[s.Namespace+"/"+r.Snapshots.PresentedName(r.run(), s.Request)]
+	}
+	err = pollUntil(ctx, r.CutTimeout, "remove the VolumeSnapshot objects", func(ctx context.Context) (bool, error) {
+		return r.Snapshots.Release(ctx, r.run(), free)
+	})
+	if coffer.CodeOf(err) == coffer.CodeSnapshotAPIUnavailable {
+		return nil
+	}
+	return err
+}
+
+// neededSnapshots are the snapshots that claims which are not bound name as their source, by NAMESPACE/NAME. It needs
+// nothing of the recovery point, so that it works after any failure.
+func (r *restore) neededSnapshots(ctx context.Context) (map[string]bool, error) {
+	claims, err := list[corev1.PersistentVolumeClaim](ctx, r.Cluster, claimType, "")
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{}
+	for _, c := range claims {
+		if c.Spec.DataSource != nil && c.Status.Phase != corev1.ClaimBound {
+			needed[c.Namespace+"/"+c.Spec.DataSource.Name] = true
+		}
+	}
+	return needed, nil
+}

@@ -1,0 +1,53 @@
+package archive
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+const (
+	versionPath = "metadata/version"
+	// formatVersion is Velero's, written since its 1.4.
+	formatVersion = "1.1.0\n"
+)
+
+// Path is where an object stands in the tar.
+func Path(ref coffer.ObjectRef) string {
+	if ref.Namespace == "" {
+		return "resources/" + ref.GroupResource.String() + "/cluster/" + ref.Name + ".json"
+	}
+	return "resources/" + ref.GroupResource.String() + "/namespaces/" + ref.Namespace + "/" + ref.Name + ".json"
+}
+
+// ParsePath is the inverse of Path. It answers false for the copies that Velero keeps under a version, which repeat
+// what stands under the path without one, and an error for anything that cannot be an object's path.
+func ParsePath(path string) (coffer.ObjectRef, bool, error) {
+	segments := strings.Split(path, "/")
+	for _, s := range segments {
+		if s == "" || s == "." || s == ".." {
+			return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not a plain relative path", path)
+		}
+	}
+	if segments[0] == "metadata" {
+		return coffer.ObjectRef{}, false, nil
+	}
+	if segments[0] != "resources" || len(segments) < 4 {
+		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+	}
+	ref := coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(segments[1])}
+	rest := segments[2:]
+	name, isJSON := strings.CutSuffix(rest[len(rest)-1], ".json")
+	switch {
+	case rest[0] == "namespaces" && len(rest) == 3 && isJSON:
+		ref.Namespace, ref.Name = rest[1], name
+	case rest[0] == "cluster" && len(rest) == 2 && isJSON:
+		ref.Name = name
+	case len(rest) >= 3 && (rest[1] == "namespaces" || rest[1] == "cluster"):
+		return coffer.ObjectRef{}, false, nil
+	default:
+		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+	}
+	return ref, true, nil
+}

@@ -1,0 +1,51 @@
+package recoverypoint
+
+import "strings"
+
+const root = "backups/"
+
+// Layout names the blobs of one recovery point.
+type Layout struct{ name string }
+
+// LayoutOf is the layout of the recovery point of this name.
+func LayoutOf(name string) Layout { return Layout{name: name} }
+
+// Prefix is what the keys of all its blobs begin with.
+func (l Layout) Prefix() string { return root + l.name + "/" }
+
+// Claim is the key of the blob that reserves the name for one run.
+func (l Layout) Claim() string { return l.Prefix() + "claim.json" }
+
+// Archive is the key of the objects.
+func (l Layout) Archive() string { return l.Prefix() + l.name + ".tar.gz" }
+
+// Index is the key of the archive's index.
+func (l Layout) Index() string { return l.Prefix() + "index.json.gz" }
+
+// Coverage is the key of the coverage ledger.
+func (l Layout) Coverage() string { return l.Prefix() + "coverage.json.gz" }
+
+// ResourceList is the key of Velero's list of what the archive holds.
+func (l Layout) ResourceList() string { return l.Prefix() + l.name + "-resource-list.json.gz" }
+
+// VolumeInfo is the key of Velero's list of volumes.
+func (l Layout) VolumeInfo() string { return l.Prefix() + l.name + "-volumeinfo.json.gz" }
+
+// Results is the key of Velero's list of warnings and errors.
+func (l Layout) Results() string { return l.Prefix() + l.name + "-results.gz" }
+
+// VeleroBackup is the key by which Velero discovers the recovery point.
+func (l Layout) VeleroBackup() string { return l.Prefix() + "velero-backup.json" }
+
+// Manifest is the key of the manifest.
+func (l Layout) Manifest() string { return l.Prefix() + "manifest.json" }
+
+// NameOfManifest is the name of the recovery point that a manifest's key belongs to; false for any other key.
+func NameOfManifest(key string) (string, bool) {
+	rest, ok := strings.CutPrefix(key, root)
+	if !ok {
+		return "", false
+	}
+	name, ok := strings.CutSuffix(rest, "/manifest.json")
+	return name, ok && name != "" && !strings.Contains(name, "/")
+}

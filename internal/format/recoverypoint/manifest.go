@@ -1,0 +1,86 @@
+package recoverypoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+const (
+	// ManifestFormat is the format version that this package writes, and the highest that it reads.
+	ManifestFormat = 1
+	// MaxManifestSize bounds a manifest as read. At about 400 bytes a volume it is room for 150,000 volumes.
+	MaxManifestSize = 64 << 20
+)
+
+// Claim reserves a recovery point's name for one run.
+type Claim struct {
+	// Backup is the UID of the Backup object.
+	Backup string `json:"backup"`
+	// Cluster is the UID of the kube-system namespace of the cluster that it runs in.
+	Cluster string `json:"cluster"`
+}
+
+// EncodeManifest is the manifest's JSON and its digest: "sha256:" and 64 hexadecimal digits.
+func EncodeManifest(m coffer.Manifest) ([]byte, string, error) {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(m); err != nil {
+		return nil, "", fmt.Errorf("encode manifest of %s: %w", m.Name, err)
+	}
+	return buf.Bytes(), digest(buf.Bytes()), nil
+}
+
+// DecodeManifest reads a manifest that claims to be of the recovery point of this name, and its digest. Anything but
+// a complete manifest of this format and name is an Error with CodeArchiveCorrupt.
+func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
+	var m coffer.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, "", corrupt("manifest of %s is not readable: %w", name, err)
+	}
+	if m.FormatVersion < 1 || m.FormatVersion > ManifestFormat {
+		return m, "", corrupt("manifest of %s has format version %d; this Coffer reads up to %d", name, m.FormatVersion, ManifestFormat)
+	}
+	if m.Name != name {
+		return m, "", corrupt("manifest of %s is that of %q", name, m.Name)
+	}
+	layout := LayoutOf(name)
+	listed := map[string]bool{}
+	for _, b := range m.Blobs {
+		if !strings.HasPrefix(b.Key, layout.Prefix()) || b.Size < 0 || len(b.SHA256) != sha256.Size*2 {
+			return m, "", corrupt("manifest of %s lists an impossible blob %q", name, b.Key)
+		}
+		listed[b.Key] = true
+	}
+	for _, needed := range []string{layout.Archive(), layout.Index()} {
+		if !listed[needed] {
+			return m, "", corrupt("manifest of %s does not list %s", name, needed)
+		}
+	}
+	return m, digest(data), nil
+}
+
+// Blob finds the digest that the manifest lists for a key.
+func Blob(m coffer.Manifest, key string) (coffer.BlobDigest, bool) {
+	for _, b := range m.Blobs {
+		if b.Key == key {
+			return b, true
+		}
+	}
+	return coffer.BlobDigest{}, false
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func corrupt(format string, args ...any) error {
+	return coffer.Errorf(coffer.CodeArchiveCorrupt, format, args...)
+}

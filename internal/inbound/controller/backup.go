@@ -1,0 +1,24 @@
+package controller
+
+import (
+	"context"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/flow"
+)
+
+func setUpBackup(m ctrl.Manager, o Options) error {
+	return setUpRun(m, o, kind[*v1alpha1.Backup]{
+		name:   "backup",
+		empty:  func() *v1alpha1.Backup { return &v1alpha1.Backup{} },
+		status: func(b *v1alpha1.Backup) *v1alpha1.RunStatus { return &b.Status.RunStatus },
+		advance: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return flow.Backup(ctx, o.Flow, b, persist)
+		},
+		cancel: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return flow.CancelBackup(ctx, o.Flow, b, persist)
+		},
+	})
+}

@@ -1,0 +1,147 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/flow"
+)
+
+// OpenFunc opens the blob container that a BackupStorageLocation names. The caller calls the returned function when
+// it is done with it.
+type OpenFunc func(ctx context.Context, spec v1alpha1.BackupStorageLocationSpec) (coffer.Container, func(), error)
+
+// Locations opens storage locations for runs, and keeps the status of the BackupStorageLocation objects. It also
+// reads hooks: it is the flow.Settings of the extension's cluster.
+type Locations struct {
+	Client client.Client
+	// Namespace of the BackupStorageLocations.
+	Namespace string
+	Open      OpenFunc
+}
+
+// checkInterval is how often a container is tried, so that an operator sees that it is away before a backup does.
+const checkInterval = time.Minute
+
+func (l *Locations) setUp(m ctrl.Manager, log *slog.Logger) error {
+	err := ctrl.NewControllerManagedBy(m).
+		For(&v1alpha1.BackupStorageLocation{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Named("backupstoragelocation").
+		Complete(&locationReconciler{Locations: l, log: log})
+	if err != nil {
+		return fmt.Errorf("set up the controller of backupstoragelocation: %w", err)
+	}
+	return nil
+}
+
+// Location implements flow.Settings.
+func (l *Locations) Location(ctx context.Context, name string) (flow.Location, error) {
+	var object v1alpha1.BackupStorageLocation
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: name}, &object)
+	if apierrors.IsNotFound(err) {
+		return flow.Location{}, coffer.Errorf(coffer.CodeLocationNotFound, "there is no BackupStorageLocation %q in namespace %s", name, l.Namespace).
+			WithHint("see `kubectl get -n %s backupstoragelocations.%s`", l.Namespace, v1alpha1.Group)
+	}
+	if err != nil {
+		return flow.Location{}, fmt.Errorf("get BackupStorageLocation %s: %w", name, err)
+	}
+	container, done, err := l.Open(ctx, object.Spec)
+	if err != nil {
+		return flow.Location{}, fmt.Errorf("BackupStorageLocation %s: %w", name, err)
+	}
+	return flow.Location{Name: name, ReadOnly: object.Spec.ReadOnly, Container: container, Close: done}, nil
+}
+
+// BackupHook implements flow.Settings.
+func (l *Locations) BackupHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error) {
+	var h v1alpha1.BackupHook
+	err := l.hook(ctx, "BackupHook", ref, &h)
+	return h, err
+}
+
+// RestoreHook implements flow.Settings.
+func (l *Locations) RestoreHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error) {
+	var h v1alpha1.RestoreHook
+	err := l.hook(ctx, "RestoreHook", ref, &h)
+	return h, err
+}
+
+func (l *Locations) hook(ctx context.Context, kind string, ref v1alpha1.NamespacedReference, into client.Object) error {
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, into)
+	if apierrors.IsNotFound(err) {
+		return coffer.Errorf(coffer.CodeHookNotFound, "there is no %s %s/%s", kind, ref.Namespace, ref.Name).
+			WithHint("create it before the run that refers to it")
+	}
+	if err != nil {
+		return fmt.Errorf("get %s %s/%s: %w", kind, ref.Namespace, ref.Name, err)
+	}
+	return nil
+}
+
+// locationReconciler keeps the status of BackupStorageLocations.
+type locationReconciler struct {
+	*Locations
+	log *slog.Logger
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var object v1alpha1.BackupStorageLocation
+	if err := r.Client.Get(ctx, request.NamespacedName, &object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := object.Status.Phase
+	now := metav1.Now()
+	status := v1alpha1.BackupStorageLocationStatus{
+		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
+	}
+	if err := r.check(ctx, object); err != nil {
+		status.Phase, status.Reason, status.Message = v1alpha1.StorageLocationUnavailable, string(coffer.CodeOf(err)), err.Error()
+	}
+	if status.Phase != before {
+		r.log.Info("storage location changed", "name", object.Name, "phase", status.Phase, "message", status.Message)
+	}
+	object.Status = status
+	if err := r.Client.Status().Update(ctx, &object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("save status: %w", err))
+	}
+	return ctrl.Result{RequeueAfter: checkInterval}, nil
+}
+
+// check lists the container and, unless it is read-only, writes and removes a blob. The blob's folder is one that
+// Velero allows beside backups.
+func (r *locationReconciler) check(ctx context.Context, object v1alpha1.BackupStorageLocation) error {
+	container, done, err := r.Open(ctx, object.Spec)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for _, err := range container.List(ctx, "metadata/") {
+		if err != nil {
+			return err
+		}
+	}
+	if object.Spec.ReadOnly {
+		return nil
+	}
+	key := "metadata/coffer-check-" + string(object.UID)
+	if err := container.Delete(ctx, key); err != nil {
+		return err
+	}
+	if _, err := container.Put(ctx, key, strings.NewReader("coffer was here\n")); err != nil {
+		return err
+	}
+	return container.Delete(ctx, key)
+}

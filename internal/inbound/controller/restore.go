@@ -1,0 +1,24 @@
+package controller
+
+import (
+	"context"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/flow"
+)
+
+func setUpRestore(m ctrl.Manager, o Options) error {
+	return setUpRun(m, o, kind[*v1alpha1.Restore]{
+		name:   "restore",
+		empty:  func() *v1alpha1.Restore { return &v1alpha1.Restore{} },
+		status: func(r *v1alpha1.Restore) *v1alpha1.RunStatus { return &r.Status.RunStatus },
+		advance: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return flow.Restore(ctx, o.Flow, r, persist)
+		},
+		cancel: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return flow.CancelRestore(ctx, o.Flow, r, persist)
+		},
+	})
+}

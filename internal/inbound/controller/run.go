@@ -1,0 +1,206 @@
+// Package controller reconciles Coffer's custom resources: it fetches the object, hands it to the flow, and keeps its
+// status.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/flow"
+)
+
+// finalizer keeps a run object until what the run made is accounted for.
+const finalizer = v1alpha1.Group + "/run"
+
+// Options are what all reconcilers of one extension have in common.
+type Options struct {
+	// Client reads from the API server, not from a cache: a run must not act on what it was a moment ago.
+	Client client.Client
+	// Flow carries the runs out.
+	Flow flow.Config
+	Log  *slog.Logger
+	// Parallel is how many runs of one kind are carried out at the same time. Zero means 4.
+	Parallel int
+}
+
+// SetUp registers all reconcilers with a manager.
+func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
+	if o.Parallel == 0 {
+		o.Parallel = 4
+	}
+	for _, set := range []func() error{
+		func() error { return setUpBackup(m, o) },
+		func() error { return setUpRestore(m, o) },
+		func() error { return setUpDeleteBackup(m, o) },
+		func() error { return locations.setUp(m, o.Log) },
+	} {
+		if err := set(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kind is what the reconcilers of Backup, Restore and DeleteBackup differ in.
+type kind[T client.Object] struct {
+	name  string
+	empty func() T
+	// status is the object's run status.
+	status func(T) *v1alpha1.RunStatus
+	// advance takes the run to its end.
+	advance func(ctx context.Context, object T, persist func(context.Context) error) error
+	// cancel undoes a run whose object is being deleted.
+	cancel func(ctx context.Context, object T, persist func(context.Context) error) error
+}
+
+// runReconciler reconciles one kind of run.
+type runReconciler[T client.Object] struct {
+	Options
+	kind kind[T]
+}
+
+// retryMost bounds the back-off of a run that fails again and again: an operator who has mended the cause does not
+// want to wait for long.
+const retryMost = 30 * time.Second
+
+func setUpRun[T client.Object](m ctrl.Manager, o Options, k kind[T]) error {
+	r := &runReconciler[T]{Options: o, kind: k}
+	err := ctrl.NewControllerManagedBy(m).For(k.empty()).Named(k.name).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: o.Parallel,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, retryMost),
+		}).Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the controller of %s: %w", k.name, err)
+	}
+	return nil
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	object := r.kind.empty()
+	if err := r.Client.Get(ctx, request.NamespacedName, object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	status := r.kind.status(object)
+	persist := func(ctx context.Context) error { return r.persist(ctx, object) }
+	switch {
+	case !object.GetDeletionTimestamp().IsZero():
+		return ctrl.Result{}, r.finalize(ctx, object, persist)
+	case status.Phase.Final():
+		return ctrl.Result{}, r.dropFinalizer(ctx, object)
+	}
+	if controllerutil.AddFinalizer(object, finalizer) {
+		if err := r.Client.Update(ctx, object); err != nil {
+			return ctrl.Result{}, fmt.Errorf("add finalizer: %w", err)
+		}
+	}
+	log := r.Log.With("kind", r.kind.name, "namespace", request.Namespace, "name", request.Name)
+	log.Info("run goes on", "step", r.kind.status(object).Step)
+	runCtx, stop := r.untilDeleted(ctx, object)
+	err := r.kind.advance(runCtx, object, persist)
+	deleted := stop()
+	switch {
+	case err != nil && deleted:
+		return ctrl.Result{}, r.finalize(ctx, object, persist)
+	case err != nil:
+		return ctrl.Result{}, err
+	}
+	status = r.kind.status(object)
+	log.Info("run ended", "phase", status.Phase, "reason", status.Reason, "message", status.Message, "warnings", status.WarningCount)
+	return ctrl.Result{}, r.dropFinalizer(ctx, object)
+}
+
+// deletionInterval is how often a run under way looks whether its object is being deleted.
+const deletionInterval = 2 * time.Second
+
+// untilDeleted is a context that ends when the object is being deleted. stop ends the watch and says whether it was.
+func (r *runReconciler[T]) untilDeleted(ctx context.Context, object T) (watched context.Context, stop func() bool) {
+	watched, cancel := context.WithCancel(ctx)
+	key := client.ObjectKeyFromObject(object)
+	var deleted atomic.Bool
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(deletionInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-watched.Done():
+				return
+			case <-tick.C:
+			}
+			now := r.kind.empty()
+			if err := r.Client.Get(watched, key, now); err == nil && !now.GetDeletionTimestamp().IsZero() {
+				deleted.Store(true)
+				cancel()
+			}
+		}
+	})
+	return watched, func() bool {
+		cancel()
+		watch.Wait()
+		return deleted.Load()
+	}
+}
+
+// persistRetries bounds the attempts to save a status while others change the object's labels or delete it.
+const persistRetries = 10
+
+// persist writes the status of the object. Nobody else writes the status, so a conflict over something else of the
+// object is answered by writing it again.
+func (r *runReconciler[T]) persist(ctx context.Context, object T) error {
+	// Update replaces the object with what was stored; a copy keeps what other goroutines are reading in place.
+	stored := object.DeepCopyObject().(T)
+	for attempt := 1; ; attempt++ {
+		err := r.Client.Status().Update(ctx, stored)
+		if err == nil {
+			object.SetResourceVersion(stored.GetResourceVersion())
+			object.SetDeletionTimestamp(stored.GetDeletionTimestamp())
+			return nil
+		}
+		if !apierrors.IsConflict(err) || attempt == persistRetries {
+			return fmt.Errorf("save status: %w", err)
+		}
+		now := r.kind.empty()
+		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(object), now); err != nil {
+			return fmt.Errorf("save status: %w", err)
+		}
+		stored = object.DeepCopyObject().(T)
+		stored.SetResourceVersion(now.GetResourceVersion())
+	}
+}
+
+func (r *runReconciler[T]) finalize(ctx context.Context, object T, persist func(context.Context) error) error {
+	if !controllerutil.ContainsFinalizer(object, finalizer) {
+		return nil
+	}
+	if status := r.kind.status(object); !status.Phase.Final() && status.Phase != "" && r.kind.cancel != nil {
+		if err := r.kind.cancel(ctx, object, persist); err != nil {
+			return fmt.Errorf("undo %s %s: %w", r.kind.name, object.GetName(), err)
+		}
+	}
+	return r.dropFinalizer(ctx, object)
+}
+
+func (r *runReconciler[T]) dropFinalizer(ctx context.Context, object T) error {
+	if !controllerutil.RemoveFinalizer(object, finalizer) {
+		return nil
+	}
+	if err := r.Client.Update(ctx, object); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove finalizer: %w", err)
+	}
+	return nil
+}

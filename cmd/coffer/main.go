@@ -1,0 +1,86 @@
+// Command coffer is the command line of Coffer.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/deploy/charts"
+	"github.com/coffer-backup/coffer/internal/inbound/cli"
+	"github.com/coffer-backup/coffer/internal/outbound/helm"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Run(ctx, cli.Config{
+		Version:    version,
+		ClientFunc: newClient,
+		Installer:  installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
+		In:         os.Stdin,
+		Out:        os.Stdout,
+		Err:        os.Stderr,
+		Terminal:   term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+	}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// quiet keeps the libraries' own messages from a person's terminal, but for errors.
+func quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+func newClient(t cli.Target) (client.Client, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = t.Kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: t.Context}).ClientConfig()
+	if err != nil {
+		return nil, err
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("register types: %w", err)
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// installer lets the command line install with Helm.
+type installer struct{ helm *helm.Installer }
+
+// Install implements cli.Installer.
+func (i installer) Install(ctx context.Context, t cli.Target, o cli.InstallOptions) error {
+	options := helmOptions(t)
+	options.Image, options.Set, options.ValuesFiles, options.Timeout = o.Image, o.Set, o.ValuesFiles, o.Timeout
+	return i.helm.Install(ctx, options)
+}
+
+// Uninstall implements cli.Installer.
+func (i installer) Uninstall(ctx context.Context, t cli.Target) error {
+	return i.helm.Uninstall(ctx, helmOptions(t))
+}
+
+func helmOptions(t cli.Target) helm.Options {
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.Namespace = &t.Namespace
+	if t.Kubeconfig != "" {
+		flags.KubeConfig = &t.Kubeconfig
+	}
+	if t.Context != "" {
+		flags.Context = &t.Context
+	}
+	return helm.Options{Getter: flags, Namespace: t.Namespace}
+}

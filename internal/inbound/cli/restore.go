@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+)
+
+func (p *program) newRestore() *cobra.Command {
+	return group("restore", "Restore recovery points, and list and show restores",
+		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow())
+}
+
+func (p *program) newRestoreCreate() *cobra.Command {
+	var f struct {
+		spec         v1alpha1.RestoreSpec
+		clusterScope bool
+		volumeMode   string
+		policy       string
+		hooks        []string
+		wait         bool
+	}
+	cmd := &cobra.Command{
+		Use:   "create NAME --backup-name BACKUP",
+		Short: "Restore a recovery point, or a part of it",
+		Example: `  coffer restore create shop-back --backup-name shop-1 --wait
+  coffer restore create shop-copy --backup-name shop-1 --namespace-mappings shop=shop-copy --wait`,
+		Args: oneName("restore"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := p.checkOutput(); err != nil {
+				return err
+			}
+			if f.spec.BackupName == "" {
+				return usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
+			}
+			refs, err := parseReferences("--restore-hook-references", f.hooks)
+			if err != nil {
+				return err
+			}
+			f.spec.RestoreHookReferences = refs
+			f.spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
+			f.spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)
+			if cmd.Flags().Changed("include-cluster-scope-resources") {
+				f.spec.IncludeClusterScopeResources = &f.clusterScope
+			}
+			return p.createRestore(cmd.Context(), args[0], f.spec, f.wait)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.spec.BackupName, "backup-name", "", "recovery point to restore")
+	flags.StringVar(&f.spec.StorageLocation, "storage-location", "default", "BackupStorageLocation that holds the recovery point")
+	flags.StringSliceVar(&f.spec.IncludedNamespaces, "included-namespaces", nil, "namespaces to restore, by their names in the recovery point (default all)")
+	flags.StringSliceVar(&f.spec.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out")
+	flags.StringToStringVar(&f.spec.NamespaceMappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
+	flags.BoolVar(&f.clusterScope, "include-cluster-scope-resources", false, "all cluster-scoped objects, or none (default: all with the whole recovery point, else what the chosen namespaces need)")
+	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
+	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
+	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
+	return cmd
+}
+
+func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {
+	c, err := p.client()
+	if err != nil {
+		return err
+	}
+	r := &v1alpha1.Restore{ObjectMeta: metav1.ObjectMeta{Namespace: p.target.Namespace, Name: name}, Spec: spec}
+	if err := c.Create(ctx, r); apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("a restore named %s exists already; choose another name", name)
+	} else if err != nil {
+		return fmt.Errorf("create restore %s: %w", name, err)
+	}
+	if wait {
+		if err := p.wait(ctx, c, r, func() v1alpha1.RunStatus { return r.Status.RunStatus }, func() string { return restoreProgress(r.Status.Progress) }); err != nil {
+			return err
+		}
+	}
+	return p.showRestore(r)
+}
+
+func restoreProgress(g v1alpha1.RestoreProgress) string {
+	if g.ObjectsTotal == 0 {
+		return ""
+	}
+	parts := []string{fmt.Sprintf("%d of %d objects", g.Created+g.Existing+g.Failed, g.ObjectsTotal)}
+	if g.VolumesTotal > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d volumes bound", g.VolumesBound, g.VolumesTotal))
+	}
+	if g.HooksTotal > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d hooks", g.HooksRun, g.HooksTotal))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (p *program) newRestoreList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List restores", Aliases: []string{"ls"}, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := p.checkOutput(); err != nil {
+				return err
+			}
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			var all v1alpha1.RestoreList
+			if err := c.List(cmd.Context(), &all, client.InNamespace(p.target.Namespace)); err != nil {
+				return fmt.Errorf("list restores: %w", err)
+			}
+			slices.SortFunc(all.Items, func(a, b v1alpha1.Restore) int {
+				return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
+			})
+			for i := range all.Items {
+				identify(&all.Items[i], "Restore")
+			}
+			return p.show(all.Items, func() error { return p.restoreTable(all.Items) })
+		},
+	}
+}
+
+func (p *program) restoreTable(all []v1alpha1.Restore) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(p.Err, "There are no restores in namespace %s. Make one with `coffer restore create NAME --backup-name BACKUP`.\n", p.target.Namespace)
+		return err
+	}
+	rows := [][]string{{"NAME", "BACKUP", "PHASE", "CREATED", "EXISTING", "FAILED", "VOLUMES", "WARNINGS", "TOOK", "AGE"}}
+	for _, r := range all {
+		g := r.Status.Progress
+		rows = append(rows, []string{
+			r.Name, r.Spec.BackupName, phaseText(r.Status.Phase),
+			strconv.Itoa(g.Created), strconv.Itoa(g.Existing), strconv.Itoa(g.Failed), fmt.Sprintf("%d/%d", g.VolumesBound, g.VolumesTotal),
+			strconv.Itoa(r.Status.WarningCount), took(r.Status.RunStatus), age(r.CreationTimestamp),
+		})
+	}
+	return p.table(rows)
+}
+
+func (p *program) newRestoreShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show one restore with its warnings", Args: oneName("restore"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := p.checkOutput(); err != nil {
+				return err
+			}
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			var r v1alpha1.Restore
+			if err := c.Get(cmd.Context(), p.key(args[0]), &r); apierrors.IsNotFound(err) {
+				return fmt.Errorf("there is no restore named %s; see `coffer restore list`", args[0])
+			} else if err != nil {
+				return fmt.Errorf("show restore %s: %w", args[0], err)
+			}
+			return p.showRestore(&r)
+		},
+	}
+}
+
+func (p *program) showRestore(r *v1alpha1.Restore) error {
+	identify(r, "Restore")
+	return p.show(r, func() error {
+		g := r.Status.Progress
+		hooks := ""
+		if g.HooksTotal > 0 {
+			hooks = fmt.Sprintf("%d run of %d", g.HooksRun, g.HooksTotal)
+		}
+		err := p.describe([]field{
+			{"Name", r.Name},
+			{"Backup", r.Spec.BackupName},
+			{"Phase", phaseText(r.Status.Phase)},
+			{"Step", stepText(r.Status.RunStatus)},
+			{"Reason", r.Status.Reason},
+			{"Message", r.Status.Message},
+			{"Namespaces", namespacesText(r.Spec.IncludedNamespaces, r.Spec.ExcludedNamespaces)},
+			{"Mapped", mappingsText(r.Spec.NamespaceMappings)},
+			{"Started", when(r.Status.StartTime)},
+			{"Completed", when(r.Status.CompletionTime)},
+			{"Took", took(r.Status.RunStatus)},
+			{"Objects", fmt.Sprintf("%d created, %d existing, %d failed; %d left to Kubernetes or out of scope", g.Created, g.Existing, g.Failed, g.Skipped)},
+			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
+			{"Hooks", hooks},
+		})
+		if err != nil {
+			return err
+		}
+		return p.describeWarnings(r.Status.RunStatus)
+	})
+}
+
+func mappingsText(m map[string]string) string {
+	var parts []string
+	for from, to := range m {
+		parts = append(parts, from+" to "+to)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}

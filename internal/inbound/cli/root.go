@@ -1,0 +1,171 @@
+// Package cli is the command line for people: the commands of the program coffer, and how they talk.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+)
+
+// Target is how the user names a cluster.
+type Target struct {
+	// Kubeconfig is a file; empty means KUBECONFIG or the usual place.
+	Kubeconfig string
+	// Context of it; empty means the current one.
+	Context string
+	// Namespace of the Backup extension.
+	Namespace string
+}
+
+// Installer installs the Backup extension into a cluster.
+type Installer interface {
+	// Install installs or upgrades, and waits until the extension is ready.
+	Install(ctx context.Context, t Target, o InstallOptions) error
+	// Uninstall removes the extension. Recovery points, and with them the claim of the blobs, stay.
+	Uninstall(ctx context.Context, t Target) error
+}
+
+// Config is what the commands need of the outside.
+type Config struct {
+	// Version of the program.
+	Version string
+	// ClientFunc makes a client for a cluster.
+	ClientFunc func(Target) (client.Client, error)
+	Installer  Installer
+	In         io.Reader
+	Out, Err   io.Writer
+	// Terminal says that In and Err are a person's terminal.
+	Terminal bool
+}
+
+// Exit codes of the program.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Run runs the program with arguments and answers its exit code: 0 if all went well, 1 if something failed, 2 if the
+// command line was wrong.
+func Run(ctx context.Context, c Config, args []string) int {
+	root := newRoot(c)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(c.Err, "coffer: %v\n", err)
+		return exitUsage
+	case errors.Is(err, errShown):
+	default:
+		_, _ = fmt.Fprintf(c.Err, "coffer: %v\n", explain(err))
+	}
+	return exitFailed
+}
+
+// usageError is a command line that is wrong.
+type usageError struct{ error }
+
+// errShown ends the program with a failure that has been shown already.
+var errShown = errors.New("failed")
+
+type program struct {
+	Config
+	target Target
+	output string
+}
+
+func newRoot(c Config) *cobra.Command {
+	p := &program{Config: c}
+	root := &cobra.Command{
+		Use:           "coffer",
+		Short:         "Back up and restore Kubernetes clusters",
+		Version:       c.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(c.In)
+	root.SetOut(c.Out)
+	root.SetErr(c.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.target.Kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&p.target.Context, "context", "", "context of the kubeconfig (default the current one)")
+	flags.StringVarP(&p.target.Namespace, "namespace", "n", v1alpha1.DefaultNamespace, "namespace of the Backup extension")
+	flags.StringVarP(&p.output, "output", "o", "table", "how results are shown: table, json or yaml")
+	root.AddCommand(p.newBackup(), p.newRestore(), p.newExtension())
+	return root
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	g.AddCommand(commands...)
+	return g
+}
+
+// oneName takes exactly one argument, the name of a KIND.
+func oneName(kind string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("give one name of a %s: %s", kind, cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q: %s", args[0], cmd.UseLine())}
+	}
+	return nil
+}
+
+func (p *program) client() (client.Client, error) {
+	c, err := p.ClientFunc(p.target)
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to talk to: %w; name one with --kubeconfig or --context", err)
+	}
+	return c, nil
+}
+
+func (p *program) key(name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: p.target.Namespace, Name: name}
+}
+
+// explain says what to do about the errors that every command can meet.
+func explain(err error) error {
+	switch {
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("the Backup extension is not installed in this cluster (%w); install it with `coffer extension install`", err)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("you are not allowed to do this in the cluster: %w", err)
+	}
+	return err
+}

@@ -110,7 +110,7 @@ func (b *backup) thawAll(ctx context.Context) error {
 func (b *backup) runHooks(ctx context.Context, pod corev1.Pod, when string, actions []hook.Action) error {
 	var first error
 	for _, a := range actions {
-		problem, err := execHook(ctx, b.Cluster, pod, a)
+		problem, err := b.execHook(ctx, pod, a)
 		if err != nil {
 			return err
 		}
@@ -133,19 +133,19 @@ func (b *backup) runHooks(ctx context.Context, pod corev1.Pod, when string, acti
 	return first
 }
 
-// execRetries is how often a hook is tried when it could not be started, 1 s, 2 s, 4 s ... apart.
+// execRetries is how often a hook is tried that could not be started.
 const execRetries = 5
 
 // execHook runs one hook and says what was wrong with it, if anything. An error is one of this process or the API
 // server, not of the hook.
-func execHook(ctx context.Context, c coffer.Cluster, pod corev1.Pod, a hook.Action) (problem string, err error) {
+func (c Config) execHook(ctx context.Context, pod corev1.Pod, a hook.Action) (problem string, err error) {
 	if a.Problem != "" {
 		return a.Problem, nil
 	}
 	var result coffer.ExecResult
-	pause := time.Second
+	pause := c.RetryPause
 	for attempt := 1; ; attempt++ {
-		result, err = c.Exec(ctx, coffer.Exec{
+		result, err = c.Cluster.Exec(ctx, coffer.Exec{
 			Namespace: pod.Namespace, Pod: pod.Name, Container: a.Container, Command: a.Command, Timeout: a.Timeout,
 		})
 		if err == nil {

@@ -327,11 +327,11 @@ func (a *application) create(ctx context.Context, s plan.Step, body []byte) erro
 }
 
 // createRetries is how often an object is tried that the API server met with an internal error, as it does when a
-// webhook does not answer: 1 s, 2 s, 4 s ... apart.
+// webhook does not answer.
 const createRetries = 6
 
 func (a *application) insist(ctx context.Context, s plan.Step, object []byte) (json.RawMessage, error) {
-	pause := time.Second
+	pause := a.RetryPause
 	for attempt := 1; ; attempt++ {
 		stored, err := a.Cluster.Create(ctx, s.Type, s.Target.Namespace, object)
 		if coffer.CodeOf(err) != coffer.CodeServerError {

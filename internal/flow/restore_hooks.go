@@ -150,7 +150,7 @@ func (h *hookRun) runHook(ctx context.Context, pod corev1.Pod, a hook.Action) er
 		if err := h.save(ctx); err != nil {
 			return err
 		}
-		if problem, err = execHook(ctx, h.Cluster, pod, a); err != nil {
+		if problem, err = h.execHook(ctx, pod, a); err != nil {
 			return err
 		}
 	}

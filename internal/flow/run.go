@@ -47,6 +47,9 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// BindTimeout is how long a restored claim may take to be bound. Zero means 10 minutes.
 	BindTimeout time.Duration
+	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
+	// long. Zero means 1 second.
+	RetryPause time.Duration
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -60,6 +63,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.CutTimeout, 2*time.Minute)
 	orDefault(&c.ReadyTimeout, 30*time.Minute)
 	orDefault(&c.BindTimeout, 10*time.Minute)
+	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -113,7 +117,8 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback) err
 		return nil
 	}
 	if r.status.Phase == "" {
-		now := metav1.NewTime(r.now())
+		// Whole seconds, as creation timestamps have: what is made in the same second is made after the start.
+		now := metav1.NewTime(r.now().Truncate(time.Second))
 		r.update(func() {
 			r.status.Phase, r.status.Step, r.status.StartTime = v1alpha1.RunInProgress, phases[0].step, &now
 		})

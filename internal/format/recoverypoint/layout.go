@@ -1,7 +1,5 @@
 package recoverypoint
 
-import "strings"
-
 const root = "backups/"
 
 // Layout names the blobs of one recovery point.
@@ -39,13 +37,3 @@ func (l Layout) VeleroBackup() string { return l.Prefix() + "velero-backup.json"
 
 // Manifest is the key of the manifest.
 func (l Layout) Manifest() string { return l.Prefix() + "manifest.json" }
-
-// NameOfManifest is the name of the recovery point that a manifest's key belongs to; false for any other key.
-func NameOfManifest(key string) (string, bool) {
-	rest, ok := strings.CutPrefix(key, root)
-	if !ok {
-		return "", false
-	}
-	name, ok := strings.CutSuffix(rest, "/manifest.json")
-	return name, ok && name != "" && !strings.Contains(name, "/")
-}

@@ -1,0 +1,203 @@
+package plan
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
+)
+
+// object makes an archived object and the item read off it.
+func object(t *testing.T, resource, namespace, name string, fields map[string]any) Item {
+	t.Helper()
+	metadata := map[string]any{"name": name, "uid": resource + "/" + namespace + "/" + name}
+	if namespace != "" {
+		metadata["namespace"] = namespace
+	}
+	for _, f := range []string{"labels", "annotations", "ownerReferences"} {
+		if v, ok := fields[f]; ok {
+			metadata[f] = v
+			delete(fields, f)
+		}
+	}
+	body := map[string]any{"apiVersion": "v1", "kind": "X", "metadata": metadata}
+	for k, v := range fields {
+		body[k] = v
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := Read(coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(resource), Namespace: namespace, Name: name}, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return item
+}
+
+func owner(apiVersion, kind, resource, namespace, name string) []map[string]any {
+	return []map[string]any{{"apiVersion": apiVersion, "kind": kind, "name": name, "uid": resource + "/" + namespace + "/" + name, "controller": true}}
+}
+
+func everyType(g coffer.GroupResource) (coffer.ResourceType, bool) {
+	return coffer.ResourceType{GroupResource: g, Version: "v1"}, true
+}
+
+func whole() Request {
+	return Request{Rules: selection.Rules{ClusterScope: selection.ClusterScopeAll}, VolumeData: true}
+}
+
+func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
+	items := []Item{
+		object(t, "deployments.apps", "shop", "web", nil),
+		object(t, "replicasets.apps", "shop", "web-1", map[string]any{"ownerReferences": owner("apps/v1", "Deployment", "deployments.apps", "shop", "web")}),
+		object(t, "pods", "shop", "web-1-x", map[string]any{"ownerReferences": owner("apps/v1", "ReplicaSet", "replicasets.apps", "shop", "web-1")}),
+		object(t, "pods", "shop", "bare", nil),
+		object(t, "pods", "shop", "of-an-operator", map[string]any{"ownerReferences": owner("acme/v1", "Thing", "things.acme", "shop", "t")}),
+		object(t, "pods", "shop", "orphan", map[string]any{"ownerReferences": owner("apps/v1", "ReplicaSet", "replicasets.apps", "shop", "gone")}),
+		object(t, "pods", "shop", "ended", map[string]any{"status": map[string]any{"phase": "Succeeded"}}),
+		object(t, "jobs.batch", "shop", "done", map[string]any{"status": map[string]any{"completionTime": "2026-01-01T00:00:00Z"}}),
+		object(t, "jobs.batch", "shop", "running", nil),
+		object(t, "secrets", "shop", "token", map[string]any{"type": "kubernetes.io/service-account-token"}),
+		object(t, "secrets", "shop", "password", map[string]any{"type": "Opaque"}),
+		object(t, "configmaps", "shop", "kube-root-ca.crt", nil),
+		object(t, "endpointslices.discovery.k8s.io", "shop", "web-a", map[string]any{"labels": map[string]any{"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}}),
+		object(t, "endpointslices.discovery.k8s.io", "shop", "by-hand", nil),
+		object(t, "persistentvolumes", "", "pv", nil),
+		object(t, "persistentvolumeclaims", "shop", "data-db-0", map[string]any{"ownerReferences": owner("apps/v1", "StatefulSet", "statefulsets.apps", "shop", "db")}),
+		object(t, "statefulsets.apps", "shop", "db", nil),
+		object(t, "leases.coordination.k8s.io", "shop", "leader", nil),
+	}
+	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "by-hand", "data-db-0", "db"}
+	for _, s := range Make(items, nil, whole(), everyType).Steps {
+		want := slices.Contains(restored, s.Target.Name)
+		if got := s.Action != Skip; got != want {
+			t.Errorf("%s: action %q (%s), want restored = %v", s.Target, s.Action, s.Reason, want)
+		}
+		if s.Action == Skip && s.Reason == "" {
+			t.Errorf("%s is skipped without a reason", s.Target)
+		}
+	}
+}
+
+func TestOwnerOutOfScopeMakesNothing(t *testing.T) {
+	items := []Item{
+		object(t, "replicasets.apps", "other", "rs", nil),
+		object(t, "pods", "shop", "p", map[string]any{"ownerReferences": owner("apps/v1", "ReplicaSet", "replicasets.apps", "other", "rs")}),
+	}
+	r := Request{Rules: selection.Rules{Included: []string{"shop"}}}
+	for _, s := range Make(items, nil, r, everyType).Steps {
+		if s.Target.Name == "p" && s.Action == Skip {
+			t.Errorf("the pod is left to an owner that is not restored: %s", s.Reason)
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	resources := []string{
+		"validatingwebhookconfigurations.admissionregistration.k8s.io", "deployments.apps", "services", "replicasets.apps", "pods",
+		"resourcequotas", "configmaps", "serviceaccounts", "roles.rbac.authorization.k8s.io", "persistentvolumeclaims",
+		"storageclasses.storage.k8s.io", "namespaces", "customresourcedefinitions.apiextensions.k8s.io",
+	}
+	var items []Item
+	for _, r := range resources {
+		items = append(items, object(t, r, "", "x", nil))
+	}
+	var got []string
+	for _, s := range Make(items, nil, whole(), everyType).Steps {
+		got = append(got, s.Target.GroupResource.String())
+	}
+	slices.Reverse(resources)
+	if !slices.Equal(got, resources) {
+		t.Errorf("order = %v\nwant    %v", got, resources)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	claim := func(name string) Item { return object(t, "persistentvolumeclaims", "shop", name, nil) }
+	volumes := []coffer.Volume{
+		{Namespace: "shop", Claim: "good", Result: coffer.VolumeCaptured, Handle: "h"},
+		{Namespace: "shop", Claim: "bad", Result: coffer.VolumeSkipped, Reason: "no class"},
+	}
+	items := []Item{claim("good"), claim("bad"), claim("unknown")}
+	steps := Make(items, volumes, whole(), everyType).Steps
+	if s := steps[0]; s.Action != RestoreVolume || s.Volume.Handle != "h" || s.Warn {
+		t.Errorf("a captured claim: %+v", s)
+	}
+	for _, s := range steps[1:] {
+		if s.Action != Create || !s.Warn || !strings.Contains(s.Reason, "empty volume") {
+			t.Errorf("a claim without data must be created with a warning: %+v", s)
+		}
+	}
+	without := whole()
+	without.VolumeData = false
+	if s := Make(items, volumes, without, everyType).Steps[0]; s.Action != Create || s.Warn {
+		t.Errorf("asked for no data: %+v", s)
+	}
+}
+
+func TestMappedNamespaces(t *testing.T) {
+	items := []Item{object(t, "namespaces", "", "shop", nil), object(t, "secrets", "shop", "s", nil), object(t, "clusterroles.rbac.authorization.k8s.io", "", "r", nil)}
+	p := Make(items, nil, Request{Rules: selection.Rules{}, Mappings: map[string]string{"shop": "copy"}}, everyType)
+	var got []string
+	for _, s := range p.Steps {
+		if s.Action != Skip {
+			got = append(got, s.Target.String())
+		}
+	}
+	if want := []string{"namespaces copy", "secrets copy/s"}; !slices.Equal(got, want) {
+		t.Errorf("targets = %v, want %v", got, want)
+	}
+	if want := []string{"copy"}; !slices.Equal(p.Namespaces, want) {
+		t.Errorf("namespaces = %v, want %v", p.Namespaces, want)
+	}
+}
+
+func TestTypesThatAreNotServed(t *testing.T) {
+	nothing := func(coffer.GroupResource) (coffer.ResourceType, bool) { return coffer.ResourceType{}, false }
+	thing := object(t, "things.acme.io", "shop", "t", nil)
+	if s := Make([]Item{thing}, nil, whole(), nothing).Steps[0]; s.Action != Skip || !s.Warn {
+		t.Errorf("an object of an unknown type must be skipped with a warning: %+v", s)
+	}
+	definition := object(t, "customresourcedefinitions.apiextensions.k8s.io", "", "things.acme.io", nil)
+	for _, s := range Make([]Item{thing, definition}, nil, whole(), func(g coffer.GroupResource) (coffer.ResourceType, bool) {
+		return coffer.ResourceType{GroupResource: g}, g == definitions
+	}).Steps {
+		if s.Action != Create {
+			t.Errorf("the recovery point brings the definition: %+v", s)
+		}
+	}
+	chosen := Request{Rules: selection.Rules{Included: []string{"shop"}, ClusterScope: selection.ClusterScopeNeeded}}
+	for _, s := range Make([]Item{thing, definition}, nil, chosen, everyType).Steps {
+		if s.Action != Create {
+			t.Errorf("a chosen namespace needs the definition of its objects: %+v", s)
+		}
+	}
+}
+
+func TestRequestsThatContradictThePointAreRefused(t *testing.T) {
+	has := []string{"a", "b"}
+	for name, r := range map[string]Request{
+		"an included namespace it does not have":    {Rules: selection.Rules{Included: []string{"c"}}},
+		"a mapping of a namespace it does not have": {Mappings: map[string]string{"c": "d"}},
+		"two namespaces into one":                   {Mappings: map[string]string{"a": "x", "b": "x"}},
+		"a mapping into a restored namespace":       {Mappings: map[string]string{"a": "b"}},
+		"a mapping to nothing":                      {Mappings: map[string]string{"a": ""}},
+	} {
+		if err := r.Check("point", has); coffer.CodeOf(err) == "" {
+			t.Errorf("%s: Check = %v", name, err)
+		}
+	}
+	for name, r := range map[string]Request{
+		"a swap":                             {Mappings: map[string]string{"a": "b", "b": "a"}},
+		"into one that is left out":          {Rules: selection.Rules{Excluded: []string{"b"}}, Mappings: map[string]string{"a": "b"}},
+		"a mapping of a namespace to itself": {Mappings: map[string]string{"a": "a"}},
+	} {
+		if err := r.Check("point", has); err != nil {
+			t.Errorf("%s: Check = %v", name, err)
+		}
+	}
+}

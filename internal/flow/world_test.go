@@ -1,0 +1,484 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
+)
+
+// world is a cluster, its storage and a blob container, in memory but for the last. It keeps what a dead process
+// leaves behind.
+type world struct {
+	t         *testing.T
+	container coffer.Container
+
+	mu        sync.Mutex // guards all below
+	objects   map[string]map[string]any
+	snapshots map[string]*fakeSnapshot // by run/namespace/request: API objects
+	disks     map[string]bool          // by handle: snapshots on the storage
+	frozen    map[string]bool          // by namespace/pod
+	cutFrozen map[string]bool          // by handle: whether the namespace's pods were frozen when it was cut
+	execs     []string
+	failExec  func(coffer.Exec) (coffer.ExecResult, error)
+	uids      int
+
+	hooks        map[string]v1alpha1.BackupHook
+	restoreHooks map[string]v1alpha1.RestoreHook
+	readOnly     bool
+
+	// callsLeft is after how many calls of the outside the process dies; negative for never.
+	callsLeft int
+	calls     int
+	dead      bool
+}
+
+type fakeSnapshot struct {
+	state     coffer.SnapshotState
+	presented bool
+}
+
+var errDead = errors.New("the process is dead")
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	root := t.TempDir()
+	if err := filesystem.Create(root, "backups"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := filesystem.Open(root, "backups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	w := &world{
+		t: t, container: c, callsLeft: -1,
+		objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
+		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
+		hooks: map[string]v1alpha1.BackupHook{}, restoreHooks: map[string]v1alpha1.RestoreHook{},
+	}
+	w.add("namespaces", "", "kube-system", nil)
+	return w
+}
+
+// call counts one call of the outside. It answers an error if the process is dead, or dies now.
+func (w *world) call() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead {
+		return errDead
+	}
+	w.calls++
+	if w.callsLeft == 0 {
+		w.dead = true
+		return errDead
+	}
+	w.callsLeft--
+	return nil
+}
+
+// dieAfter lets the process die at its n-th call from now on; the effect of that call is not seen any more.
+func (w *world) dieAfter(n int) { w.calls, w.callsLeft, w.dead = 0, n, false }
+
+// revive starts a new process that does not die.
+func (w *world) revive() { w.callsLeft, w.dead = -1, false }
+
+func objectKey(resource, namespace, name string) string {
+	return resource + "|" + namespace + "|" + name
+}
+
+// add puts an object into the cluster.
+func (w *world) add(resource, namespace, name string, fields map[string]any) map[string]any {
+	w.uids++
+	metadata := map[string]any{
+		"name": name, "uid": fmt.Sprintf("uid-%d", w.uids), "creationTimestamp": time.Now().UTC().Format(time.RFC3339),
+	}
+	if namespace != "" {
+		metadata["namespace"] = namespace
+	}
+	o := map[string]any{"metadata": metadata}
+	for k, v := range fields {
+		if k == "ownerReferences" || k == "labels" || k == "annotations" {
+			metadata[k] = v
+			continue
+		}
+		o[k] = v
+	}
+	w.objects[objectKey(resource, namespace, name)] = o
+	return o
+}
+
+func (w *world) names(resource, namespace string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for key := range w.objects {
+		if parts := strings.Split(key, "|"); parts[0] == resource && (namespace == "" || parts[1] == namespace) {
+			names = append(names, parts[2])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (w *world) removeNamespace(namespace string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.objects, func(key string, _ map[string]any) bool {
+		parts := strings.Split(key, "|")
+		return parts[1] == namespace || parts[0] == "namespaces" && parts[2] == namespace
+	})
+}
+
+func (w *world) config() Config {
+	return Config{
+		Cluster: w, Snapshots: (*worldSnapshots)(w), Settings: (*worldSettings)(w),
+		Namespace: v1alpha1.DefaultNamespace, Version: "test",
+		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
+	}
+}
+
+var worldTypes = []coffer.ResourceType{
+	namespaceType, podType, claimType, volumeType, classType, deploymentType, statefulSetType, daemonSetType,
+	{GroupResource: coffer.GroupResource{Resource: "configmaps"}, Version: "v1", Kind: "ConfigMap", Namespaced: true},
+	{GroupResource: coffer.GroupResource{Resource: "secrets"}, Version: "v1", Kind: "Secret", Namespaced: true},
+	{GroupResource: coffer.GroupResource{Resource: "events"}, Version: "v1", Kind: "Event", Namespaced: true},
+}
+
+// Types implements coffer.Cluster.
+func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
+	return worldTypes, nil, w.call()
+}
+
+// List implements coffer.Cluster.
+func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func([]json.RawMessage) error) error {
+	if err := w.call(); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	var page []json.RawMessage
+	for _, key := range slices.Sorted(maps.Keys(w.objects)) {
+		parts := strings.Split(key, "|")
+		if parts[0] != t.GroupResource.String() || namespace != "" && parts[1] != namespace {
+			continue
+		}
+		page = append(page, w.encode(w.objects[key]))
+	}
+	w.mu.Unlock()
+	return each(page)
+}
+
+func (w *world) encode(o map[string]any) json.RawMessage {
+	body, err := json.Marshal(o)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return body
+}
+
+// Get implements coffer.Cluster.
+func (w *world) Get(_ context.Context, t coffer.ResourceType, namespace, name string) (json.RawMessage, error) {
+	if err := w.call(); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, ok := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
+	if !ok {
+		return nil, coffer.Errorf(coffer.CodeNotFound, "no %s %s/%s", t.GroupResource, namespace, name)
+	}
+	return w.encode(o), nil
+}
+
+// Create implements coffer.Cluster. A claim is bound at once; a StatefulSet makes its pod.
+func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+	if err := w.call(); err != nil {
+		return nil, err
+	}
+	var o map[string]any
+	if err := json.Unmarshal(body, &o); err != nil {
+		return nil, err
+	}
+	metadata := o["metadata"].(map[string]any)
+	name := metadata["name"].(string)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	resource := t.GroupResource.String()
+	key := objectKey(resource, namespace, name)
+	if w.objects[key] != nil {
+		return nil, coffer.Errorf(coffer.CodeExists, "%s exists", key)
+	}
+	if namespace != "" && w.objects[objectKey("namespaces", "", namespace)] == nil {
+		return nil, coffer.Errorf(coffer.CodeNotFound, "no namespace %s", namespace)
+	}
+	w.uids++
+	metadata["uid"] = fmt.Sprintf("uid-%d", w.uids)
+	metadata["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+	switch resource {
+	case "persistentvolumeclaims":
+		o["status"] = map[string]any{"phase": "Bound"}
+	case "statefulsets.apps":
+		o["status"] = map[string]any{"replicas": 1}
+		w.add("pods", namespace, name+"-0", runningPod())
+	}
+	w.objects[key] = o
+	return w.encode(o), nil
+}
+
+// Patch implements coffer.Cluster for the patches that the flow makes.
+func (w *world) Patch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+	if err := w.call(); err != nil {
+		return err
+	}
+	var p struct {
+		Metadata struct {
+			OwnerReferences []any          `json:"ownerReferences"`
+			Annotations     map[string]any `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(patch, &p); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
+	if o == nil {
+		return coffer.Errorf(coffer.CodeNotFound, "no %s", name)
+	}
+	metadata := o["metadata"].(map[string]any)
+	metadata["ownerReferences"] = p.Metadata.OwnerReferences
+	annotations, _ := metadata["annotations"].(map[string]any)
+	for k, v := range p.Metadata.Annotations {
+		if v == nil {
+			delete(annotations, k)
+		}
+	}
+	return nil
+}
+
+// Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
+func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error) {
+	// The command may have run although the process died before it knew.
+	w.mu.Lock()
+	if !w.dead {
+		w.execs = append(w.execs, e.Namespace+"/"+e.Pod+" "+e.Command[0])
+		switch e.Command[0] {
+		case "freeze":
+			w.frozen[e.Namespace+"/"+e.Pod] = true
+		case "thaw":
+			delete(w.frozen, e.Namespace+"/"+e.Pod)
+		}
+	}
+	fail := w.failExec
+	w.mu.Unlock()
+	if err := w.call(); err != nil {
+		return coffer.ExecResult{}, err
+	}
+	if fail != nil {
+		return fail(e)
+	}
+	return coffer.ExecResult{}, nil
+}
+
+func runningPod() map[string]any {
+	return map[string]any{
+		"labels": map[string]any{"app": "db"},
+		"spec":   map[string]any{"containers": []any{map[string]any{"name": "db"}}},
+		"status": map[string]any{
+			"phase": "Running", "containerStatuses": []any{map[string]any{"name": "db", "state": map[string]any{"running": map[string]any{}}}},
+		},
+	}
+}
+
+// worldSnapshots is the world as coffer.Snapshots.
+type worldSnapshots world
+
+func (s *worldSnapshots) call() error { return (*world)(s).call() }
+
+func snapshotID(run, namespace, request string) string { return run + "/" + namespace + "/" + request }
+
+// Available implements coffer.Snapshots.
+func (s *worldSnapshots) Available(context.Context) error { return s.call() }
+
+// Classes implements coffer.Snapshots.
+func (s *worldSnapshots) Classes(context.Context) ([]coffer.SnapshotClass, error) {
+	return []coffer.SnapshotClass{{Name: "lab", Driver: "disk"}}, s.call()
+}
+
+// Cut implements coffer.Snapshots.
+func (s *worldSnapshots) Cut(_ context.Context, r coffer.SnapshotRequest) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := snapshotID(r.Run, r.Namespace, r.Name)
+	if s.snapshots[id] != nil {
+		return nil
+	}
+	s.uids++
+	handle := fmt.Sprintf("handle-%d", s.uids)
+	s.snapshots[id] = &fakeSnapshot{state: coffer.SnapshotState{
+		Namespace: r.Namespace, Request: r.Name, Cut: true, CutTime: time.Now(), Ready: true, Handle: handle, Driver: "disk", RestoreSize: 1 << 20,
+	}}
+	s.disks[handle] = true
+	s.cutFrozen[handle] = s.frozen[r.Namespace+"/db-0"]
+	return nil
+}
+
+// Observe implements coffer.Snapshots.
+func (s *worldSnapshots) Observe(_ context.Context, run string) ([]coffer.SnapshotState, error) {
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var states []coffer.SnapshotState
+	for id, x := range s.snapshots {
+		if strings.HasPrefix(id, run+"/") {
+			states = append(states, x.state)
+		}
+	}
+	return states, nil
+}
+
+// Release implements coffer.Snapshots.
+func (s *worldSnapshots) Release(_ context.Context, run string, match func(coffer.SnapshotState) bool) (bool, error) {
+	return s.remove(run, match, false)
+}
+
+// Discard implements coffer.Snapshots.
+func (s *worldSnapshots) Discard(_ context.Context, run string, match func(coffer.SnapshotState) bool) (bool, error) {
+	return s.remove(run, match, true)
+}
+
+func (s *worldSnapshots) remove(run string, match func(coffer.SnapshotState) bool, data bool) (bool, error) {
+	if err := s.call(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := true
+	for id, x := range s.snapshots {
+		if !strings.HasPrefix(id, run+"/") || match != nil && !match(x.state) {
+			continue
+		}
+		left = false
+		delete(s.snapshots, id)
+		if data && !x.presented {
+			delete(s.disks, x.state.Handle)
+		}
+	}
+	return left, nil
+}
+
+// Present implements coffer.Snapshots.
+func (s *worldSnapshots) Present(_ context.Context, r coffer.PresentRequest) (string, error) {
+	if err := s.call(); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshots[snapshotID(r.Run, r.Namespace, r.Name)] = &fakeSnapshot{presented: true, state: coffer.SnapshotState{
+		Namespace: r.Namespace, Request: r.Name, Handle: r.Handle, Ready: s.disks[r.Handle], Problem: "no such snapshot",
+	}}
+	return s.PresentedName(r.Run, r.Name), nil
+}
+
+// PresentedName implements coffer.Snapshots.
+func (s *worldSnapshots) PresentedName(run, request string) string {
+	return "coffer-" + run + "-" + request
+}
+
+// Destroy implements coffer.Snapshots.
+func (s *worldSnapshots) Destroy(_ context.Context, _, handle string) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.disks, handle)
+	return nil
+}
+
+// worldSettings is the world as flow.Settings.
+type worldSettings world
+
+// Location implements Settings.
+func (s *worldSettings) Location(_ context.Context, name string) (Location, error) {
+	if err := (*world)(s).call(); err != nil {
+		return Location{}, err
+	}
+	return Location{Name: name, ReadOnly: s.readOnly, Container: (*worldContainer)(s)}, nil
+}
+
+// BackupHook implements Settings.
+func (s *worldSettings) BackupHook(_ context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error) {
+	h, ok := s.hooks[ref.Namespace+"/"+ref.Name]
+	if !ok {
+		return h, coffer.Errorf(coffer.CodeHookNotFound, "no BackupHook %s/%s", ref.Namespace, ref.Name)
+	}
+	return h, (*world)(s).call()
+}
+
+// RestoreHook implements Settings.
+func (s *worldSettings) RestoreHook(_ context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error) {
+	return s.restoreHooks[ref.Namespace+"/"+ref.Name], (*world)(s).call()
+}
+
+// worldContainer is the world's container, out of reach of a dead process.
+type worldContainer world
+
+func (c *worldContainer) call() error { return (*world)(c).call() }
+
+// Put implements coffer.Container.
+func (c *worldContainer) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	if err := c.call(); err != nil {
+		return 0, err
+	}
+	return c.container.Put(ctx, key, r)
+}
+
+// Get implements coffer.Container.
+func (c *worldContainer) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := c.call(); err != nil {
+		return nil, err
+	}
+	return c.container.Get(ctx, key, offset, length)
+}
+
+// Stat implements coffer.Container.
+func (c *worldContainer) Stat(ctx context.Context, key string) (coffer.BlobInfo, error) {
+	if err := c.call(); err != nil {
+		return coffer.BlobInfo{}, err
+	}
+	return c.container.Stat(ctx, key)
+}
+
+// List implements coffer.Container.
+func (c *worldContainer) List(ctx context.Context, prefix string) iter.Seq2[coffer.BlobInfo, error] {
+	if err := c.call(); err != nil {
+		return func(yield func(coffer.BlobInfo, error) bool) { yield(coffer.BlobInfo{}, err) }
+	}
+	return c.container.List(ctx, prefix)
+}
+
+// Delete implements coffer.Container.
+func (c *worldContainer) Delete(ctx context.Context, key string) error {
+	if err := c.call(); err != nil {
+		return err
+	}
+	return c.container.Delete(ctx, key)
+}

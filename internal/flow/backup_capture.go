@@ -100,14 +100,14 @@ func (b *backup) captureTypes(ctx context.Context, types []coffer.ResourceType, 
 		close(done)
 		progress.Wait()
 	}()
-	all, ctx := errgroup.WithContext(ctx)
+	all, listCtx := errgroup.WithContext(ctx)
 	all.SetLimit(parallelLists)
 	for _, t := range types {
 		if d := b.rules.Type(t); !d.Include {
 			to.skippedType(t, d.Reason)
 			continue
 		}
-		all.Go(func() error { return b.captureType(ctx, t, out, to) })
+		all.Go(func() error { return b.captureType(listCtx, t, out, to) })
 	}
 	return all.Wait()
 }

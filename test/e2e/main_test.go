@@ -1,0 +1,267 @@
+//go:build e2e
+
+// Package e2e drives Coffer as its users do, on a lab cluster with real containers, volumes and snapshots.
+//
+// hack/e2e makes the cluster and names it in the environment.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/outbound/kube"
+	"github.com/coffer-backup/coffer/test/shop"
+)
+
+// lab is the cluster that the tests share.
+type labCluster struct {
+	client     client.Client
+	cluster    *kube.Cluster
+	kubeconfig string
+	// coffer is the program.
+	coffer string
+	images shop.Images
+	// blobs is the folder of the blob containers, as this machine sees it.
+	blobs string
+	// pool is the folder of the volumes and snapshots.
+	pool string
+	// extension is the extension's image.
+	extension string
+}
+
+var lab labCluster
+
+const namespace = v1alpha1.DefaultNamespace
+
+func TestMain(m *testing.M) {
+	if err := setUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func setUp() error {
+	lab = labCluster{
+		kubeconfig: os.Getenv("COFFER_E2E_KUBECONFIG"),
+		coffer:     os.Getenv("COFFER_E2E_COFFER"),
+		blobs:      os.Getenv("COFFER_E2E_BLOBS"),
+		pool:       os.Getenv("COFFER_E2E_POOL"),
+		extension:  os.Getenv("COFFER_E2E_EXTENSION_IMAGE"),
+		images:     shop.Images{Postgres: os.Getenv("COFFER_E2E_POSTGRES_IMAGE"), Toolbox: os.Getenv("COFFER_E2E_TOOLBOX_IMAGE")},
+	}
+	if lab.kubeconfig == "" || lab.coffer == "" || lab.blobs == "" || lab.pool == "" || lab.extension == "" {
+		return fmt.Errorf("run hack/e2e, which makes the lab cluster for these tests")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", lab.kubeconfig)
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, snapshotv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	if lab.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if lab.cluster, err = kube.New(config); err != nil {
+		return err
+	}
+	return install()
+}
+
+// install installs the extension by the command line, with its blobs in a folder that the tests can reach.
+func install() error {
+	if err := os.MkdirAll(lab.blobs, 0o755); err != nil {
+		return err
+	}
+	// The extension does not run as root.
+	if err := os.Chown(lab.blobs, 65532, 65532); err != nil {
+		return err
+	}
+	out, err := command(context.Background(), "extension", "install", "--image", lab.extension,
+		"--set", "image.pullPolicy=Never", "--set", "storageLocation.volume.hostPath.path="+lab.blobs,
+		"--set", "timeouts.snapshotCut=20s", "--set", "timeouts.volumeBind=60s", "--timeout", "2m").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("coffer extension install: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, lab.coffer, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.kubeconfig)
+	return cmd
+}
+
+// coffer runs the command line and answers both outputs and the exit code.
+func coffer(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := command(ctx, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatalf("coffer %v: %v", args, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// mustCoffer runs the command line and fails the test if that fails.
+func mustCoffer(t *testing.T, args ...string) string {
+	t.Helper()
+	stdout, stderr, code := coffer(t, args...)
+	if code != 0 {
+		t.Fatalf("coffer %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
+	}
+	return stdout
+}
+
+// mustFail runs the command line, which has to fail with a message that holds all words.
+func mustFail(t *testing.T, words []string, args ...string) {
+	t.Helper()
+	stdout, stderr, code := coffer(t, args...)
+	if code != 1 {
+		t.Errorf("coffer %s: exit code %d, want 1\n%s%s", strings.Join(args, " "), code, stdout, stderr)
+	}
+	for _, w := range words {
+		if !strings.Contains(stderr, w) {
+			t.Errorf("coffer %s: the message does not name %q:\n%s", strings.Join(args, " "), w, stderr)
+		}
+	}
+}
+
+// showBackup is a Backup as the command line shows it.
+func showBackup(t *testing.T, name string) v1alpha1.Backup {
+	t.Helper()
+	var b v1alpha1.Backup
+	if err := json.Unmarshal([]byte(mustCoffer(t, "backup", "show", name, "-o", "json")), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// showRestore is a Restore as the command line shows it.
+func showRestore(t *testing.T, name string) v1alpha1.Restore {
+	t.Helper()
+	var r v1alpha1.Restore
+	if err := json.Unmarshal([]byte(mustCoffer(t, "restore", "show", name, "-o", "json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// newShop deploys a shop with rows, and removes it after the test.
+func newShop(t *testing.T, ns string, rows int) shop.Shop {
+	t.Helper()
+	s := shopIn(t, ns)
+	if err := s.Deploy(t.Context(), lab.images); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fill(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// shopIn is the shop of a namespace, which is removed after the test.
+func shopIn(t *testing.T, ns string) shop.Shop {
+	t.Helper()
+	s := shop.Shop{Client: lab.client, Cluster: lab.cluster, Namespace: ns}
+	t.Cleanup(func() {
+		if err := s.Destroy(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func mustDestroy(t *testing.T, s shop.Shop) {
+	t.Helper()
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustDigest(t *testing.T, s shop.Shop) string {
+	t.Helper()
+	if err := s.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := s.Digest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// apply creates objects of a YAML text.
+func apply(t *testing.T, text string) {
+	t.Helper()
+	if err := shop.Apply(t.Context(), lab.client, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until check answers true.
+func eventually(t *testing.T, what string, limit time.Duration, check func(ctx context.Context) (bool, error)) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, limit, true, check); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// snapshotsOnDisk are the snapshots that the storage holds.
+func snapshotsOnDisk(t *testing.T) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	err := filepath.WalkDir(lab.pool, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.Contains(path, "/snapshots/") && strings.HasSuffix(path, ".img") {
+			found[entry.Name()] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// mustHaveNoSnapshotObjects fails if a run left snapshot objects in the cluster.
+func mustHaveNoSnapshotObjects(t *testing.T) {
+	t.Helper()
+	var snapshots snapshotv1.VolumeSnapshotList
+	if err := lab.client.List(t.Context(), &snapshots); err != nil {
+		t.Fatal(err)
+	}
+	var contents snapshotv1.VolumeSnapshotContentList
+	if err := lab.client.List(t.Context(), &contents); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range snapshots.Items {
+		t.Errorf("VolumeSnapshot %s/%s is left", s.Namespace, s.Name)
+	}
+	for _, c := range contents.Items {
+		t.Errorf("VolumeSnapshotContent %s is left", c.Name)
+	}
+}

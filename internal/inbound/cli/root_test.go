@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestExitCodes(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--help"}, exitOK, ""},
+		{[]string{"backup", "list", "--nope"}, exitUsage, "unknown flag"},
+		{[]string{"nope"}, exitUsage, "unknown command"},
+		{[]string{"backup", "delete", "a"}, exitUsage, "--yes"},
+		{[]string{"backup", "list"}, exitFailed, "no cluster to talk to: it is away"},
+	} {
+		var out, errs bytes.Buffer
+		code := Run(t.Context(), Config{
+			Out: &out, Err: &errs,
+			ClientFunc: func(Target) (client.Client, error) { return nil, errors.New("it is away") },
+		}, tt.args)
+		if code != tt.code || !strings.Contains(errs.String(), tt.says) {
+			t.Errorf("coffer %v: exit code %d, %q; want %d, %q", tt.args, code, errs.String(), tt.code, tt.says)
+		}
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 30: "5.0 GiB", 3 << 50: "3072.0 TiB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

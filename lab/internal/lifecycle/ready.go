@@ -1,0 +1,132 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/coffer-backup/coffer/lab/internal/cluster"
+	"github.com/coffer-backup/coffer/lab/internal/component"
+	"github.com/coffer-backup/coffer/lab/internal/object"
+)
+
+// condition is something that must hold before the cluster can be used, and the component to look at if it does not.
+type condition struct {
+	name      string
+	component string
+	// missing returns what is not there yet, "" if nothing.
+	missing func(ctx context.Context, client kubernetes.Interface) (string, error)
+}
+
+// waitReady waits until the started components work, the lab's objects are there, and pods can run and have volumes.
+func waitReady(ctx context.Context, c *cluster.Cluster, started []component.Spec, progress *progress) error {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+	if err != nil {
+		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(rest.CopyConfig(config))
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for _, spec := range started {
+		all.Go(func() error {
+			if err := component.WaitHealthy(ctx, c, spec); err != nil {
+				return err
+			}
+			progress.step("%s", spec.Name)
+			return nil
+		})
+	}
+	all.Go(func() error {
+		if err := object.Apply(ctx, objects, c.Mode); err != nil {
+			return err
+		}
+		progress.step("snapshot kinds and storage classes")
+		return nil
+	})
+	for _, condition := range conditions(c) {
+		all.Go(func() error { return await(ctx, c, client, condition, progress) })
+	}
+	return all.Wait()
+}
+
+func conditions(c *cluster.Cluster) []condition {
+	accounts := condition{"service accounts", component.ControllerManager, func(ctx context.Context, client kubernetes.Interface) (string, error) {
+		if _, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{}); err != nil {
+			return "the default service account is not there", err
+		}
+		return "", nil
+	}}
+	if c.Mode == cluster.ControlPlaneOnly {
+		return []condition{accounts}
+	}
+	return []condition{accounts,
+		{"node " + c.NodeName() + " ready", component.Kubelet, func(ctx context.Context, client kubernetes.Interface) (string, error) {
+			node, err := client.CoreV1().Nodes().Get(ctx, c.NodeName(), metav1.GetOptions{})
+			if err != nil {
+				return "the node has not registered", err
+			}
+			return nodeMissing(node), nil
+		}},
+		{"volume drivers registered", component.Driver, func(ctx context.Context, client kubernetes.Interface) (string, error) {
+			node, err := client.StorageV1().CSINodes().Get(ctx, c.NodeName(), metav1.GetOptions{})
+			if err != nil || len(node.Spec.Drivers) < 2 {
+				return "the node does not know the volume drivers", err
+			}
+			return "", nil
+		}},
+	}
+}
+
+// nodeMissing is why the node cannot take pods yet, "" if it can.
+func nodeMissing(node *corev1.Node) string {
+	for _, have := range node.Status.Conditions {
+		if have.Type != corev1.NodeReady {
+			continue
+		}
+		if have.Status != corev1.ConditionTrue {
+			return "the node is not ready: " + have.Message
+		}
+		if len(node.Spec.Taints) > 0 {
+			return "the node still has the taint " + node.Spec.Taints[0].Key
+		}
+		return ""
+	}
+	return "the node has not said how it is"
+}
+
+func await(ctx context.Context, c *cluster.Cluster, client kubernetes.Interface, condition condition, progress *progress) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		missing, err := condition.missing(ctx, client)
+		if err == nil && missing == "" {
+			progress.step("%s", condition.name)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if err != nil && missing != "" {
+				err = fmt.Errorf("%s: %w", missing, err)
+			} else if err == nil {
+				err = fmt.Errorf("%s", missing)
+			}
+			return component.Fault(c, condition.component, err)
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,136 @@
+// Package teardown removes everything that a cluster leaves on a machine, by looking for it.
+//
+// Nothing is taken from records: they may be lost, and whatever made them may have been killed at any line. A process
+// belongs to a cluster if it is in its network namespace or control group, or carries its mark in its environment;
+// a mount or loop device if it lies in its folder; the rest by its name.
+package teardown
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/coffer-backup/coffer/lab/internal/cgroup"
+	"github.com/coffer-backup/coffer/lab/internal/cluster"
+	"github.com/coffer-backup/coffer/lab/internal/mount"
+	"github.com/coffer-backup/coffer/lab/internal/network"
+	"github.com/coffer-backup/coffer/lab/internal/process"
+)
+
+// patience is how long one step may take before it counts as stuck.
+const patience = 30 * time.Second
+
+// Target is the cluster to remove.
+type Target struct {
+	Root cluster.Root
+	Name string
+	// Foreign says that the network namespace and control group of that name are those of another lab folder's cluster,
+	// and must be left alone.
+	Foreign bool
+}
+
+// Cluster removes the target, except the storage pool, and reports whether there was anything of it.
+// The order matters: processes hold mounts, mounts hold loop devices, and everything holds the folder.
+func Cluster(ctx context.Context, target Target) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	killed, err := process.KillAll(ctx, target.Belongs())
+	if err != nil {
+		return true, fmt.Errorf("end the processes: %w", err)
+	}
+	found := killed > 0
+	if os.Geteuid() == 0 && !target.Foreign {
+		privileged, err := removePrivileged(ctx, target.Root, target.Name)
+		found = found || privileged
+		if err != nil {
+			return found, err
+		}
+	}
+	folder := target.Root.Dir(target.Name)
+	if _, err := os.Lstat(folder); err != nil {
+		return found, nil
+	}
+	if left, err := mount.Under(folder); err != nil || len(left) > 0 {
+		// Deleting through a mount would delete what is mounted.
+		return true, fmt.Errorf("%s is still mounted (%w)", folder, err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return true, fmt.Errorf("delete the cluster's folder: %w", err)
+	}
+	return true, nil
+}
+
+// Belongs returns what recognises the target's processes.
+func (t Target) Belongs() func(process.Found) bool {
+	marker := cluster.Marker(t.Root, t.Name)
+	if t.Foreign {
+		return func(p process.Found) bool { return p.HasEnvironment(marker) }
+	}
+	inode := network.Inode(cluster.Namespace(t.Name))
+	group := cluster.Cgroup(t.Name)
+	return func(p process.Found) bool {
+		return p.InNetwork(inode) || p.InCgroup(group) || p.HasEnvironment(marker)
+	}
+}
+
+func removePrivileged(ctx context.Context, root cluster.Root, name string) (bool, error) {
+	// What only the cluster's files tell must be read before they go.
+	traces := findTraces(root, name)
+	folder := root.Dir(name)
+	loops, err := usedLoops(root, folder)
+	if err != nil {
+		return false, err
+	}
+	unmounted, err := mount.UnmountUnder(folder)
+	if err != nil {
+		return true, err
+	}
+	detached, err := mount.DetachLoops(func(l mount.Loop) bool {
+		return mount.Within(folder, l.File) || loops[l.Device]
+	})
+	if err != nil {
+		return true, err
+	}
+	networkFound, err := network.Remove(ctx, name)
+	if err != nil {
+		return true, err
+	}
+	groupFound, err := cgroup.Remove(ctx, cluster.Cgroup(name))
+	if err != nil {
+		return true, err
+	}
+	if err := traces.remove(); err != nil {
+		return true, err
+	}
+	return unmounted+detached > 0 || networkFound || groupFound, removeMachineTraces()
+}
+
+// usedLoops are the loop devices on volumes of the pool that this cluster has mounted or mapped into its folder.
+// Those of other clusters are left alone; one that a killed driver had not yet mounted goes with the pool.
+func usedLoops(root cluster.Root, folder string) (map[string]bool, error) {
+	mounts, err := mount.Under(folder)
+	if err != nil {
+		return nil, err
+	}
+	loops, err := mount.Loops()
+	if err != nil {
+		return nil, err
+	}
+	inPool := map[string]bool{}
+	for _, loop := range loops {
+		inPool[loop.Device] = mount.Within(root.Pool(), loop.File)
+	}
+	used := map[string]bool{}
+	for _, m := range mounts {
+		// A volume is mounted from its device; a block volume's device is itself bound onto a file.
+		for _, device := range []string{m.Source, path.Join("/dev", m.Root)} {
+			if strings.HasPrefix(device, "/dev/loop") && inPool[device] {
+				used[device] = true
+			}
+		}
+	}
+	return used, nil
+}

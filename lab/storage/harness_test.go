@@ -46,12 +46,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the lab's storage tests mount filesystems: run them as root")
 		os.Exit(1)
 	}
-	if _, err := sweep(func(pid int) bool { return syscall.Kill(pid, 0) != nil }); err != nil {
+	if _, err := sweep(abandoned); err != nil {
 		fmt.Fprintln(os.Stderr, "sweep before the tests:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
-	left, err := sweep(func(pid int) bool { return pid == os.Getpid() })
+	left, err := sweep(func(dir string) bool {
+		return strings.HasPrefix(filepath.Base(dir), tempPrefix+strconv.Itoa(os.Getpid())+"-")
+	})
 	if err != nil || len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "left behind by the tests:", left, err)
 		code = 1
@@ -59,17 +61,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// sweep removes the folders, mounts and loop devices of test processes that mineFunc picks, and names what it found.
-func sweep(mineFunc func(pid int) bool) ([]string, error) {
+// sweep removes the test folders that mineFunc picks, with their mounts and loop devices, and names them.
+func sweep(mineFunc func(dir string) bool) ([]string, error) {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*"))
 	if err != nil {
 		return nil, err
 	}
 	var found []string
 	for _, dir := range dirs {
-		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), tempPrefix), "-")
-		pid, err := strconv.Atoi(number)
-		if err != nil || !mineFunc(pid) {
+		if !mineFunc(dir) {
 			continue
 		}
 		found = append(found, dir)
@@ -78,6 +78,29 @@ func sweep(mineFunc func(pid int) bool) ([]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// abandoned reports whether the process that made a test folder is gone: nobody holds the folder's lock.
+func abandoned(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
+// hold takes a test folder's lock until the test ends.
+func hold(t testing.TB, dir string) {
+	t.Helper()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
 }
 
 func sweepDir(dir string) error {
@@ -124,6 +147,7 @@ func newDir(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hold(t, dir)
 	t.Cleanup(func() {
 		if left := loopsUnder(dir); len(left) > 0 {
 			t.Errorf("loop devices left: %v", left)

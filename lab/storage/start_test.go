@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,7 +33,10 @@ func TestWhatCannotBeStartedSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), test.args, &stdout, &stderr); code == 0 {
+			// Should it start after all, it ends, and with exit code 0.
+			ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+			defer cancel()
+			if code := run(ctx, test.args, &stdout, &stderr); code == 0 {
 				t.Error("exit code 0")
 			}
 			if !strings.Contains(stderr.String(), test.want) {

@@ -48,7 +48,7 @@ spec:
       volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `))
-	eventually(t, "the pod runs", 90*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(t, "the pod runs", 3*time.Minute, func(ctx context.Context) (bool, error) {
 		_, err := s.Exec(ctx, "box", "c", "sh", "-c", "echo hello > /data/file && sync")
 		return err == nil, nil
 	})

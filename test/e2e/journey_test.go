@@ -191,7 +191,7 @@ func TestBlockVolumeComesBackByteForByte(t *testing.T) {
 	exec := func(script string) string {
 		t.Helper()
 		var out string
-		eventually(t, "exec in the pod", time.Minute, func(ctx context.Context) (bool, error) {
+		eventually(t, "exec in the pod", 3*time.Minute, func(ctx context.Context) (bool, error) {
 			var err error
 			out, err = s.Exec(ctx, "writer", "c", "sh", "-c", script)
 			return err == nil, nil

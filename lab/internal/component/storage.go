@@ -7,6 +7,9 @@ import (
 
 const storage = "lab-storage"
 
+// noGroupSnapshots keeps the snapshot programs from waiting half a minute for kinds that the driver does not support.
+const noGroupSnapshots = "--feature-gates=CSIVolumeGroupSnapshot=false"
+
 func driver(c *cluster.Cluster, name, driverName string, extra ...string) Spec {
 	return Spec{
 		Name:    name,
@@ -41,6 +44,7 @@ func snapshotController(c *cluster.Cluster) Spec {
 		Args: []string{
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Admin),
 			"--http-endpoint=" + address,
+			noGroupSnapshots,
 		},
 		Health: Health{URL: "http://" + address + "/metrics"},
 	}
@@ -55,6 +59,7 @@ func snapshotter(c *cluster.Cluster) Spec {
 			"--csi-address=" + c.CSISocket(DriverName),
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Admin),
 			"--http-endpoint=" + address,
+			noGroupSnapshots,
 		},
 		Health: Health{URL: "http://" + address + "/metrics"},
 	}

@@ -20,11 +20,11 @@ const CNIBinDir = "/usr/lib/cni"
 
 // files maps a template to where its result goes in the cluster's folder.
 var files = map[string]string{
-	"containerd.toml":  "containerd.toml",
-	"cni.conflist":     "cni/conf/10-lab.conflist",
-	"kubelet.yaml":     "kubelet.yaml",
-	"Corefile":         "Corefile",
-	"resolv.conf":      "resolv.conf",
+	"containerd.toml": "containerd.toml",
+	"cni.conflist":    "cni/conf/10-lab.conflist",
+	"kubelet.yaml":    "kubelet.yaml",
+	"Corefile":        "Corefile",
+	"resolv.conf":     "resolv.conf",
 }
 
 // Containerd, Kubelet and Corefile are the paths of those files.

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
@@ -26,35 +25,35 @@ type condition struct {
 	missing func(ctx context.Context, client kubernetes.Interface) (string, error)
 }
 
-// waitReady waits until the started components work, the lab's objects are there, and pods can run and have volumes.
-func waitReady(ctx context.Context, c *cluster.Cluster, started []component.Spec, progress *progress) error {
-	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+// needsSnapshotKinds are the components that, without the definitions, wait ever longer between tries.
+var needsSnapshotKinds = map[string]bool{component.SnapshotController: true, component.Snapshotter: true}
+
+// waitReady starts the components that need the API server, brings in the lab's objects, and waits until pods can run
+// and have volumes.
+func waitReady(ctx context.Context, c *cluster.Cluster, specs []component.Spec, progress *progress) error {
+	client, objects, err := connect(c)
 	if err != nil {
-		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+		return err
 	}
-	config.QPS = -1
-	client, err := kubernetes.NewForConfig(rest.CopyConfig(config))
-	if err != nil {
-		return fmt.Errorf("connect to the cluster: %w", err)
-	}
-	objects, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("connect to the cluster: %w", err)
-	}
+	kindsServed := make(chan struct{})
 	all, ctx := errgroup.WithContext(ctx)
-	for _, spec := range started {
+	for _, spec := range specs {
 		all.Go(func() error {
-			if err := component.WaitHealthy(ctx, c, spec); err != nil {
-				return err
+			if needsSnapshotKinds[spec.Name] {
+				select {
+				case <-kindsServed:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
-			progress.step("%s", spec.Name)
-			return nil
+			return startAndWait(ctx, c, spec, progress)
 		})
 	}
 	all.Go(func() error {
 		if err := object.Apply(ctx, objects, c.Mode); err != nil {
 			return err
 		}
+		close(kindsServed)
 		progress.step("snapshot kinds and storage classes")
 		return nil
 	})
@@ -62,6 +61,34 @@ func waitReady(ctx context.Context, c *cluster.Cluster, started []component.Spec
 		all.Go(func() error { return await(ctx, c, client, condition, progress) })
 	}
 	return all.Wait()
+}
+
+func startAndWait(ctx context.Context, c *cluster.Cluster, spec component.Spec, progress *progress) error {
+	if _, err := component.Start(c, spec); err != nil {
+		return err
+	}
+	if err := component.WaitHealthy(ctx, c, spec); err != nil {
+		return err
+	}
+	progress.step("%s", spec.Name)
+	return nil
+}
+
+func connect(c *cluster.Cluster) (kubernetes.Interface, dynamic.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return client, objects, nil
 }
 
 func conditions(c *cluster.Cluster) []condition {

@@ -199,14 +199,10 @@ func startAll(ctx context.Context, c *cluster.Cluster, progress *progress) error
 			late = append(late, spec)
 			continue
 		}
-		if _, err := component.Start(c, spec); err != nil {
-			return err
-		}
 		first.Go(func() error {
-			if err := component.WaitHealthy(firstCtx, c, spec); err != nil {
+			if err := startAndWait(firstCtx, c, spec, progress); err != nil {
 				return err
 			}
-			progress.step("%s", spec.Name)
 			if spec.Name == component.Containerd {
 				return image.Load(firstCtx, c, pauseFile(c))
 			}
@@ -215,11 +211,6 @@ func startAll(ctx context.Context, c *cluster.Cluster, progress *progress) error
 	}
 	if err := first.Wait(); err != nil {
 		return err
-	}
-	for _, spec := range late {
-		if _, err := component.Start(c, spec); err != nil {
-			return err
-		}
 	}
 	return waitReady(ctx, c, late, progress)
 }

@@ -162,11 +162,13 @@ func DetachLoops(match func(Loop) bool) (int, error) {
 	return count, nil
 }
 
+// detach marks a loop device, and the kernel detaches it when it is closed: at once, unless it is open elsewhere.
 func detach(device string) error {
 	file, err := os.OpenFile(device, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("detach %s: %w", device, err)
 	}
+	// The mark takes effect at the last close, which is this one unless someone else has it open.
 	defer file.Close()
 	if err := unix.IoctlSetInt(int(file.Fd()), unix.LOOP_CLR_FD, 0); err != nil && !errors.Is(err, unix.ENXIO) {
 		return fmt.Errorf("detach %s: %w", device, err)

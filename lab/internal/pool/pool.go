@@ -73,17 +73,21 @@ func format(ctx context.Context, image string) error {
 // Remove unmounts and deletes the pool and every volume in it, and reports whether there was one. The caller holds
 // the lock of the root, and no cluster uses the pool.
 func Remove(root cluster.Root) (bool, error) {
+	// Volumes first: their devices keep the pool busy.
+	volumes, err := mount.DetachLoops(func(l mount.Loop) bool { return mount.Within(root.Pool(), l.File) })
+	if err != nil {
+		return false, err
+	}
 	unmounted, err := mount.UnmountUnder(root.Pool())
 	if err != nil {
 		return false, err
 	}
-	detached, err := mount.DetachLoops(func(l mount.Loop) bool {
-		return mount.Within(root.Pool(), l.File) || l.File == root.PoolImage()
-	})
+	// Detached with the mount, unless its maker was killed before it was mounted.
+	images, err := mount.DetachLoops(func(l mount.Loop) bool { return l.File == root.PoolImage() })
 	if err != nil {
 		return false, err
 	}
-	removed := unmounted+detached > 0
+	removed := volumes+unmounted+images > 0
 	for _, path := range []string{root.PoolImage(), root.PoolImage() + ".new", root.Pool()} {
 		err := os.Remove(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

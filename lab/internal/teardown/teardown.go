@@ -79,18 +79,7 @@ func (t Target) Belongs() func(process.Found) bool {
 func removePrivileged(ctx context.Context, root cluster.Root, name string) (bool, error) {
 	// What only the cluster's files tell must be read before they go.
 	traces := findTraces(root, name)
-	folder := root.Dir(name)
-	loops, err := usedLoops(root, folder)
-	if err != nil {
-		return false, err
-	}
-	unmounted, err := mount.UnmountUnder(folder)
-	if err != nil {
-		return true, err
-	}
-	detached, err := mount.DetachLoops(func(l mount.Loop) bool {
-		return mount.Within(folder, l.File) || loops[l.Device]
-	})
+	released, err := release(root, root.Dir(name))
 	if err != nil {
 		return true, err
 	}
@@ -105,7 +94,27 @@ func removePrivileged(ctx context.Context, root cluster.Root, name string) (bool
 	if err := traces.remove(); err != nil {
 		return true, err
 	}
-	return unmounted+detached > 0 || networkFound || groupFound, removeMachineTraces()
+	return released || networkFound || groupFound, removeMachineTraces()
+}
+
+// release unmounts everything in the cluster's folder and detaches the loop devices that it used. The kubelet maps a
+// block volume by putting a loop device of its own on a file in the folder, onto which the volume's device is bound:
+// that one goes first, else the bound device stays busy and cannot be found again under any name.
+func release(root cluster.Root, folder string) (bool, error) {
+	volumes, err := usedLoops(root, folder)
+	if err != nil {
+		return false, err
+	}
+	mapped, err := mount.DetachLoops(func(l mount.Loop) bool { return mount.Within(folder, l.File) })
+	if err != nil {
+		return true, err
+	}
+	unmounted, err := mount.UnmountUnder(folder)
+	if err != nil {
+		return true, err
+	}
+	detached, err := mount.DetachLoops(func(l mount.Loop) bool { return volumes[l.Device] && mount.Within(root.Pool(), l.File) })
+	return mapped+unmounted+detached > 0, err
 }
 
 // usedLoops are the loop devices on volumes of the pool that this cluster has mounted or mapped into its folder.

@@ -18,8 +18,11 @@ import (
 var ErrMissing = errors.New("not installed")
 
 // Path finds a program in the system's folders and in the caller's PATH. Administrators' folders count also when
-// the caller's PATH leaves them out.
+// the caller's PATH leaves them out. An absolute path is returned as it is.
 func Path(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
 	for _, folder := range append(filepath.SplitList(process.SearchPath), filepath.SplitList(os.Getenv("PATH"))...) {
 		candidate := filepath.Join(folder, name)
 		if info, err := os.Stat(candidate); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {

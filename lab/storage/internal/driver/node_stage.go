@@ -48,14 +48,14 @@ func (s *nodeServer) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolu
 	if asked.mode == pool.Block {
 		return &csi.NodeStageVolumeResponse{}, nil
 	}
-	flags := req.GetVolumeCapability().GetMount().GetMountFlags()
-	if err := stageFilesystem(ctx, volume, device, realPath(req.GetStagingTargetPath()), asked, flags); err != nil {
+	if err := stageFilesystem(ctx, volume, device, asked, req); err != nil {
 		return nil, statusOf(err)
 	}
 	return &csi.NodeStageVolumeResponse{}, nil
 }
 
-func stageFilesystem(ctx context.Context, volume pool.Volume, device loop.Device, staging string, asked use, flags []string) error {
+func stageFilesystem(ctx context.Context, volume pool.Volume, device loop.Device, asked use, req *csi.NodeStageVolumeRequest) error {
+	staging := realPath(req.GetStagingTargetPath())
 	uses, table, err := usesOf(device)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func stageFilesystem(ctx context.Context, volume pool.Volume, device loop.Device
 			return err
 		}
 	}
-	if err := mount.Mount(ctx, device.Path, staging, fsType, flags); err != nil {
+	if err := mount.Mount(ctx, device.Path, staging, fsType, req.GetVolumeCapability().GetMount().GetMountFlags()); err != nil {
 		return err
 	}
 	return mount.GrowOnline(ctx, device.Path, staging, fsType)

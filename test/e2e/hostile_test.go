@@ -49,7 +49,7 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `))
 	eventually(t, "the pod runs", 3*time.Minute, func(ctx context.Context) (bool, error) {
-		_, err := s.Exec(ctx, "box", "c", "sh", "-c", "echo hello > /data/file && sync")
+		_, err := s.Exec(ctx, "box", "c", "sh", "-c", "echo hello | dd of=/data/file conv=fsync 2>/dev/null")
 		return err == nil, nil
 	})
 	return s
@@ -268,7 +268,7 @@ func TestDamagedArchiveIsRefusedBeforeAnythingIsApplied(t *testing.T) {
 func TestExistingClaimIsLeftUntouchedAndSaid(t *testing.T) {
 	s := newToolbox(t, "existing", "lab")
 	mustCoffer(t, "backup", "create", "existing-1", "--included-namespaces", "existing", "--wait")
-	if _, err := s.Exec(t.Context(), "box", "c", "sh", "-c", "echo newer > /data/file && sync"); err != nil {
+	if _, err := s.Exec(t.Context(), "box", "c", "sh", "-c", "echo newer | dd of=/data/file conv=fsync 2>/dev/null"); err != nil {
 		t.Fatal(err)
 	}
 	mustCoffer(t, "restore", "create", "over-existing", "--backup-name", "existing-1", "--wait")

@@ -46,7 +46,8 @@ func (c *Cluster) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, e
 
 func (c *Cluster) executor(e coffer.Exec) (remotecommand.Executor, error) {
 	url := c.client.Post().AbsPath("/api/v1/namespaces", e.Namespace, "pods", e.Pod, "exec").
-		VersionedParams(&corev1.PodExecOptions{Container: e.Container, Command: e.Command, Stdout: true, Stderr: true}, scheme.ParameterCodec).
+		SpecificallyVersionedParams(&corev1.PodExecOptions{Container: e.Container, Command: e.Command, Stdout: true, Stderr: true},
+			scheme.ParameterCodec, corev1.SchemeGroupVersion).
 		URL()
 	spdy, err := remotecommand.NewSPDYExecutor(c.config, "POST", url)
 	if err != nil {

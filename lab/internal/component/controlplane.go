@@ -103,6 +103,9 @@ func controllerManager(c *cluster.Cluster) Spec {
 			"--use-service-account-credentials",
 			// There is only one of it: an election would make every restart wait for the old lease.
 			"--leader-elect=false",
+			// The default holds its own start up for seconds.
+			"--kube-api-qps=200",
+			"--kube-api-burst=400",
 			"--profiling=false",
 		},
 		Health: Health{URL: fmt.Sprintf("https://127.0.0.1:%d/healthz", c.Ports.ControllerManager)},

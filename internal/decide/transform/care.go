@@ -38,6 +38,7 @@ func careClaim(object map[string]any, c Context) {
 		"pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller",
 		"volume.kubernetes.io/selected-node", "volume.kubernetes.io/storage-provisioner",
 		"volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-resizer")
+	dropFinalizers(child(object, "metadata"))
 	spec := child(object, "spec")
 	// A source that the claim once had is history: the data is that of the recovery point, or none.
 	for _, f := range []string{"volumeName", "dataSource", "dataSourceRef", "selector"} {
@@ -50,6 +51,24 @@ func careClaim(object map[string]any, c Context) {
 		growRequest(spec, c.RestoreSize)
 	}
 	object["spec"] = spec
+}
+
+// dropFinalizers drops those that Kubernetes and the snapshot controller keep on a claim. The latter's is there while
+// a snapshot is being taken, as it is during every backup: restored, nobody would ever remove it, and the claim could
+// not be deleted any more.
+func dropFinalizers(metadata map[string]any) {
+	list, ok := metadata["finalizers"].([]any)
+	if !ok {
+		return
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(f any) bool {
+		return f == "kubernetes.io/pvc-protection" || f == "snapshot.storage.kubernetes.io/pvc-as-source-protection"
+	})
+	if len(list) == 0 {
+		delete(metadata, "finalizers")
+		return
+	}
+	metadata["finalizers"] = list
 }
 
 // growRequest raises the request to what the driver needs: the volume may have been larger than was asked for.

@@ -45,9 +45,9 @@ func TestApply(t *testing.T) {
 		},
 		{
 			name: "a claim is freed and takes its data from the snapshot, at its full size",
-			in:   `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, annotations: {pv.kubernetes.io/bind-completed: "yes", volume.kubernetes.io/selected-node: n, mine: x}}, spec: {volumeName: pv, storageClassName: lab, selector: {}, dataSourceRef: {name: old}, resources: {requests: {storage: 1Gi}}}}`,
+			in:   `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, finalizers: [kubernetes.io/pvc-protection, snapshot.storage.kubernetes.io/pvc-as-source-protection, mine], annotations: {pv.kubernetes.io/bind-completed: "yes", volume.kubernetes.io/selected-node: n, mine: x}}, spec: {volumeName: pv, storageClassName: lab, selector: {}, dataSourceRef: {name: old}, resources: {requests: {storage: 1Gi}}}}`,
 			c:    Context{Target: ref("persistentvolumeclaims", "shop", "d"), APIVersion: "v1", Snapshot: "snap", RestoreSize: 2 << 30},
-			want: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, namespace: shop, annotations: {mine: x}}, spec: {storageClassName: lab, dataSource: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: snap}, resources: {requests: {storage: 2Gi}}}}`,
+			want: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, namespace: shop, finalizers: [mine], annotations: {mine: x}}, spec: {storageClassName: lab, dataSource: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: snap}, resources: {requests: {storage: 2Gi}}}}`,
 		},
 		{
 			name: "a larger request than the snapshot's stays",

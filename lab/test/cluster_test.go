@@ -74,7 +74,7 @@ func TestServicesAnswerByName(t *testing.T) {
 	for _, from := range []string{"client", "web"} {
 		for _, host := range []string{"shop", "shop.services.svc.cluster.local"} {
 			eventually(t, 20*time.Second, func(ctx context.Context) error {
-				got, err := c.exec(ctx, from, "wget", "-q", "-T", "2", "-O", "-", "http://"+host)
+				got, err := c.exec(ctx, from, "wget", "-q", "-O", "-", "http://"+host)
 				if err == nil && got != "found" {
 					err = fmt.Errorf("%s answers %q", host, got)
 				}

@@ -55,14 +55,14 @@ func (c client) mustBeReady(t *testing.T, snapshot string) *unstructured.Unstruc
 
 func TestFilesystemVolumesSnapshotAndRestore(t *testing.T) {
 	c := newClient(t, shared.lab, "files")
-	c.mustClaim(t, claim("data", "100Mi", ofClass("lab-wait")))
+	c.mustClaim(t, claim("data", "320Mi", ofClass("lab-wait")))
 	c.mustRun(t, pod("writer", withVolume("data", corev1.PersistentVolumeFilesystem)))
 	c.mustExec(t, "writer", "sh", "-c", "echo before > /data/file; sync")
 	c.mustSnapshot(t, "snap", "data")
 	c.mustBeReady(t, "snap")
 	c.mustExec(t, "writer", "sh", "-c", "echo after > /data/file; sync")
 
-	c.mustClaim(t, claim("copy", "100Mi", fromSnapshot("snap")))
+	c.mustClaim(t, claim("copy", "320Mi", fromSnapshot("snap")))
 	c.mustRun(t, pod("reader", withVolume("copy", corev1.PersistentVolumeFilesystem)))
 	if got := c.mustExec(t, "reader", "cat", "/data/file"); got != "before" {
 		t.Errorf("the restored volume has %q, want what was there at the snapshot", got)
@@ -124,11 +124,11 @@ func TestVolumesGrowWhileInUse(t *testing.T) {
 
 func TestVolumeModeOfASnapshotIsProtected(t *testing.T) {
 	c := newClient(t, shared.lab, "modes")
-	c.mustClaim(t, claim("data", "50Mi"))
+	c.mustClaim(t, claim("data", "320Mi"))
 	c.mustBind(t, "data")
 	c.mustSnapshot(t, "snap", "data")
 	snapshot := c.mustBeReady(t, "snap")
-	c.mustClaim(t, claim("changed", "50Mi", block, fromSnapshot("snap")))
+	c.mustClaim(t, claim("changed", "320Mi", block, fromSnapshot("snap")))
 	eventually(t, patience, func(ctx context.Context) error {
 		if event := c.lastEvent(ctx, "changed"); !strings.Contains(event, "mode") {
 			return fmt.Errorf("no refusal, but %q", event)
@@ -140,7 +140,7 @@ func TestVolumeModeOfASnapshotIsProtected(t *testing.T) {
 	if _, err := c.dynamic.Resource(contents).Patch(t.Context(), content, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.mustClaim(t, claim("allowed", "50Mi", block, fromSnapshot("snap")))
+	c.mustClaim(t, claim("allowed", "320Mi", block, fromSnapshot("snap")))
 	c.mustBind(t, "allowed")
 }
 

@@ -16,25 +16,26 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         echo "POSTGRES_PASSWORD must be set for a new database" >&2
         exit 1
     fi
-    if mountpoint -q "$PGDATA"; then
-        echo "PGDATA must be a folder in the volume, not the volume itself: $PGDATA" >&2
+    # A folder with anything in it is somebody's database, even if it does not look like one: a damaged one is not
+    # replaced by an empty one.
+    if [ -d "$PGDATA" ] && ! rmdir "$PGDATA"; then
+        echo "$PGDATA is neither a database nor empty; PGDATA must be a folder in the volume, not the volume itself" >&2
         exit 1
     fi
     user=${POSTGRES_USER:-postgres}
     database=${POSTGRES_DB:-$user}
-    # Made beside its place: a database in its place is complete.
+    # Made beside its place: a database in its place is complete, and durable, for snapshots hold what was synced.
     new=$PGDATA.new
     rm -rf "$new"
     mkdir -p "$(dirname "$PGDATA")"
     printf '%s\n' "$POSTGRES_PASSWORD" > /tmp/password
     initdb --pgdata="$new" --username="$user" --pwfile=/tmp/password \
-        --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync
+        --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
     rm /tmp/password
     echo "host all all all scram-sha-256" >> "$new/pg_hba.conf"
     if [ "$database" != postgres ]; then
         echo "CREATE DATABASE \"$database\";" | postgres --single -D "$new" postgres > /dev/null
     fi
-    rm -rf "$PGDATA"
     mv "$new" "$PGDATA"
 fi
 

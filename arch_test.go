@@ -51,7 +51,7 @@ var rings = []ring{
 }
 
 // elsewhere lists nested modules: they have their own rings, but the same habits.
-var elsewhere = []string{"lab", "hack", "test/velero", "test/clients"}
+var elsewhere = []string{"lab", "hack"}
 
 // impure lists what a pure package must not import, nor anything below it but pureBelow.
 var impure = []string{

@@ -10,15 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// sharedName is the cluster that tests share which do not harm it.
-const sharedName = "labtest"
-
-// shared is set up by TestMain; tests only read it.
+// shared is the cluster for tests that do not harm it. TestMain sets it up; tests only read it.
 var shared struct {
 	lab    lab
 	images string
@@ -40,7 +38,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(root)
-	shared.lab = lab{root: filepath.Join(root, "lab"), name: sharedName}
+	shared.lab = lab{root: filepath.Join(root, "lab"), name: uniqueName("t")}
 	shared.images = filepath.Join(root, "images")
 	// Whatever happens to the tests, their cluster goes.
 	defer func() {
@@ -84,9 +82,13 @@ type lab struct {
 	name string
 }
 
+// uniqueName is a cluster name that no other run of the tests uses.
+func uniqueName(prefix string) string { return prefix + strconv.FormatInt(int64(os.Getpid()), 36) }
+
 // newLab returns a lab with a folder of its own, which is ended with the test whatever became of it.
-func newLab(t *testing.T, name string) lab {
+func newLab(t *testing.T, prefix string) lab {
 	t.Helper()
+	name := uniqueName(prefix)
 	root, err := os.MkdirTemp("/var/lib", "coffer-lab-test-")
 	if err != nil {
 		t.Fatal(err)

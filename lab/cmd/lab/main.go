@@ -52,6 +52,8 @@ func newRootCommand() *cobra.Command {
 		Short:         "Run real Kubernetes clusters on this machine, and leave nothing behind",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// An error is one line.
+		DisableSuggestions: true,
 	}
 	root.PersistentFlags().StringVar(&g.root, "root", "", "folder that holds the clusters and the storage pool (default $COFFER_LAB_ROOT, or "+defaultRoot()+")")
 	root.PersistentFlags().StringVar(&g.binDir, "bin-dir", "", "folder with the lab's programs (default $COFFER_LAB_BIN, or this program's own)")

@@ -1,0 +1,84 @@
+//go:build lab
+
+package test
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestWrongInputIsOneClearError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	other := newLab(t, "x")
+	longRoot := lab{root: filepath.Join(t.TempDir(), strings.Repeat("long", 20)), name: other.name}
+	unnamed := lab{root: other.root, name: "No_Name"}
+	foreign := lab{root: other.root, name: shared.lab.name}
+	tests := map[string]struct {
+		lab   lab
+		args  []string
+		texts []string
+	}{
+		"a name twice":                {shared.lab, []string{"up"}, []string{"already up", "lab status", "lab down"}},
+		"a name of another folder":    {foreign, []string{"up"}, []string{shared.lab.root, "--name"}},
+		"down of another folder's":    {foreign, []string{"down"}, []string{shared.lab.root, "--root"}},
+		"an unusable name":            {unnamed, []string{"up"}, []string{"No_Name", "a-z"}},
+		"a port that is taken":        {other, []string{"up", "--api-port", port}, []string{port, "taken", "--api-port"}},
+		"a port that is none":         {other, []string{"up", "--api-port", "70000"}, []string{"70000", "65535"}},
+		"too little disk":             {other, []string{"up", "--min-disk", "900Ti"}, []string{"disk", "--min-disk"}},
+		"too little memory":           {other, []string{"up", "--min-memory", "900Ti"}, []string{"memory", "--min-memory"}},
+		"a size that is none":         {other, []string{"up", "--min-disk", "much"}, []string{"--min-disk", "much"}},
+		"a folder with a long name":   {longRoot, []string{"up"}, []string{"long", "--root"}},
+		"an unknown component, kill":  {shared.lab, []string{"kill", "kube-nothing"}, []string{"kube-nothing", "kube-apiserver"}},
+		"an unknown component, start": {shared.lab, []string{"start", "kube-nothing"}, []string{"kube-nothing", "etcd"}},
+		"a component that runs":       {shared.lab, []string{"start", "etcd"}, []string{"etcd", "already running"}},
+		"a cluster that is not there": {other, []string{"status"}, []string{other.name, "lab up"}},
+		"an unknown kind of image":    {other, []string{"image", "build", "cake", "-o", "cake.tar"}, []string{"cake", "toolbox"}},
+		"a program with libraries":    {other, []string{"image", "build", "--binary", "/bin/ls", "--tag", "localhost/coffer/ls:1", "-o", "ls.tar"}, []string{"/bin/ls", "static"}},
+		"an image without a name":     {other, []string{"image", "build", "toolbox", "--tag", "??", "-o", "x.tar"}, []string{"??"}},
+		"an unknown command":          {other, []string{"upp"}, []string{"upp"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { test.lab.mustRefuse(t, test.texts, test.args...) })
+	}
+	entries, err := os.ReadDir(other.root)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("a refused cluster left %v (%v)", entries, err)
+	}
+}
+
+func TestAMissingProgramIsNamedWithItsPackage(t *testing.T) {
+	l := newLab(t, "x")
+	binaries := os.Getenv("COFFER_LAB_BIN")
+	incomplete := t.TempDir()
+	entries, err := os.ReadDir(binaries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != "csi-resizer" {
+			if err := os.Symlink(filepath.Join(binaries, entry.Name()), filepath.Join(incomplete, entry.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.mustRefuse(t, []string{"csi-resizer", incomplete, "--bin-dir"}, "up", "--bin-dir", incomplete)
+
+	// In a mount namespace where the program is covered.
+	cover := exec.Command("unshare", "--mount", "sh", "-c", `mount --bind /dev/null "$(command -v nft)" && exec "$@"`, "sh")
+	up := l.command("up")
+	cover.Args, cover.Env = append(append(cover.Args, up.Path), up.Args[1:]...), up.Env
+	out, err := cover.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "nft is missing: install it with `apt-get install nftables`") {
+		t.Errorf("without nft: %v: %s", err, out)
+	}
+}

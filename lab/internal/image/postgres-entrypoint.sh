@@ -38,5 +38,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     fi
     mv "$new" "$PGDATA"
 fi
+# A volume that is mounted with an fsGroup becomes writable by the group, which PostgreSQL refuses.
+chmod 0700 "$PGDATA"
 
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql "$@"

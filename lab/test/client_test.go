@@ -37,7 +37,7 @@ type client struct {
 	namespace string
 }
 
-// newClient makes a namespace and deletes it with the test.
+// newClient makes a namespace. In the shared cluster it is deleted with the test, so that pods do not pile up.
 func newClient(t *testing.T, l lab, namespace string) client {
 	t.Helper()
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(l.must(t, "kubeconfig")))
@@ -58,12 +58,13 @@ func newClient(t *testing.T, l lab, namespace string) client {
 	if _, err := c.CoreV1().Namespaces().Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		err := c.CoreV1().Namespaces().Delete(context.Background(), namespace, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			t.Errorf("delete namespace %s: %v", namespace, err)
-		}
-	})
+	if l == shared.lab {
+		t.Cleanup(func() {
+			if err := c.CoreV1().Namespaces().Delete(context.Background(), namespace, metav1.DeleteOptions{}); err != nil {
+				t.Errorf("delete namespace %s: %v", namespace, err)
+			}
+		})
+	}
 	eventually(t, patience, func(ctx context.Context) error {
 		_, err := c.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
 		return err

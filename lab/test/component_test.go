@@ -14,22 +14,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// state is what "lab status" says of a component.
-func (l lab) state(t *testing.T, component string) string {
+// components is what "lab status" says of each component.
+func (l lab) components(t *testing.T) map[string]componentStatus {
 	t.Helper()
-	var status struct {
-		Components []struct{ Name, State string }
-	}
+	var status struct{ Components []componentStatus }
 	if err := json.Unmarshal([]byte(l.must(t, "status", "-o", "json")), &status); err != nil {
 		t.Fatal(err)
 	}
+	byName := map[string]componentStatus{}
 	for _, c := range status.Components {
-		if c.Name == component {
-			return c.State
-		}
+		byName[c.Name] = c
 	}
-	t.Fatalf("no component %s in %v", component, status)
-	return ""
+	return byName
+}
+
+type componentStatus struct {
+	Name  string
+	State string
+	PID   int
+}
+
+func (l lab) state(t *testing.T, component string) string {
+	t.Helper()
+	return l.components(t)[component].State
 }
 
 // mustKill kills a component and starts it again with the test, so that the shared cluster is whole for the next one.

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -40,17 +42,27 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(root)
 	shared.lab = lab{root: filepath.Join(root, "lab"), name: uniqueName("t")}
 	shared.images = filepath.Join(root, "images")
-	// Whatever happens to the tests, their cluster goes.
-	defer func() {
-		if out, err := shared.lab.run("down", "--all"); err != nil {
-			fmt.Fprintln(os.Stderr, out, err)
-		}
-	}()
-	if err := setUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "set up the shared cluster:", err)
+	before, err := readMachine(shared.lab)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	status := 1
+	if err := setUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "set up the shared cluster:", err)
+	} else {
+		status = m.Run()
+	}
+	// Whatever became of the tests, their cluster goes, and everything that they did to it.
+	if out, err := shared.lab.run("down"); err != nil {
+		fmt.Fprintln(os.Stderr, "take down the shared cluster:", out, err)
+		return 1
+	}
+	if err := shared.lab.checkClean(context.Background(), before); err != nil {
+		fmt.Fprintln(os.Stderr, "after the shared cluster:", err)
+		return 1
+	}
+	return status
 }
 
 func setUp() error {
@@ -80,6 +92,8 @@ func imageFile(kind string) string { return filepath.Join(shared.images, kind+".
 type lab struct {
 	root string
 	name string
+	// user is whom the program runs as; zero is root.
+	user uint32
 }
 
 // uniqueName is a cluster name that no other run of the tests uses.
@@ -107,7 +121,12 @@ func newLab(t *testing.T, prefix string) lab {
 func (l lab) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(os.Getenv("COFFER_LAB_BIN"), "lab"), args...)
 	cmd.Env = append(os.Environ(), "COFFER_LAB_ROOT="+l.root)
-	cmd.Args = append(cmd.Args, "--name", l.name)
+	if !slices.Contains(args, "--name") {
+		cmd.Args = append(cmd.Args, "--name", l.name)
+	}
+	if l.user != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: l.user, Gid: l.user}}
+	}
 	return cmd
 }
 

@@ -2,8 +2,12 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -25,11 +29,35 @@ func Toolbox(ctx context.Context, tag string) (Spec, error) {
 	if tag == "" {
 		tag = "localhost/coffer/toolbox:1"
 	}
+	resolver, err := resolver(ctx)
+	if err != nil {
+		return Spec{}, err
+	}
+	entries = append(entries, resolver...)
 	return Spec{Tag: tag, Entries: append(entries, basics()...), Config: v1.Config{
 		Cmd:        []string{"/bin/sh"},
 		Env:        []string{"PATH=/bin"},
 		WorkingDir: "/",
 	}}, nil
+}
+
+// resolver is what a static program of glibc loads to look up a name: without it, busybox knows addresses only.
+func resolver(ctx context.Context) ([]Entry, error) {
+	files, err := filepath.Glob("/usr/lib/*-linux-gnu/lib[nr][se]s*.so.2")
+	if err != nil {
+		return nil, fmt.Errorf("look for the resolver: %w", err)
+	}
+	files = slices.DeleteFunc(files, func(file string) bool {
+		return !slices.Contains([]string{"libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2"}, path.Base(file))
+	})
+	if len(files) == 0 {
+		return nil, errors.New("the C library's resolver is not in /usr/lib: pods could not look up names")
+	}
+	entries, err := closure(ctx, files)
+	for _, file := range files {
+		entries = append(entries, Entry{Path: file, Mode: 0o644, Source: file})
+	}
+	return append(entries, Entry{Path: "/etc/nsswitch.conf", Mode: 0o644, Content: []byte("hosts: files dns\n")}), err
 }
 
 // basics are what programs expect of any system.

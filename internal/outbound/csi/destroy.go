@@ -86,13 +86,16 @@ func (s *Snapshots) awaitGone(ctx context.Context, content *snapshotv1.VolumeSna
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, destroyTimeout, true, func(ctx context.Context) (bool, error) {
 		var now snapshotv1.VolumeSnapshotContent
 		err := s.client.Get(ctx, client.ObjectKeyFromObject(content), &now)
-		if apierrors.IsNotFound(err) {
+		switch {
+		case apierrors.IsNotFound(err):
 			return true, nil
+		case err != nil:
+			return false, translate(err, "get VolumeSnapshotContent %s", content.Name)
 		}
-		if err == nil && now.Status != nil && now.Status.Error != nil && now.Status.Error.Message != nil {
+		if now.Status != nil && now.Status.Error != nil && now.Status.Error.Message != nil {
 			problem = *now.Status.Error.Message
 		}
-		return false, nil
+		return false, s.delete(ctx, &now)
 	})
 	if err != nil {
 		return fmt.Errorf("wait for CSI driver %q to delete snapshot %s (its last complaint: %q): %w",

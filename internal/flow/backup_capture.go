@@ -170,12 +170,12 @@ func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch
 		return fmt.Errorf("read %s: %w", t.GroupResource, err)
 	}
 	ref := coffer.ObjectRef{GroupResource: t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
-	if id := ref.Namespace + "/" + ref.Name; seen[id] {
+	id := ref.Namespace + "/" + ref.Name
+	if seen[id] {
 		// A list that was continued at a later resource version names some objects twice.
 		return nil
-	} else {
-		seen[id] = true
 	}
+	seen[id] = true
 	decision := b.rules.Object(ref, h, raw)
 	if !decision.Include {
 		to.skippedObject(b.rules, ref, decision.Reason)

@@ -190,7 +190,15 @@ func mustBeEmpty(t *testing.T, w *world) {
 	if len(w.snapshots) != 0 || len(w.disks) != 0 {
 		t.Errorf("snapshot objects %v and snapshots %v are left", w.snapshots, w.disks)
 	}
-	for info := range w.container.List(t.Context(), "") {
+	mustHaveNoBlobs(t, w, "")
+}
+
+func mustHaveNoBlobs(t *testing.T, w *world, prefix string) {
+	t.Helper()
+	for info, err := range w.container.List(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Errorf("blob %s is left", info.Key)
 	}
 }
@@ -362,9 +370,7 @@ func TestDeletionSurvivesEveryCrashAndTakesNothingElse(t *testing.T) {
 		if d.Status.Phase != v1alpha1.RunCompleted || runs.removed == 0 {
 			t.Fatalf("phase %s: %s; Backup object removed %d times", d.Status.Phase, d.Status.Message, runs.removed)
 		}
-		for info := range w.container.List(t.Context(), "backups/one/") {
-			t.Errorf("blob %s is left", info.Key)
-		}
+		mustHaveNoBlobs(t, w, "backups/one/")
 		manifest, _, err := readManifest(t.Context(), w.container, "one-more")
 		if err != nil || len(w.disks) != 1 || !w.disks[manifest.Volumes[0].Handle] {
 			t.Errorf("the other recovery point: %v; snapshots left: %v", err, w.disks)

@@ -32,8 +32,8 @@ func (r *restore) runHooks(ctx context.Context) error {
 	h := &hookRun{restore: r, hooks: hooks, began: r.Now(), started: map[string]bool{}}
 	running, runCtx := errgroup.WithContext(ctx)
 	settled, err := poll(ctx, r.hookLimit(hooks), func(context.Context) (bool, error) {
-		if runCtx.Err() != nil {
-			return true, nil
+		if runCtx.Err() != nil { // A hook has failed for good: Wait below says which.
+			return true, nil //nolint:nilerr // It is the error of the hooks, not of the waiting.
 		}
 		all, err := h.settled(ctx)
 		if err != nil {

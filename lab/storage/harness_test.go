@@ -236,7 +236,9 @@ func (p *process) kill() {
 	if err := p.command.Process.Kill(); err != nil {
 		p.t.Fatal(err)
 	}
-	<-p.exited
+	if err := <-p.exited; err == nil {
+		p.t.Error("the driver ended by itself before it was killed")
+	}
 	p.command = nil
 }
 
@@ -256,8 +258,8 @@ func (p *process) stop() {
 		}
 	case <-time.After(waitLimit):
 		p.t.Error("driver does not stop")
-		p.command.Process.Kill()
-		<-p.exited
+		p.kill()
+		return
 	}
 	p.command = nil
 }

@@ -5,7 +5,6 @@ package test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
@@ -130,20 +128,6 @@ func (c client) lastEvent(ctx context.Context, name string) string {
 		return "no event"
 	}
 	return events.Items[len(events.Items)-1].Message
-}
-
-func (c client) mustDeletePod(t *testing.T, name string) {
-	t.Helper()
-	if err := c.CoreV1().Pods(c.namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, patience, func(ctx context.Context) error {
-		_, err := c.CoreV1().Pods(c.namespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return errors.Join(err, errors.New("the pod is still there"))
-	})
 }
 
 // exec runs a command in a pod and returns its trimmed output.

@@ -42,7 +42,7 @@ func readMachine(l lab) (machine, error) {
 		out, err := exec.Command(fields[0], fields[1:]...).Output()
 		var exit *exec.ExitError
 		// find complains of folders that do not exist, which is as it should be.
-		if err != nil && !(fields[0] == "find" && errors.As(err, &exit)) {
+		if err != nil && (fields[0] != "find" || !errors.As(err, &exit)) {
 			return m, fmt.Errorf("%s: %w", command, err)
 		}
 		for line := range strings.Lines(string(out)) {

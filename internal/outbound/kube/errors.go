@@ -13,7 +13,7 @@ import (
 // translate gives an answer of the API server its code, where it has one that a run acts on.
 func translate(err error, format string, args ...any) error {
 	doing := fmt.Sprintf(format, args...)
-	code := coffer.Code("")
+	var code coffer.Code
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		code = coffer.CodeExists

@@ -27,7 +27,7 @@ var files = map[string]string{
 	"resolv.conf":     "resolv.conf",
 }
 
-// Containerd, Kubelet and Corefile are the paths of those files.
+// Containerd is the path of the container runtime's configuration.
 func Containerd(c *cluster.Cluster) string { return c.Path("containerd.toml") }
 
 // Kubelet is the path of the kubelet's configuration.

@@ -165,8 +165,9 @@ func removeEmptyNetnsDir() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", netnsDir, err)
 	}
-	for unix.Unmount(netnsDir, 0) == nil {
-		// It may be mounted more than once.
+	// It may be mounted more than once.
+	for mounted := true; mounted; {
+		mounted = unix.Unmount(netnsDir, 0) == nil
 	}
 	// A leftover empty folder is harmless, and so is one that another program has just begun to use.
 	_ = os.Remove(netnsDir)
@@ -198,7 +199,7 @@ func Owner(ctx context.Context, name string) (cluster.Root, error) {
 	}
 	links, err := listLinks(ctx, namespace)
 	if err != nil {
-		// The name is there but no namespace behind it: killed between the two.
+		//nolint:nilerr // The name is there but no namespace behind it: killed between the two.
 		return "", nil
 	}
 	for _, link := range links {

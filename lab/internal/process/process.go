@@ -47,7 +47,7 @@ func Start(command Command) (Record, error) {
 		// the control group mounts.
 		argv = append([]string{"nsenter", "--net=" + command.Network, "--"}, argv...)
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // It outlives whoever starts it.
 	cmd.Env = append([]string{"PATH=" + SearchPath, "HOME=/nonexistent", "LANG=C.UTF-8"}, command.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = command.Files

@@ -131,7 +131,10 @@ func testList(t *testing.T, c coffer.Container) {
 			t.Errorf("List(%q) (-want +got):\n%s", prefix, diff)
 		}
 	}
-	for range c.List(t.Context(), "") {
+	for _, err := range c.List(t.Context(), "") {
+		if err != nil {
+			t.Errorf("List = %v", err)
+		}
 		break // leaving early is fine
 	}
 }

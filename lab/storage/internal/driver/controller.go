@@ -56,6 +56,7 @@ func (s *controllerServer) ValidateVolumeCapabilities(_ context.Context, req *cs
 		return nil, statusOf(err)
 	}
 	if _, err := useOf(req.GetVolumeCapabilities()); err != nil {
+		//nolint:nilerr // An unsupported use is an answer of this call, not a failure.
 		return &csi.ValidateVolumeCapabilitiesResponse{Message: err.Error()}, nil
 	}
 	return &csi.ValidateVolumeCapabilitiesResponse{Confirmed: &csi.ValidateVolumeCapabilitiesResponse_Confirmed{
@@ -68,6 +69,7 @@ func (s *controllerServer) ValidateVolumeCapabilities(_ context.Context, req *cs
 // GetCapacity returns what is free in the pool, for any kind of volume.
 func (s *controllerServer) GetCapacity(_ context.Context, req *csi.GetCapacityRequest) (*csi.GetCapacityResponse, error) {
 	if _, err := useOf(req.GetVolumeCapabilities()); err != nil {
+		//nolint:nilerr // There is no room for what is not supported.
 		return &csi.GetCapacityResponse{}, nil
 	}
 	free, err := s.pool.Free()

@@ -88,7 +88,7 @@ func (s *controllerServer) ensureVolume(req *csi.CreateVolumeRequest, asked use,
 	if err != nil {
 		return pool.Volume{}, err
 	}
-	fallback := int64(defaultSize)
+	fallback := defaultSize
 	minimum := asked.minimum()
 	if !source.IsZero() {
 		// The source has its filesystem already, so only its own size counts.

@@ -3,12 +3,12 @@ package driver
 import (
 	"errors"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/coffer-backup/coffer/lab/storage/internal/mount"
 	"github.com/coffer-backup/coffer/lab/storage/internal/pool"
-	"golang.org/x/sys/unix"
 )
 
 // statusOf gives err the CSI code that fits it; what already has a code keeps it.

@@ -83,7 +83,7 @@ func GrowOffline(ctx context.Context, device, fsType string) error {
 	// Exit code 1 says that errors were found and all of them corrected.
 	err := run(ctx, "e2fsck", "-f", "-p", device)
 	var exit *exec.ExitError
-	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		return err
 	}
 	return run(ctx, "resize2fs", device)

@@ -6,7 +6,8 @@ import (
 )
 
 func TestIDs(t *testing.T) {
-	if VolumeID("pvc-1") != VolumeID("pvc-1") || VolumeID("pvc-1") == VolumeID("pvc-2") {
+	first, again := VolumeID("pvc-1"), VolumeID("pvc-1")
+	if first != again || first == VolumeID("pvc-2") {
 		t.Error("the same name must give the same id and another name another one")
 	}
 	for _, name := range []string{"pvc-1", strings.Repeat("long", 64), "../../etc/passwd", "", "ünï"} {

@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -135,7 +136,7 @@ func TestDeleteLeavesVolumesOfOtherDrivers(t *testing.T) {
 	err := p.Delete(t.Context(), &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{
 		PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "ebs", VolumeHandle: "vol-1"}},
 	}})
-	if _, ignored := err.(*controller.IgnoredError); !ignored {
+	if ignored := new(controller.IgnoredError); !errors.As(err, &ignored) {
 		t.Errorf("got %v, want the deletion ignored", err)
 	}
 }

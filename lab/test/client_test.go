@@ -147,7 +147,9 @@ func (c client) exec(ctx context.Context, name string, command ...string) (strin
 
 func (c client) mustExec(t *testing.T, name string, command ...string) string {
 	t.Helper()
-	out, err := c.exec(t.Context(), name, command...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := c.exec(ctx, name, command...)
 	if err != nil {
 		t.Fatalf("%s in %s: %v", strings.Join(command, " "), name, err)
 	}

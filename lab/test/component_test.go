@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -55,7 +57,12 @@ func (l lab) mustKill(t *testing.T, component string) (restart func()) {
 			t.Errorf("%s is %s after it was started", component, got)
 		}
 	}
-	t.Cleanup(restart)
+	t.Cleanup(func() {
+		// The test itself may have ended the cluster.
+		if _, err := os.Stat(filepath.Join(l.root, l.name)); err == nil {
+			restart()
+		}
+	})
 	return restart
 }
 

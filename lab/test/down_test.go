@@ -98,7 +98,7 @@ func TestDownAfterEverythingWasKilledAndTheRecordsLost(t *testing.T) {
 	c.mustClaim(t, claim("files", "320Mi"))
 	c.mustClaim(t, claim("raw", "50Mi", block))
 	c.mustRun(t, pod("box", withVolume("files", "Filesystem"), withVolume("raw", "Block")))
-	c.mustExec(t, "box", "sh", "-c", "sleep 100000 < /dev/data > /data/open & echo started")
+	c.mustExec(t, "box", "sh", "-c", "sleep 100000 < /dev/data > /data/open 2>&1 & echo started")
 	for _, component := range []string{"kubelet", "containerd", "csi-driver", "kube-apiserver", "etcd"} {
 		l.must(t, "kill", component)
 	}

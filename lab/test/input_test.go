@@ -73,12 +73,40 @@ func TestAMissingProgramIsNamedWithItsPackage(t *testing.T) {
 	}
 	l.mustRefuse(t, []string{"csi-resizer", incomplete, "--bin-dir"}, "up", "--bin-dir", incomplete)
 
-	// In a mount namespace where the program is covered.
-	cover := exec.Command("unshare", "--mount", "sh", "-c", `mount --bind /dev/null "$(command -v nft)" && exec "$@"`, "sh")
-	up := l.command("up")
-	cover.Args, cover.Env = append(append(cover.Args, up.Path), up.Args[1:]...), up.Env
-	out, err := cover.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "nft is missing: install it with `apt-get install nftables`") {
+	out, err := l.upWithout("/dev/null", `$(command -v nft)`)
+	if err == nil || !strings.Contains(out, "nft is missing: install it with `apt-get install nftables`") {
 		t.Errorf("without nft: %v: %s", err, out)
 	}
+}
+
+func TestAMissingKernelFeatureIsNamed(t *testing.T) {
+	l := newLab(t, "x")
+	before := mustRead(t, l)
+	filesystems := filepath.Join(t.TempDir(), "filesystems")
+	if err := os.WriteFile(filesystems, []byte("nodev\toverlay\n\text4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := l.upWithout(filesystems, "/proc/filesystems")
+	if err == nil || !strings.Contains(out, "the kernel lacks the file system xfs: load it with `modprobe xfs`") {
+		t.Errorf("without XFS: %v: %s", err, out)
+	}
+	out, err = l.upWithout("/dev/null", "/sys/fs/cgroup", "-t", "tmpfs")
+	if err == nil || !strings.Contains(out, "control group") {
+		t.Errorf("without control groups: %v: %s", err, out)
+	}
+	l.mustBeClean(t, before)
+}
+
+// upWithout runs "lab up" in a mount namespace of its own, where a path is covered by another (a bind mount) or, with
+// options for mount, by something else.
+func (l lab) upWithout(cover, path string, options ...string) (string, error) {
+	if len(options) == 0 {
+		options = []string{"--bind"}
+	}
+	up := l.command("up")
+	mount := "mount " + strings.Join(options, " ") + " " + cover + ` "` + path + `" && exec "$@"`
+	covered := exec.Command("unshare", "--mount", "sh", "-c", mount, "sh")
+	covered.Args, covered.Env = append(append(covered.Args, up.Path), up.Args[1:]...), up.Env
+	out, err := covered.CombinedOutput()
+	return string(out), err
 }

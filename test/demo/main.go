@@ -139,8 +139,8 @@ func (d *demo) lookAround(backup string, took time.Duration) {
 		"coffer backup list",
 		"coffer backup show " + backup,
 		"coffer restore list",
-		"coffer backup delete " + backup + " --wait      # its snapshots and archive, and nothing else",
-		"lab status",
+		"coffer backup delete " + backup + "      # its snapshots and archive, and nothing else",
+		"lab status --name demo",
 		"make demo-down                            # removes the lab and everything in it",
 	} {
 		fmt.Println("  " + line)

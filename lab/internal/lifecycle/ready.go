@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,7 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
 	"github.com/coffer-backup/coffer/lab/internal/component"
 	"github.com/coffer-backup/coffer/lab/internal/object"
+	"github.com/coffer-backup/coffer/lab/internal/tool"
 )
 
 // condition is something that must hold before the cluster can be used, and the component to look at if it does not.
@@ -50,7 +52,11 @@ func waitReady(ctx context.Context, c *cluster.Cluster, specs []component.Spec, 
 		})
 	}
 	all.Go(func() error {
-		if err := object.Apply(ctx, objects, c.Mode); err != nil {
+		definitions, err := tool.Run(ctx, filepath.Join(c.BinDir, "lab-storage"), "crds")
+		if err != nil {
+			return err
+		}
+		if err := object.Apply(ctx, objects, c.Mode, []byte(definitions)); err != nil {
 			return err
 		}
 		close(kindsServed)

@@ -2,12 +2,12 @@
 package object
 
 import (
+	"bytes"
 	"context"
-	"embed"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,23 +21,13 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
 )
 
-//go:generate sh -c "cp ../../storage/crds/*.yaml manifests/"
+//go:embed storage.yaml
+var storage []byte
 
-// The snapshot CRDs are those of the external-snapshotter module that lab/storage builds.
-//
-//go:embed manifests
-var manifests embed.FS
+//go:embed snapshotclass.yaml
+var snapshotClass []byte
 
 const manager = "coffer-lab"
-
-const (
-	snapshotCRDs  = "manifests/snapshot.storage.k8s.io_"
-	snapshotClass = "manifests/snapshotclass.yaml"
-	storage       = "manifests/storage.yaml"
-)
-
-// crds are the files with definitions, and what they define.
-var crds = []string{"volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots"}
 
 // resources are the plural names of the kinds in the manifests.
 var resources = map[string]string{
@@ -47,32 +37,33 @@ var resources = map[string]string{
 	"VolumeSnapshotClass":      "volumesnapshotclasses",
 }
 
-// Apply brings the objects into the cluster and waits until the API server serves the snapshot kinds. What a cluster
-// without a node cannot use, drivers and classes, it does not get. It may be repeated.
-func Apply(ctx context.Context, client dynamic.Interface, mode cluster.Mode) error {
-	for _, crd := range crds {
-		if err := applyFile(ctx, client, snapshotCRDs+crd+".yaml"); err != nil {
+// Apply brings the objects into the cluster, with the definitions of the snapshot kinds that are given, and waits until
+// the API server serves those. What a cluster without a node cannot use, drivers and classes, it does not get. It may be
+// repeated.
+func Apply(ctx context.Context, client dynamic.Interface, mode cluster.Mode, definitions []byte) error {
+	if err := apply(ctx, client, definitions); err != nil {
+		return fmt.Errorf("snapshot kinds: %w", err)
+	}
+	if mode == cluster.Full {
+		if err := apply(ctx, client, storage); err != nil {
+			return fmt.Errorf("storage classes: %w", err)
+		}
+	}
+	for _, resource := range []string{"volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots"} {
+		if err := waitServed(ctx, client, resource); err != nil {
 			return err
 		}
 	}
 	if mode == cluster.Full {
-		if err := applyFile(ctx, client, storage); err != nil {
-			return err
+		if err := apply(ctx, client, snapshotClass); err != nil {
+			return fmt.Errorf("snapshot class: %w", err)
 		}
-	}
-	for _, crd := range crds {
-		if err := waitServed(ctx, client, crd); err != nil {
-			return err
-		}
-	}
-	if mode == cluster.Full {
-		return applyFile(ctx, client, snapshotClass)
 	}
 	return nil
 }
 
-func applyFile(ctx context.Context, client dynamic.Interface, path string) error {
-	objects, err := read(path)
+func apply(ctx context.Context, client dynamic.Interface, manifest []byte) error {
+	objects, err := read(manifest)
 	if err != nil {
 		return err
 	}
@@ -87,12 +78,8 @@ func applyFile(ctx context.Context, client dynamic.Interface, path string) error
 	return nil
 }
 
-func read(path string) ([]*unstructured.Unstructured, error) {
-	content, err := manifests.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(content)), 4096)
+func read(manifest []byte) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
 	var objects []*unstructured.Unstructured
 	for {
 		object := &unstructured.Unstructured{}
@@ -101,7 +88,7 @@ func read(path string) ([]*unstructured.Unstructured, error) {
 			return objects, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read manifest %s: %w", path, err)
+			return nil, fmt.Errorf("read manifest: %w", err)
 		}
 		if len(object.Object) > 0 {
 			objects = append(objects, object)

@@ -43,7 +43,7 @@ var cniPlugins = []string{"ptp", "host-local", "loopback"}
 
 // binaries are the lab's own programs for each mode.
 var binaries = map[cluster.Mode][]string{
-	cluster.ControlPlaneOnly: {"lab-kubernetes"},
+	cluster.ControlPlaneOnly: {"lab-kubernetes", "lab-storage"},
 	cluster.Full: {"lab", "lab-kubernetes", "lab-pause", "lab-storage", "coredns",
 		"snapshot-controller", "csi-snapshotter", "csi-resizer"},
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -131,7 +132,7 @@ func (b *backup) validate(ctx context.Context) error {
 	if err := b.checkNamespaces(ctx); err != nil {
 		return err
 	}
-	if _, err := b.hooks(ctx); err != nil {
+	if err := b.readHooks(ctx); err != nil {
 		return err
 	}
 	return b.claimName(ctx)
@@ -160,19 +161,29 @@ func (b *backup) checkNamespaces(ctx context.Context) error {
 	return nil
 }
 
-func (b *backup) hooks(ctx context.Context) ([]v1alpha1.BackupHook, error) {
-	var hooks []v1alpha1.BackupHook
+// readHooks takes the hooks into the status: the run goes by them from here on.
+func (b *backup) readHooks(ctx context.Context) error {
+	var hooks []v1alpha1.RunHook
 	for _, ref := range b.object.Spec.BackupHookReferences {
 		h, err := b.Settings.BackupHook(ctx, ref)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := hook.CheckBackup(h); err != nil {
-			return nil, err
+			return err
 		}
-		hooks = append(hooks, h)
+		hooks = append(hooks, v1alpha1.RunHook{NamespacedReference: ref, Spec: h.Spec})
 	}
-	return hooks, nil
+	b.update(func() { b.object.Status.BackupHooks = hooks })
+	return nil
+}
+
+func (b *backup) hooks() []v1alpha1.BackupHook {
+	hooks := make([]v1alpha1.BackupHook, 0, len(b.object.Status.BackupHooks))
+	for _, h := range b.object.Status.BackupHooks {
+		hooks = append(hooks, v1alpha1.BackupHook{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: h.Name}, Spec: h.Spec})
+	}
+	return hooks
 }
 
 // claimName reserves the name in the container for this run, so that no two runs write under one name, whichever
@@ -244,18 +255,23 @@ func (b *backup) removeSnapshots(ctx context.Context, what string, remove func(c
 }
 
 // rollBackAll thaws every frozen pod, and removes the snapshots and blobs of this run and of no other. Thawing comes
-// first and waits for nothing.
+// first and waits for nothing. What cannot be done for good does not keep the rest from being done.
 func (b *backup) rollBackAll(ctx context.Context) error {
-	if err := b.thawAll(ctx); err != nil {
-		return err
+	var failed []error
+	for _, undo := range []func(context.Context) error{b.thawAll, b.discardSnapshots, b.removeBlobs} {
+		err := undo(ctx)
+		if err != nil && !coffer.Final(err) {
+			return err
+		}
+		failed = append(failed, err)
 	}
-	err := b.removeSnapshots(ctx, "delete the snapshots of the run", func(ctx context.Context) (bool, error) {
+	return errors.Join(failed...)
+}
+
+func (b *backup) discardSnapshots(ctx context.Context) error {
+	return b.removeSnapshots(ctx, "delete the snapshots of the run", func(ctx context.Context) (bool, error) {
 		return b.Snapshots.Discard(ctx, b.run(), nil)
 	})
-	if err != nil {
-		return err
-	}
-	return b.removeBlobs(ctx)
 }
 
 func (b *backup) removeBlobs(ctx context.Context) error {

@@ -23,7 +23,9 @@ func (b *backup) freeze(ctx context.Context, pods []hookedPod) error {
 	}
 	b.update(func() {
 		for _, p := range pods {
-			b.object.Status.FrozenPods = append(b.object.Status.FrozenPods, frozen(p.pod))
+			b.object.Status.FrozenPods = append(b.object.Status.FrozenPods, v1alpha1.FrozenPod{
+				Namespace: p.pod.Namespace, Name: p.pod.Name, UID: string(p.pod.UID), Hooks: p.hooks.Rules,
+			})
 		}
 	})
 	if err := b.save(ctx); err != nil {
@@ -35,10 +37,6 @@ func (b *backup) freeze(ctx context.Context, pods []hookedPod) error {
 		all.Go(func() error { return b.runHooks(ctx, p.pod, "pre", p.hooks.Pre) })
 	}
 	return all.Wait()
-}
-
-func frozen(pod corev1.Pod) v1alpha1.FrozenPod {
-	return v1alpha1.FrozenPod{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
 }
 
 // thaw runs the post-hooks of all pods of a group, each whatever becomes of the others, and only then reports the
@@ -55,7 +53,7 @@ func (b *backup) thaw(ctx context.Context, pods []hookedPod) error {
 			}
 			b.update(func() {
 				b.object.Status.FrozenPods = slices.DeleteFunc(b.object.Status.FrozenPods, func(f v1alpha1.FrozenPod) bool {
-					return f == frozen(p.pod)
+					return f.UID == string(p.pod.UID)
 				})
 			})
 			return err
@@ -75,10 +73,7 @@ func (b *backup) thawAll(ctx context.Context) error {
 	if len(owed) == 0 {
 		return nil
 	}
-	hooks, err := b.hooks(ctx)
-	if err != nil {
-		return err
-	}
+	hooks := b.hooks()
 	var pods []hookedPod
 	for _, f := range owed {
 		body, err := b.Cluster.Get(ctx, podType, f.Namespace, f.Name)
@@ -93,7 +88,7 @@ func (b *backup) thawAll(ctx context.Context) error {
 			return err
 		}
 		if string(pod.UID) == f.UID {
-			pods = append(pods, hookedPod{pod: pod, hooks: hook.ForBackup(hooks, pod)})
+			pods = append(pods, hookedPod{pod: pod, hooks: hook.ThawByRules(hooks, f.Hooks, pod)})
 		}
 	}
 	if err := b.thaw(ctx, pods); coffer.Final(err) {

@@ -42,10 +42,7 @@ func (b *backup) snapshotVolumes(ctx context.Context) error {
 		if err := b.thawAll(ctx); err != nil {
 			return err
 		}
-		err := b.removeSnapshots(ctx, "delete the snapshots of an interrupted attempt", func(ctx context.Context) (bool, error) {
-			return b.Snapshots.Discard(ctx, b.run(), nil)
-		})
-		if err != nil {
+		if err := b.discardSnapshots(ctx); err != nil {
 			return err
 		}
 	}
@@ -168,9 +165,9 @@ func (b *backup) listNamespaces() []string {
 }
 
 func (b *backup) hookedPods(ctx context.Context) ([]hookedPod, error) {
-	hooks, err := b.hooks(ctx)
-	if err != nil || len(hooks) == 0 {
-		return nil, err
+	hooks := b.hooks()
+	if len(hooks) == 0 {
+		return nil, nil
 	}
 	var found []hookedPod
 	for _, namespace := range b.listNamespaces() {

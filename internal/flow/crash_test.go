@@ -156,6 +156,39 @@ func TestBackupSurvivesEveryCrash(t *testing.T) {
 	})
 }
 
+func TestFrozenPodsAreThawedByTheHooksOfTheStart(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newShop(t)
+		labels := map[string]any{"role": "primary"}
+		w.objects[objectKey("pods", "shop", "db-0")]["metadata"].(map[string]any)["labels"] = labels
+		rule := &w.hooks["shop/quiesce"].Spec.BackupHook[0]
+		rule.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"role": "primary"}}
+		w.dieAfter(dieAt)
+		k := keep(t, w, newBackupObject())
+		b, err := k.run(func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return Backup(t.Context(), w.config(), b, persist)
+		})
+		calls := w.calls
+		if err == nil {
+			mustBeThawed(t, w, b)
+			return calls
+		}
+		// While the extension is away, the database fails over and somebody tidies the hooks up.
+		w.revive()
+		labels["role"] = "replica"
+		delete(w.hooks, "shop/quiesce")
+		b = backUp(t, w, k)
+		mustBeThawed(t, w, b)
+		if b.Status.Phase != v1alpha1.RunCompleted {
+			if b.Status.Reason != string(coffer.CodeHookNotFound) {
+				t.Errorf("phase %s: %s", b.Status.Phase, b.Status.Message)
+			}
+			mustBeEmpty(t, w)
+		}
+		return calls
+	})
+}
+
 func mustBeThawed(t *testing.T, w *world, b *v1alpha1.Backup) {
 	t.Helper()
 	if len(w.frozen) > 0 || len(b.Status.FrozenPods) > 0 {

@@ -66,6 +66,18 @@ type FrozenPod struct {
 	Name string `json:"name"`
 	// UID of the pod: a pod of the same name that came later was never frozen.
 	UID string `json:"uid"`
+	// Hooks are the hooks whose post-hooks are owed, each NAMESPACE/NAME/INDEX of a rule in the status's backupHooks.
+	// The pod's labels may have changed since.
+	// +optional
+	// +listType=atomic
+	Hooks []string `json:"hooks,omitempty"`
+}
+
+// RunHook is a BackupHook as it was when the run was validated.
+type RunHook struct {
+	NamespacedReference `json:",inline"`
+
+	Spec BackupHookSpec `json:"spec"`
 }
 
 // BackupStatus is what became of a Backup.
@@ -75,6 +87,11 @@ type BackupStatus struct {
 	// Progress counts what has been done.
 	// +optional
 	Progress BackupProgress `json:"progress,omitempty"`
+	// BackupHooks are the hooks of the run, as they were when it was validated: what was frozen is thawed by them, even
+	// if somebody has changed or deleted the BackupHook since.
+	// +optional
+	// +listType=atomic
+	BackupHooks []RunHook `json:"backupHooks,omitempty"`
 	// FrozenPods are those whose post-hooks are still owed.
 	// +optional
 	// +listType=atomic

@@ -41,6 +41,8 @@ type Action struct {
 // Backup is what to run in one pod before and after its snapshots.
 type Backup struct {
 	Pre, Post []Action
+	// Rules are the IDs of the hooks that apply, for ThawByRules.
+	Rules []string
 }
 
 // Empty says that no hook applies.
@@ -80,21 +82,48 @@ func ForBackup(hooks []v1alpha1.BackupHook, pod corev1.Pod) Backup {
 		return found
 	}
 	for _, h := range hooks {
-		for _, rule := range h.Spec.BackupHook {
-			if !applies(rule.HookScope, pod) {
-				continue
-			}
-			name := fmt.Sprintf("BackupHook %s/%s hook %q", h.Namespace, h.Name, rule.Name)
-			id := fmt.Sprintf("%s/%s/%s", h.Namespace, h.Name, rule.Name)
-			for i, a := range rule.PreHooks {
-				found.Pre = append(found.Pre, backupAction(fmt.Sprintf("%s/pre/%d", id, i), name, a.Exec, pod))
-			}
-			for i, a := range rule.PostHooks {
-				found.Post = append(found.Post, backupAction(fmt.Sprintf("%s/post/%d", id, i), name, a.Exec, pod))
+		for i, rule := range h.Spec.BackupHook {
+			if applies(rule.HookScope, pod) {
+				found.add(h, i, pod)
 			}
 		}
 	}
 	return found
+}
+
+// ThawByRules resolves the post-hooks of rules that ForBackup found for the pod before, whatever its labels are now.
+// There are none for a pod that does not run any more.
+func ThawByRules(hooks []v1alpha1.BackupHook, rules []string, pod corev1.Pod) Backup {
+	var found Backup
+	if pod.Status.Phase != corev1.PodRunning {
+		return found
+	}
+	for _, h := range hooks {
+		for i := range h.Spec.BackupHook {
+			if slices.Contains(rules, ruleID(h.ObjectMeta, i)) {
+				found.add(h, i, pod)
+			}
+		}
+	}
+	found.Pre = nil
+	return found
+}
+
+// ruleID tells the rules of all hook objects apart. Their names do not: two rules of an object may have the same.
+func ruleID(hook metav1.ObjectMeta, index int) string {
+	return fmt.Sprintf("%s/%s/%d", hook.Namespace, hook.Name, index)
+}
+
+func (b *Backup) add(h v1alpha1.BackupHook, index int, pod corev1.Pod) {
+	rule, id := h.Spec.BackupHook[index], ruleID(h.ObjectMeta, index)
+	name := fmt.Sprintf("BackupHook %s/%s hook %q", h.Namespace, h.Name, rule.Name)
+	b.Rules = append(b.Rules, id)
+	for i, a := range rule.PreHooks {
+		b.Pre = append(b.Pre, backupAction(fmt.Sprintf("%s/pre/%d", id, i), name, a.Exec, pod))
+	}
+	for i, a := range rule.PostHooks {
+		b.Post = append(b.Post, backupAction(fmt.Sprintf("%s/post/%d", id, i), name, a.Exec, pod))
+	}
 }
 
 // ForRestore resolves the hooks for one pod, running or not.
@@ -104,12 +133,12 @@ func ForRestore(hooks []v1alpha1.RestoreHook, pod corev1.Pod) []Action {
 		return nil
 	}
 	for _, h := range hooks {
-		for _, rule := range h.Spec.RestoreHook {
+		for index, rule := range h.Spec.RestoreHook {
 			if !applies(rule.HookScope, pod) {
 				continue
 			}
 			name := fmt.Sprintf("RestoreHook %s/%s hook %q", h.Namespace, h.Name, rule.Name)
-			id := fmt.Sprintf("%s/%s/%s", h.Namespace, h.Name, rule.Name)
+			id := ruleID(h.ObjectMeta, index)
 			for i, a := range rule.PostHooks {
 				found = append(found, restoreAction(fmt.Sprintf("%s/%d", id, i), name, a.Exec, pod))
 			}

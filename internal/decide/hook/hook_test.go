@@ -143,3 +143,25 @@ func TestRestoreDefaults(t *testing.T) {
 		t.Errorf("ForRestore = %+v; want Continue, 30s and 10m by default, for a pod that is still pending too", got)
 	}
 }
+
+func TestThawByRulesIgnoresWhatChangedSince(t *testing.T) {
+	h := newHook(t)
+	h.Spec.BackupHook = append(h.Spec.BackupHook, *h.Spec.BackupHook[0].DeepCopy())
+	h.Spec.BackupHook[1].LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+	hooks := []v1alpha1.BackupHook{h}
+	frozen := ForBackup(hooks, newPod())
+	if len(frozen.Rules) != 2 || len(frozen.Post) != 2 || frozen.Post[0].ID == frozen.Post[1].ID {
+		t.Fatalf("two rules of one name give %+v", frozen)
+	}
+	relabelled := newPod(func(p *corev1.Pod) { p.Labels = nil })
+	if thaw := ThawByRules(hooks, frozen.Rules, relabelled); len(thaw.Post) != 2 || len(thaw.Pre) != 0 {
+		t.Errorf("a relabelled pod is thawed by %+v, want both post-hooks", thaw)
+	}
+	if thaw := ThawByRules(hooks, frozen.Rules[1:], relabelled); len(thaw.Post) != 1 || thaw.Post[0].ID != frozen.Post[1].ID {
+		t.Errorf("one rule thaws by %+v", thaw)
+	}
+	gone := newPod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
+	if thaw := ThawByRules(hooks, frozen.Rules, gone); !thaw.Empty() {
+		t.Errorf("a pod that does not run is thawed by %+v", thaw)
+	}
+}

@@ -240,6 +240,11 @@ func (b *backup) cleanUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return b.releaseSnapshots(ctx)
+}
+
+// releaseSnapshots removes the API objects of the run's snapshots, and keeps their data.
+func (b *backup) releaseSnapshots(ctx context.Context) error {
 	return b.removeSnapshots(ctx, "remove the VolumeSnapshot objects", func(ctx context.Context) (bool, error) {
 		return b.Snapshots.Release(ctx, b.run(), nil)
 	})
@@ -255,10 +260,11 @@ func (b *backup) removeSnapshots(ctx context.Context, what string, remove func(c
 }
 
 // rollBackAll thaws every frozen pod, and removes the snapshots and blobs of this run and of no other. Thawing comes
-// first and waits for nothing. What cannot be done for good does not keep the rest from being done.
+// first and waits for nothing. What cannot be done for good does not keep the rest from being done. A recovery point
+// that was sealed stays, with its snapshots.
 func (b *backup) rollBackAll(ctx context.Context) error {
 	var failed []error
-	for _, undo := range []func(context.Context) error{b.thawAll, b.discardSnapshots, b.removeBlobs} {
+	for _, undo := range []func(context.Context) error{b.thawAll, b.undoPoint} {
 		err := undo(ctx)
 		if err != nil && !coffer.Final(err) {
 			return err
@@ -266,6 +272,45 @@ func (b *backup) rollBackAll(ctx context.Context) error {
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+func (b *backup) undoPoint(ctx context.Context) error {
+	sealed, err := b.sealed(ctx)
+	switch {
+	case coffer.CodeOf(err) == coffer.CodeLocationNotFound:
+		// Nobody will ever know: what may be somebody's only copy is kept on the storage.
+		return errors.Join(err, b.releaseSnapshots(ctx))
+	case err != nil:
+		return err
+	case sealed:
+		return b.cleanUp(ctx)
+	}
+	err = b.discardSnapshots(ctx)
+	if err != nil && !coffer.Final(err) {
+		return err
+	}
+	return errors.Join(err, b.removeBlobs(ctx))
+}
+
+// sealed says whether this run has made a recovery point. While that cannot be known, the error is one to try again:
+// snapshots must not be deleted on a guess.
+func (b *backup) sealed(ctx context.Context) (bool, error) {
+	if !b.object.Status.Sealing {
+		return false, nil
+	}
+	if err := b.open(ctx); coffer.CodeOf(err) == coffer.CodeLocationNotFound {
+		return false, err
+	} else if err != nil {
+		return false, fmt.Errorf("find out whether the recovery point was sealed: %v", err) //nolint:errorlint // Not final, whatever its code.
+	}
+	manifest, _, err := readManifest(ctx, b.location.Container, b.object.Name)
+	switch {
+	case coffer.CodeOf(err) == coffer.CodeBackupNotFound:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("find out whether the recovery point was sealed: %v", err) //nolint:errorlint // Not final, whatever its code.
+	}
+	return manifest.UID == b.run(), nil
 }
 
 func (b *backup) discardSnapshots(ctx context.Context) error {
@@ -285,10 +330,6 @@ func (b *backup) removeBlobs(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
-	}
-	if _, err := b.location.Container.Stat(ctx, b.layout.Manifest()); err == nil {
-		// It was sealed before the error: a recovery point is removed by a DeleteBackup only.
-		return nil
 	}
 	return removeAll(ctx, b.location.Container, b.layout.Prefix(), b.layout.Claim())
 }

@@ -260,8 +260,10 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustBeThawed(t, w, b)
-			if _, _, err := readManifest(t.Context(), w.container, "one"); err == nil {
-				// It was sealed: the recovery point stays, and so must its snapshot.
+			if m, _, err := readManifest(t.Context(), w.container, "one"); err == nil {
+				if len(w.snapshots) != 0 || len(w.disks) != 1 || !w.disks[m.Volumes[0].Handle] {
+					t.Errorf("a sealed recovery point stays, and its snapshot with it: objects %v, snapshots %v", w.snapshots, w.disks)
+				}
 				return
 			}
 			mustBeEmpty(t, w)

@@ -96,6 +96,10 @@ type BackupStatus struct {
 	// +optional
 	// +listType=atomic
 	FrozenPods []FrozenPod `json:"frozenPods,omitempty"`
+	// Sealing says that the manifest may have been written: from here on, whatever ends the run, the recovery point may
+	// exist, and its snapshots are deleted only once it is known that it does not.
+	// +optional
+	Sealing bool `json:"sealing,omitempty"`
 	// ManifestDigest is the SHA-256 of the sealed manifest: "sha256:" and 64 hexadecimal digits.
 	// +optional
 	ManifestDigest string `json:"manifestDigest,omitempty"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
 	"github.com/coffer-backup/coffer/internal/outbound/csi"
 	"github.com/coffer-backup/coffer/internal/outbound/kube"
+	"github.com/coffer-backup/coffer/internal/outbound/signingkey"
 )
 
 type options struct {
@@ -70,7 +72,12 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	locations := &controller.Locations{Client: direct, Namespace: o.namespace, Open: opener(o.filesystemRoot)}
+	locations := &controller.Locations{
+		Client: direct, Namespace: o.namespace, Open: opener(o.filesystemRoot),
+		SigningKeyFunc: func(ctx context.Context) (ed25519.PrivateKey, error) {
+			return signingkey.Ensure(ctx, direct, o.namespace)
+		},
+	}
 	err = controller.SetUp(manager, controller.Options{
 		Client: direct, Log: log, Parallel: o.parallel,
 		Flow: flow.Config{

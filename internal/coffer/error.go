@@ -23,6 +23,8 @@ const (
 	CodeBackupNotFound         Code = "UserErrorRecoveryPointNotFound"
 	CodeBackupInUse            Code = "UserErrorRecoveryPointInUse"
 	CodeArchiveCorrupt         Code = "RecoveryPointIntegrityCheckFailed"
+	CodeSignerNotTrusted       Code = "UserErrorRecoveryPointSignerNotTrusted"
+	CodeSigningKeyUnusable     Code = "UserErrorSigningKeyUnusable"
 	CodeNothingToDo            Code = "UserErrorNothingSelected"
 	CodeDriverMissing          Code = "UserErrorCSIDriverNotFound"
 	CodeSnapshotTimeout        Code = "CSISnapshottingTimedOut"

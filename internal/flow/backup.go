@@ -223,7 +223,7 @@ func (b *backup) cleanUp(ctx context.Context) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	manifest, _, err := readManifest(ctx, b.location.Container, b.object.Name)
+	manifest, _, err := readManifest(ctx, b.location, b.object.Name)
 	if err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func (b *backup) sealed(ctx context.Context) (bool, error) {
 	} else if err != nil {
 		return false, fmt.Errorf("find out whether the recovery point was sealed: %v", err) //nolint:errorlint // Not final, whatever its code.
 	}
-	manifest, _, err := readManifest(ctx, b.location.Container, b.object.Name)
+	manifest, _, err := readManifest(ctx, b.location, b.object.Name)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeBackupNotFound:
 		return false, nil

@@ -29,7 +29,7 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	if m, digest, err := readManifest(ctx, b.location.Container, b.object.Name); err == nil && m.UID == b.run() {
+	if m, digest, err := readManifest(ctx, b.location, b.object.Name); err == nil && m.UID == b.run() {
 		// The process died between the seal and the status.
 		b.update(func() { b.object.Status.ManifestDigest = digest })
 		return nil

@@ -144,13 +144,24 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 	if err != nil {
 		return err
 	}
+	key, err := b.Settings.SigningKey(ctx)
+	if err != nil {
+		return err
+	}
+	signature, err := recoverypoint.Sign(key, manifest)
+	if err != nil {
+		return err
+	}
+	if _, err := b.location.Container.Put(ctx, b.layout.Signature(), bytes.NewReader(signature)); err != nil {
+		return err
+	}
 	b.update(func() { b.object.Status.Sealing = true })
 	if err := b.save(ctx); err != nil {
 		return err
 	}
 	if _, err := b.location.Container.Put(ctx, b.layout.Manifest(), bytes.NewReader(manifest)); err != nil {
 		// The store may have kept what it then failed to confirm.
-		if _, kept, getErr := readManifest(ctx, b.location.Container, b.object.Name); getErr != nil || kept != digest {
+		if _, kept, getErr := readManifest(ctx, b.location, b.object.Name); getErr != nil || kept != digest {
 			return err
 		}
 	}

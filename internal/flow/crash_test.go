@@ -143,7 +143,7 @@ func TestBackupSurvivesEveryCrash(t *testing.T) {
 		if len(w.snapshots) != 0 {
 			t.Errorf("%d snapshot objects are left", len(w.snapshots))
 		}
-		manifest, digest, err := readManifest(t.Context(), w.container, "one")
+		manifest, digest, err := readManifest(t.Context(), w.location(), "one")
 		if err != nil || digest != b.Status.ManifestDigest {
 			t.Fatalf("manifest: %v, digest %s, status %s", err, digest, b.Status.ManifestDigest)
 		}
@@ -260,7 +260,7 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustBeThawed(t, w, b)
-			if m, _, err := readManifest(t.Context(), w.container, "one"); err == nil {
+			if m, _, err := readManifest(t.Context(), w.location(), "one"); err == nil {
 				if len(w.snapshots) != 0 || len(w.disks) != 1 || !w.disks[m.Volumes[0].Handle] {
 					t.Errorf("a sealed recovery point stays, and its snapshot with it: objects %v, snapshots %v", w.snapshots, w.disks)
 				}
@@ -406,7 +406,7 @@ func TestDeletionSurvivesEveryCrashAndTakesNothingElse(t *testing.T) {
 			t.Fatalf("phase %s: %s; Backup object removed %d times", d.Status.Phase, d.Status.Message, runs.removed)
 		}
 		mustHaveNoBlobs(t, w, "backups/one/")
-		manifest, _, err := readManifest(t.Context(), w.container, "one-more")
+		manifest, _, err := readManifest(t.Context(), w.location(), "one-more")
 		if err != nil || len(w.disks) != 1 || !w.disks[manifest.Volumes[0].Handle] {
 			t.Errorf("the other recovery point: %v; snapshots left: %v", err, w.disks)
 		}

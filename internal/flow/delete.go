@@ -106,7 +106,7 @@ func (d *deletion) validate(ctx context.Context) error {
 // snapshots are the captured volumes of the recovery point. Remains of a backup that was never sealed have none: its
 // own rollback deleted them. A manifest that cannot be trusted is an error, for it names what is to be deleted.
 func (d *deletion) snapshots(ctx context.Context) ([]coffer.Volume, error) {
-	manifest, _, err := readManifest(ctx, d.location.Container, d.object.Spec.BackupName)
+	manifest, _, err := readManifest(ctx, d.location, d.object.Spec.BackupName)
 	if coffer.CodeOf(err) == coffer.CodeBackupNotFound {
 		if _, statErr := d.location.Container.Stat(ctx, d.layout.Claim()); statErr == nil {
 			return nil, nil

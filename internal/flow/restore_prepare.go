@@ -29,7 +29,7 @@ func (r *restore) prepare(ctx context.Context) error {
 		}
 		r.location = location
 	}
-	manifest, digest, err := readManifest(ctx, r.location.Container, r.object.Spec.BackupName)
+	manifest, digest, err := readManifest(ctx, r.location, r.object.Spec.BackupName)
 	if err != nil {
 		return err
 	}

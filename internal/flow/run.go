@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -21,6 +22,8 @@ type Settings interface {
 	BackupHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error)
 	// RestoreHook reads a RestoreHook.
 	RestoreHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error)
+	// SigningKey is the key that this extension signs manifests with. It is made if there is none.
+	SigningKey(ctx context.Context) (ed25519.PrivateKey, error)
 }
 
 // Location is an opened storage location.
@@ -28,6 +31,9 @@ type Location struct {
 	Name      string
 	ReadOnly  bool
 	Container coffer.Container
+	// TrustedSigners are the public keys, as recoverypoint.SignerText has them, whose recovery points are believed: the
+	// extension's own, and those that the location lists.
+	TrustedSigners []string
 	// Close releases the container.
 	Close func()
 }

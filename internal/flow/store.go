@@ -73,12 +73,29 @@ func getAll(ctx context.Context, c coffer.Container, key string, limit int64) ([
 	return body, nil
 }
 
-// readManifest reads the manifest of a recovery point, and its digest.
-func readManifest(ctx context.Context, c coffer.Container, name string) (coffer.Manifest, string, error) {
-	body, err := getAll(ctx, c, recoverypoint.LayoutOf(name).Manifest(), recoverypoint.MaxManifestSize)
+// readManifest reads the manifest of a recovery point, and its digest. One that no trusted signer has signed is refused.
+func readManifest(ctx context.Context, at Location, name string) (coffer.Manifest, string, error) {
+	layout := recoverypoint.LayoutOf(name)
+	body, err := getAll(ctx, at.Container, layout.Manifest(), recoverypoint.MaxManifestSize)
 	if errors.Is(err, coffer.ErrBlobNotFound) {
 		return coffer.Manifest{}, "", coffer.Errorf(coffer.CodeBackupNotFound, "there is no recovery point named %q", name).
 			WithHint("see `coffer backup list`")
+	}
+	if err != nil {
+		return coffer.Manifest{}, "", err
+	}
+	signature, err := getAll(ctx, at.Container, layout.Signature(), recoverypoint.MaxSignatureSize)
+	if errors.Is(err, coffer.ErrBlobNotFound) {
+		return coffer.Manifest{}, "", coffer.Errorf(coffer.CodeSignerNotTrusted, "recovery point %s is not signed: %s is missing", name, layout.Signature()).
+			WithHint("bring the blob back from a copy of the container, or restore another recovery point")
+	}
+	if err != nil {
+		return coffer.Manifest{}, "", err
+	}
+	signer, err := recoverypoint.Verify(name, body, signature, at.TrustedSigners)
+	var untrusted *coffer.Error
+	if errors.As(err, &untrusted) && untrusted.Code == coffer.CodeSignerNotTrusted {
+		return coffer.Manifest{}, "", untrusted.WithHint("if you know the cluster that has made it: `coffer storage-location trust %s %s`", at.Name, signer)
 	}
 	if err != nil {
 		return coffer.Manifest{}, "", err

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
 )
 
@@ -24,6 +26,7 @@ import (
 type world struct {
 	t         *testing.T
 	container coffer.Container
+	key       ed25519.PrivateKey
 
 	mu        sync.Mutex // guards all below
 	objects   map[string]map[string]any
@@ -65,6 +68,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { _ = c.Close() })
 	w := &world{
 		t: t, container: c, callsLeft: -1,
+		key:     ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
 		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
 		hooks: map[string]v1alpha1.BackupHook{}, restoreHooks: map[string]v1alpha1.RestoreHook{},
@@ -421,7 +425,19 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	if err := (*world)(s).call(); err != nil {
 		return Location{}, err
 	}
-	return Location{Name: name, ReadOnly: s.readOnly, Container: (*worldContainer)(s)}, nil
+	at := (*world)(s).location()
+	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
+	return at, nil
+}
+
+// location is the location as a living process sees it.
+func (w *world) location() Location {
+	return Location{Name: "default", Container: w.container, TrustedSigners: []string{recoverypoint.SignerText(w.key.Public().(ed25519.PublicKey))}}
+}
+
+// SigningKey implements Settings.
+func (s *worldSettings) SigningKey(context.Context) (ed25519.PrivateKey, error) {
+	return s.key, (*world)(s).call()
 }
 
 // BackupHook implements Settings.

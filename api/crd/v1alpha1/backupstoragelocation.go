@@ -22,6 +22,13 @@ type BackupStorageLocationSpec struct {
 	// ReadOnly allows restores from this location and nothing that would write to it.
 	// +optional
 	ReadOnly bool `json:"readOnly,omitempty"`
+	// TrustedSigners are the public keys whose recovery points may be restored and deleted from here, beside the
+	// extension's own: each the status.signer of the location in the cluster that writes them.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:Pattern=`^ed25519:[A-Za-z0-9+/]{43}=$`
+	TrustedSigners []string `json:"trustedSigners,omitempty"`
 }
 
 // StorageLocationPhase says whether a blob container can be used.
@@ -45,6 +52,13 @@ type BackupStorageLocationStatus struct {
 	// Message says for a person what is wrong and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// Signer is the public key of this cluster's extension: what it writes here is signed by it.
+	// +optional
+	Signer string `json:"signer,omitempty"`
+	// PreviousSigner is what Signer was before the extension's key was replaced. Recovery points of that time are
+	// refused unless it is among the trusted signers.
+	// +optional
+	PreviousSigner string `json:"previousSigner,omitempty"`
 	// LastCheckedTime is when the container was last listed and, unless read-only, written to.
 	// +optional
 	LastCheckedTime *metav1.Time `json:"lastCheckedTime,omitempty"`

@@ -35,5 +35,8 @@ func (l Layout) Results() string { return l.Prefix() + l.name + "-results.gz" }
 // VeleroBackup is the key by which Velero discovers the recovery point.
 func (l Layout) VeleroBackup() string { return l.Prefix() + "velero-backup.json" }
 
+// Signature is the key of the manifest's signature. It is written before the manifest.
+func (l Layout) Signature() string { return l.Prefix() + "manifest.sig" }
+
 // Manifest is the key of the manifest.
 func (l Layout) Manifest() string { return l.Prefix() + "manifest.json" }

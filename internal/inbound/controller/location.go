@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
 // OpenFunc opens the blob container that a BackupStorageLocation names. The caller calls the returned function when
@@ -30,6 +33,8 @@ type Locations struct {
 	// Namespace of the BackupStorageLocations.
 	Namespace string
 	Open      OpenFunc
+	// SigningKeyFunc is the extension's signing key.
+	SigningKeyFunc func(ctx context.Context) (ed25519.PrivateKey, error)
 }
 
 // checkInterval is how often a container is tried, so that an operator sees that it is away before a backup does.
@@ -61,7 +66,30 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 	if err != nil {
 		return flow.Location{}, fmt.Errorf("BackupStorageLocation %s: %w", name, err)
 	}
-	return flow.Location{Name: name, ReadOnly: object.Spec.ReadOnly, Container: container, Close: done}, nil
+	own, err := l.signer(ctx)
+	if err != nil {
+		done()
+		return flow.Location{}, err
+	}
+	return flow.Location{
+		Name: name, ReadOnly: object.Spec.ReadOnly, Container: container, Close: done,
+		TrustedSigners: append(slices.Clone(object.Spec.TrustedSigners), own),
+	}, nil
+}
+
+// SigningKey implements flow.Settings.
+func (l *Locations) SigningKey(ctx context.Context) (ed25519.PrivateKey, error) {
+	return l.SigningKeyFunc(ctx)
+}
+
+// signer is the public half of the signing key, as locations list it.
+func (l *Locations) signer(ctx context.Context) (string, error) {
+	key, err := l.SigningKeyFunc(ctx)
+	if err != nil {
+		return "", err
+	}
+	public, _ := key.Public().(ed25519.PublicKey)
+	return recoverypoint.SignerText(public), nil
 }
 
 // BackupHook implements flow.Settings.
@@ -102,15 +130,20 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if err := r.Client.Get(ctx, request.NamespacedName, &object); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	before := object.Status.Phase
+	before := object.Status
 	now := metav1.Now()
 	status := v1alpha1.BackupStorageLocationStatus{
 		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
+		Signer: before.Signer, PreviousSigner: before.PreviousSigner,
 	}
-	if err := r.check(ctx, object); err != nil {
+	err := r.check(ctx, object)
+	if err == nil {
+		err = r.noteSigner(ctx, &status, object)
+	}
+	if err != nil {
 		status.Phase, status.Reason, status.Message = v1alpha1.StorageLocationUnavailable, string(coffer.CodeOf(err)), err.Error()
 	}
-	if status.Phase != before {
+	if status.Phase != before.Phase {
 		r.log.Info("storage location changed", "name", object.Name, "phase", status.Phase, "message", status.Message)
 	}
 	object.Status = status
@@ -118,6 +151,24 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("save status: %w", err))
 	}
 	return ctrl.Result{RequeueAfter: checkInterval}, nil
+}
+
+// noteSigner keeps the extension's public key in the status, and says what a replaced one means.
+func (r *locationReconciler) noteSigner(ctx context.Context, status *v1alpha1.BackupStorageLocationStatus, object v1alpha1.BackupStorageLocation) error {
+	signer, err := r.signer(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Signer != "" && status.Signer != signer {
+		status.PreviousSigner = status.Signer
+		r.log.Warn("the signing key was replaced", "name", object.Name, "signer", signer, "previousSigner", status.PreviousSigner)
+	}
+	status.Signer = signer
+	if old := status.PreviousSigner; old != "" && old != signer && !slices.Contains(object.Spec.TrustedSigners, old) {
+		status.Reason = string(coffer.CodeSignerNotTrusted)
+		status.Message = fmt.Sprintf("the signing key was replaced: recovery points signed by %s are refused; if that was you, `coffer storage-location trust %s %s`", old, object.Name, old)
+	}
+	return nil
 }
 
 // check lists the container and, unless it is read-only, writes and removes a blob. The blob's folder is one that

@@ -46,7 +46,11 @@ func Backup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func
 		{StepSnapshottingVolumes, b.snapshotVolumes},
 		{StepCapturingObjects, b.capture},
 		{StepCleaningUp, b.cleanUp},
-	}, rollback{StepRollingBack, b.rollBackAll})
+	}, rollback{StepRollingBack, b.rollBackAll}, cancellation{
+		asked:    object.Spec.Cancel,
+		possible: b.unsealed,
+		message:  "cancelled as asked; nothing is left of it",
+	})
 }
 
 // CancelBackup undoes what a Backup that is not final has done so far: frozen pods are thawed, its snapshots and
@@ -311,6 +315,15 @@ func (b *backup) sealed(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("find out whether the recovery point was sealed: %v", err) //nolint:errorlint // Not final, whatever its code.
 	}
 	return manifest.UID == b.run(), nil
+}
+
+// unsealed says that a cancellation is not too late: a recovery point that exists is completed, and deleted if unwanted.
+func (b *backup) unsealed(ctx context.Context) (bool, error) {
+	sealed, err := b.sealed(ctx)
+	if coffer.Final(err) {
+		return true, nil
+	}
+	return !sealed, err
 }
 
 func (b *backup) discardSnapshots(ctx context.Context) error {

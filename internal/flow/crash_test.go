@@ -271,6 +271,77 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestBackupCancelledByItsSpec interrupts a backup at each call, and then has it go on with spec.cancel.
+func TestBackupCancelledByItsSpec(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newShop(t)
+		w.dieAfter(dieAt)
+		k := keep(t, w, newBackupObject())
+		advance := func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return Backup(t.Context(), w.config(), b, persist)
+		}
+		b, err := k.run(advance)
+		calls := w.calls
+		if err == nil {
+			return calls
+		}
+		w.revive()
+		b, err = k.run(func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+			b.Spec.Cancel = true
+			return advance(b, persist)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustBeThawed(t, w, b)
+		if m, _, err := readManifest(t.Context(), w.location(), "one"); err == nil {
+			if b.Status.Phase != v1alpha1.RunCompleted || len(w.snapshots) != 0 || !w.disks[m.Volumes[0].Handle] {
+				t.Errorf("a recovery point that was sealed before: phase %s, objects %v, snapshots %v", b.Status.Phase, w.snapshots, w.disks)
+			}
+			return calls
+		}
+		if b.Status.Phase != v1alpha1.RunCancelled || b.Status.Reason != string(coffer.CodeCancelled) {
+			t.Errorf("phase %s, reason %s: %s", b.Status.Phase, b.Status.Reason, b.Status.Message)
+		}
+		mustBeEmpty(t, w)
+		return calls
+	})
+}
+
+func TestRestoreCancelledByItsSpecKeepsWhatItMade(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newShop(t)
+		backUp(t, w, keep(t, w, newBackupObject()))
+		w.removeNamespace("shop")
+		w.dieAfter(dieAt)
+		k := keep(t, w, newRestoreObject())
+		advance := func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return Restore(t.Context(), w.config(), r, persist)
+		}
+		r, err := k.run(advance)
+		calls := w.calls
+		if err == nil {
+			return calls
+		}
+		w.revive()
+		made := len(w.objects)
+		r, err = k.run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+			r.Spec.Cancel = true
+			return advance(r, persist)
+		})
+		if err != nil || r.Status.Phase != v1alpha1.RunCancelled {
+			t.Fatalf("%v, phase %s: %s", err, r.Status.Phase, r.Status.Message)
+		}
+		if len(w.objects) != made {
+			t.Errorf("there are %d objects, were %d", len(w.objects), made)
+		}
+		if len(w.disks) != 1 {
+			t.Errorf("the recovery point's snapshot is gone")
+		}
+		return calls
+	})
+}
+
 func newRestoreObject() *v1alpha1.Restore {
 	return &v1alpha1.Restore{
 		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "back", UID: types.UID("restore-uid")},

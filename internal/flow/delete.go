@@ -59,7 +59,7 @@ func DeleteBackup(ctx context.Context, c Config, runs Runs, object *v1alpha1.Del
 		{StepValidating, d.validate},
 		{StepDeletingSnapshots, d.deleteSnapshots},
 		{StepDeletingArchive, d.deleteArchive},
-	}, rollback{StepRollingBack, func(context.Context) error { return nil }})
+	}, rollback{StepRollingBack, func(context.Context) error { return nil }}, cancellation{})
 }
 
 func (d *deletion) open(ctx context.Context) error {

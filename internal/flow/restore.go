@@ -49,7 +49,11 @@ func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist fu
 		{StepWaitingForVolumes, r.awaitVolumes},
 		{StepRunningHooks, r.runHooks},
 		{StepCleaningUp, r.cleanUp},
-	}, rollback{StepRollingBack, r.releaseSnapshots})
+	}, rollback{StepRollingBack, r.releaseSnapshots}, cancellation{
+		asked:    object.Spec.Cancel,
+		possible: func(context.Context) (bool, error) { return true, nil },
+		message:  "cancelled as asked; what was created until then is left in place",
+	})
 }
 
 // CancelRestore removes the API objects that a Restore needed for itself. It is called when the object is being

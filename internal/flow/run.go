@@ -117,8 +117,15 @@ func (r *record) warn(code coffer.Code, resource, message string) {
 	})
 }
 
+// cancellation is a request to end a run. It holds as long as possible answers true.
+type cancellation struct {
+	asked    bool
+	possible func(context.Context) (bool, error)
+	message  string
+}
+
 // advance takes a run through its phases, from the one it is in to the last or to the first error that is not final.
-func (r *record) advance(ctx context.Context, phases []phase, undo rollback) error {
+func (r *record) advance(ctx context.Context, phases []phase, undo rollback, cancel cancellation) error {
 	if r.status.Phase.Final() {
 		return nil
 	}
@@ -131,6 +138,9 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback) err
 		if err := r.save(ctx); err != nil {
 			return err
 		}
+	}
+	if err := r.cancel(ctx, undo.step, cancel); err != nil {
+		return err
 	}
 	for i := range phases {
 		if r.status.Step == undo.step {
@@ -152,6 +162,19 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback) err
 		return r.rollBack(ctx, undo)
 	}
 	return r.finish(ctx)
+}
+
+// cancel sends a run that is asked to end into its rollback, unless it is there already or past it.
+func (r *record) cancel(ctx context.Context, undo string, c cancellation) error {
+	if !c.asked || r.status.Step == undo {
+		return nil
+	}
+	possible, err := c.possible(ctx)
+	if err != nil || !possible {
+		return err
+	}
+	r.update(func() { r.status.Step, r.status.Reason, r.status.Message = undo, string(coffer.CodeCancelled), c.message })
+	return r.save(ctx)
 }
 
 // leave ends a phase: on to the next, or to the rollback, or out with an error to try again.

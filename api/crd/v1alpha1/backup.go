@@ -2,7 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// BackupSpec is one complete, self-contained request for a recovery point. It cannot be changed once created.
+// BackupSpec is one complete, self-contained request for a recovery point. It cannot be changed once created, but for
+// Cancel.
 type BackupSpec struct {
 	// StorageLocation names the BackupStorageLocation (in the same namespace) that receives the archive.
 	// +kubebuilder:default=default
@@ -39,6 +40,11 @@ type BackupSpec struct {
 	// +nullable
 	// +listType=atomic
 	BackupHookReferences []NamespacedReference `json:"backupHookReferences,omitempty"`
+
+	// Cancel ends the run: pods are thawed, snapshots and blobs removed, and its phase is Cancelled. It is the one
+	// field that may be changed, once, from false to true. A run that has ended stays as it is.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
 }
 
 // BackupProgress counts what a Backup has done so far.
@@ -120,7 +126,8 @@ type Backup struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Backup cannot be changed once created; create another"
+	// +kubebuilder:validation:XValidation:rule="self.?storageLocation == oldSelf.?storageLocation && self.?includedNamespaces == oldSelf.?includedNamespaces && self.?excludedNamespaces == oldSelf.?excludedNamespaces && self.?includeClusterScopeResources == oldSelf.?includeClusterScopeResources && self.?snapshotVolumes == oldSelf.?snapshotVolumes && self.?backupHookReferences == oldSelf.?backupHookReferences",message="a Backup cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="!oldSelf.?cancel.orValue(false) || self.?cancel.orValue(false)",message="a run that is being cancelled cannot be taken up again; create another"
 	// +kubebuilder:default={}
 	Spec   BackupSpec   `json:"spec,omitempty"`
 	Status BackupStatus `json:"status,omitempty"`

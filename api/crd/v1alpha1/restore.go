@@ -19,7 +19,8 @@ type ConflictPolicy string
 // ConflictSkip leaves an existing object untouched.
 const ConflictSkip ConflictPolicy = "Skip"
 
-// RestoreSpec is one complete, self-contained request to restore a recovery point. It cannot be changed once created.
+// RestoreSpec is one complete, self-contained request to restore a recovery point. It cannot be changed once created, but
+// for Cancel.
 type RestoreSpec struct {
 	// StorageLocation names the BackupStorageLocation (in the same namespace) that holds the recovery point.
 	// +kubebuilder:default=default
@@ -70,6 +71,11 @@ type RestoreSpec struct {
 	// +nullable
 	// +listType=atomic
 	RestoreHookReferences []NamespacedReference `json:"restoreHookReferences,omitempty"`
+
+	// Cancel ends the run: what it has created stays, and its phase is Cancelled. It is the one
+	// field that may be changed, once, from false to true. A run that has ended stays as it is.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
 }
 
 // RestoreProgress counts what a Restore has done so far.
@@ -125,7 +131,8 @@ type Restore struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Restore cannot be changed once created; create another"
+	// +kubebuilder:validation:XValidation:rule="self.?storageLocation == oldSelf.?storageLocation && self.?backupName == oldSelf.?backupName && self.?includedNamespaces == oldSelf.?includedNamespaces && self.?excludedNamespaces == oldSelf.?excludedNamespaces && self.?namespaceMappings == oldSelf.?namespaceMappings && self.?includeClusterScopeResources == oldSelf.?includeClusterScopeResources && self.?persistentVolumeRestoreMode == oldSelf.?persistentVolumeRestoreMode && self.?conflictPolicy == oldSelf.?conflictPolicy && self.?restoreHookReferences == oldSelf.?restoreHookReferences",message="a Restore cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="!oldSelf.?cancel.orValue(false) || self.?cancel.orValue(false)",message="a run that is being cancelled cannot be taken up again; create another"
 	Spec   RestoreSpec   `json:"spec"`
 	Status RestoreStatus `json:"status,omitempty"`
 }

@@ -17,6 +17,7 @@ func setUpBackup(m ctrl.Manager, o Options) error {
 		advance: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
 			return flow.Backup(ctx, o.Flow, b, persist)
 		},
+		cancelAsked: func(b *v1alpha1.Backup) bool { return b.Spec.Cancel },
 		cancel: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
 			return flow.CancelBackup(ctx, o.Flow, b, persist)
 		},

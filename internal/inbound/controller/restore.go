@@ -17,6 +17,7 @@ func setUpRestore(m ctrl.Manager, o Options) error {
 		advance: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
 			return flow.Restore(ctx, o.Flow, r, persist)
 		},
+		cancelAsked: func(r *v1alpha1.Restore) bool { return r.Spec.Cancel },
 		cancel: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
 			return flow.CancelRestore(ctx, o.Flow, r, persist)
 		},

@@ -64,6 +64,8 @@ type kind[T client.Object] struct {
 	advance func(ctx context.Context, object T, persist func(context.Context) error) error
 	// cancel undoes a run whose object is being deleted.
 	cancel func(ctx context.Context, object T, persist func(context.Context) error) error
+	// cancelAsked says that the object's spec asks for the end of the run.
+	cancelAsked func(T) bool
 }
 
 // runReconciler reconciles one kind of run.
@@ -103,19 +105,18 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	case status.Phase.Final():
 		return ctrl.Result{}, r.dropFinalizer(ctx, object)
 	}
-	if controllerutil.AddFinalizer(object, finalizer) {
-		if err := r.Client.Update(ctx, object); err != nil {
-			return ctrl.Result{}, fmt.Errorf("add finalizer: %w", err)
-		}
+	if err := r.changeFinalizer(ctx, object, controllerutil.AddFinalizer); err != nil {
+		return ctrl.Result{}, err
 	}
 	log := r.Log.With("kind", r.kind.name, "namespace", request.Namespace, "name", request.Name)
 	log.Info("run goes on", "step", r.kind.status(object).Step)
-	runCtx, stop := r.untilDeleted(ctx, object)
+	runCtx, stop := r.untilStopped(ctx, object)
 	err := r.kind.advance(runCtx, object, persist)
-	deleted := stop()
+	stopped := stop()
 	switch {
-	case err != nil && deleted:
-		return ctrl.Result{}, r.finalize(ctx, object, persist)
+	case err != nil && stopped:
+		// Whatever it was that stopped the run: the object says so now.
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
 	case err != nil:
 		return ctrl.Result{}, err
 	}
@@ -124,17 +125,19 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	return ctrl.Result{}, r.dropFinalizer(ctx, object)
 }
 
-// deletionInterval is how often a run under way looks whether its object is being deleted.
-const deletionInterval = 2 * time.Second
+// stopInterval is how often a run under way looks whether its object is being deleted, or asks for the end of the run.
+const stopInterval = 2 * time.Second
 
-// untilDeleted is a context that ends when the object is being deleted. stop ends the watch and says whether it was.
-func (r *runReconciler[T]) untilDeleted(ctx context.Context, object T) (watched context.Context, stop func() bool) {
+// untilStopped is a context that ends when the object is being deleted, or has begun to ask for the end of the run.
+// stop ends the watch and says whether it was one of them.
+func (r *runReconciler[T]) untilStopped(ctx context.Context, object T) (watched context.Context, stop func() bool) {
 	watched, cancel := context.WithCancel(ctx)
 	key := client.ObjectKeyFromObject(object)
-	var deleted atomic.Bool
+	before := r.kind.cancelAsked(object)
+	var stopped atomic.Bool
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		tick := time.NewTicker(deletionInterval)
+		tick := time.NewTicker(stopInterval)
 		defer tick.Stop()
 		for {
 			select {
@@ -143,8 +146,11 @@ func (r *runReconciler[T]) untilDeleted(ctx context.Context, object T) (watched 
 			case <-tick.C:
 			}
 			now := r.kind.empty()
-			if err := r.Client.Get(watched, key, now); err == nil && !now.GetDeletionTimestamp().IsZero() {
-				deleted.Store(true)
+			if err := r.Client.Get(watched, key, now); err != nil {
+				continue
+			}
+			if !now.GetDeletionTimestamp().IsZero() || r.kind.cancelAsked(now) != before {
+				stopped.Store(true)
 				cancel()
 			}
 		}
@@ -152,7 +158,7 @@ func (r *runReconciler[T]) untilDeleted(ctx context.Context, object T) (watched 
 	return watched, func() bool {
 		cancel()
 		watch.Wait()
-		return deleted.Load()
+		return stopped.Load()
 	}
 }
 
@@ -196,11 +202,21 @@ func (r *runReconciler[T]) finalize(ctx context.Context, object T, persist func(
 }
 
 func (r *runReconciler[T]) dropFinalizer(ctx context.Context, object T) error {
-	if !controllerutil.RemoveFinalizer(object, finalizer) {
+	return r.changeFinalizer(ctx, object, controllerutil.RemoveFinalizer)
+}
+
+// changeFinalizer changes the finalizers and nothing else: the spec may have been changed since it was read.
+func (r *runReconciler[T]) changeFinalizer(ctx context.Context, object T, change func(client.Object, string) bool) error {
+	before := object.DeepCopyObject().(T)
+	if !change(object, finalizer) {
 		return nil
 	}
-	if err := r.Client.Update(ctx, object); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("remove finalizer: %w", err)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	// The answer replaces what it is read into: the object itself keeps the status that the run goes on from.
+	answer := object.DeepCopyObject().(T)
+	if err := r.Client.Patch(ctx, answer, patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("change finalizers: %w", err)
 	}
+	object.SetResourceVersion(answer.GetResourceVersion())
 	return nil
 }

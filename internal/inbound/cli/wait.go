@@ -16,9 +16,20 @@ const (
 	pickUpPatience = 15 * time.Second
 )
 
-// wait follows a run until it is final, and shows its progress. progress is one line for a person. A run that
-// Failed is errShown, after its message was shown.
+// wait follows a run until it is final. A run that did not succeed is errShown, after its message was shown.
 func (p *program) wait(ctx context.Context, c client.Client, object client.Object, status func() v1alpha1.RunStatus, progress func() string) error {
+	if err := p.follow(ctx, c, object, status, progress); err != nil {
+		return err
+	}
+	if s := status(); !s.Phase.Succeeded() {
+		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", s.Phase, s.Reason, s.Message)
+		return errShown
+	}
+	return nil
+}
+
+// follow reads a run until it is final, and shows its progress. progress is one line for a person.
+func (p *program) follow(ctx context.Context, c client.Client, object client.Object, status func() v1alpha1.RunStatus, progress func() string) error {
 	line := newProgressLine(p)
 	began := time.Now()
 	told := false
@@ -33,7 +44,7 @@ func (p *program) wait(ctx context.Context, c client.Client, object client.Objec
 		line.show(s, progress())
 		if s.Phase.Final() {
 			line.end()
-			break
+			return nil
 		}
 		if s.Phase == "" && !told && time.Since(began) > pickUpPatience {
 			told = true
@@ -46,11 +57,6 @@ func (p *program) wait(ctx context.Context, c client.Client, object client.Objec
 		case <-tick.C:
 		}
 	}
-	if s := status(); !s.Phase.Succeeded() {
-		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", s.Phase, s.Reason, s.Message)
-		return errShown
-	}
-	return nil
 }
 
 // progressLine shows how a run goes: on a terminal one line that is rewritten, elsewhere a line for each change of

@@ -24,6 +24,9 @@ type Cluster interface {
 	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
 	// Patch applies a JSON merge patch.
 	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
+	// allowed, with one more for each type where not.
+	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)
 	// Exec runs a command in a container until it ends or the timeout has passed.
 	Exec(ctx context.Context, e Exec) (ExecResult, error)
 }

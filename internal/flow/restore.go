@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -103,7 +105,41 @@ func (r *restore) validate(ctx context.Context) error {
 		return coffer.Errorf(coffer.CodeNothingToDo, "nothing of recovery point %s is selected by this restore", r.object.Spec.BackupName).
 			WithHint("it has the namespaces %v", r.namespaces())
 	}
+	return r.checkAccess(ctx)
+}
+
+// checkAccess refuses a restore that the extension is not allowed to carry out, before it has begun.
+func (r *restore) checkAccess(ctx context.Context) error {
+	wanted := map[string][]coffer.GroupResource{}
+	for _, s := range r.plan.Steps {
+		if s.Action != plan.Skip && s.Target.Namespace != "" && !slices.Contains(wanted[s.Target.Namespace], s.Target.GroupResource) {
+			wanted[s.Target.Namespace] = append(wanted[s.Target.Namespace], s.Target.GroupResource)
+		}
+	}
+	for namespace, types := range wanted {
+		forbidden, err := r.Cluster.Forbidden(ctx, namespace, types)
+		if err != nil {
+			return err
+		}
+		if len(forbidden) > 0 {
+			return coffer.Errorf(coffer.CodeForbidden, "the Backup extension is not allowed to create %s in namespace %s", typesText(forbidden), namespace).
+				WithHint("install it with a stronger profile, see `permissions` in the chart's values.yaml, or restore into a namespace that it was given")
+		}
+	}
 	return nil
+}
+
+// typesText names the first few of many types.
+func typesText(types []coffer.GroupResource) string {
+	const shown = 5
+	var names []string
+	for _, t := range types[:min(shown, len(types))] {
+		names = append(names, t.String())
+	}
+	if more := len(types) - shown; more > 0 {
+		names = append(names, fmt.Sprintf("%d more types", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 func restoreRequest(spec v1alpha1.RestoreSpec) plan.Request {

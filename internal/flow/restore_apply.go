@@ -140,10 +140,11 @@ func (a *application) ensureNamespaces(ctx context.Context) error {
 		}
 	}
 	for _, name := range a.plan.Namespaces {
-		if err := a.awaitTerminated(ctx, name); err != nil {
+		exists, err := a.awaitTerminated(ctx, name)
+		if err != nil {
 			return err
 		}
-		if planned[name] {
+		if exists || planned[name] {
 			continue
 		}
 		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name)
@@ -165,26 +166,28 @@ func (a *application) ensureNamespaces(ctx context.Context) error {
 // restore it does not wait for the deletion first.
 const terminationTimeout = 3 * time.Minute
 
-func (a *application) awaitTerminated(ctx context.Context, name string) error {
-	gone, err := poll(ctx, terminationTimeout, func(ctx context.Context) (bool, error) {
+func (a *application) awaitTerminated(ctx context.Context, name string) (exists bool, err error) {
+	settled, err := poll(ctx, terminationTimeout, func(ctx context.Context) (bool, error) {
 		body, err := a.Cluster.Get(ctx, namespaceType, "", name)
 		if coffer.CodeOf(err) == coffer.CodeNotFound {
+			exists = false
 			return true, nil
 		}
 		if err != nil {
 			return false, err
 		}
+		exists = true
 		var namespace corev1.Namespace
 		if err := json.Unmarshal(body, &namespace); err != nil {
 			return false, fmt.Errorf("read namespace %s: %w", name, err)
 		}
 		return namespace.Status.Phase != corev1.NamespaceTerminating, nil
 	})
-	if err == nil && !gone {
-		return coffer.Errorf(coffer.CodeNamespaceTerminating, "namespace %q is still being deleted after %s", name, terminationTimeout).
+	if err == nil && !settled {
+		return true, coffer.Errorf(coffer.CodeNamespaceTerminating, "namespace %q is still being deleted after %s", name, terminationTimeout).
 			WithHint("`kubectl get namespace %s -o yaml` says what it waits for; restore again once it is gone", name)
 	}
-	return err
+	return exists, err
 }
 
 func (a *application) applyOrder(ctx context.Context, steps []plan.Step) error {
@@ -316,6 +319,8 @@ func (a *application) create(ctx context.Context, s plan.Step, body []byte) erro
 	case coffer.CodeOf(err) == coffer.CodeExists:
 		a.update(func() { a.object.Status.Progress.Existing++ })
 		return nil
+	case coffer.CodeOf(err) == coffer.CodeForbidden:
+		return a.forbidden(ctx, s, err)
 	case coffer.Final(err):
 		a.failed(s.Target, err)
 		return nil
@@ -324,6 +329,21 @@ func (a *application) create(ctx context.Context, s plan.Step, body []byte) erro
 	}
 	a.update(func() { a.object.Status.Progress.Created++ })
 	return a.noteUID(a.items[s.Item].UID, stored)
+}
+
+// forbidden counts an object that the extension may not create: one that exists need not be, and who is allowed nothing
+// is not told that it exists.
+func (a *application) forbidden(ctx context.Context, s plan.Step, refusal error) error {
+	_, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
+	switch {
+	case err == nil:
+		a.update(func() { a.object.Status.Progress.Existing++ })
+		return nil
+	case coffer.Final(err):
+		a.failed(s.Target, refusal)
+		return nil
+	}
+	return err
 }
 
 // createRetries is how often an object is tried that the API server met with an internal error, as it does when a

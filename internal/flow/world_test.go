@@ -41,6 +41,8 @@ type world struct {
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
 	readOnly     bool
+	// forbidden is a namespace in which nothing may be created.
+	forbidden string
 
 	// callsLeft is after how many calls of the outside the process dies; negative for never.
 	callsLeft int
@@ -270,6 +272,14 @@ func (w *world) Patch(_ context.Context, t coffer.ResourceType, namespace, name 
 		}
 	}
 	return nil
+}
+
+// Forbidden implements coffer.Cluster.
+func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
+	if err := w.call(); err != nil || namespace != w.forbidden {
+		return nil, err
+	}
+	return types, nil
 }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.

@@ -38,6 +38,23 @@ func forge(t *testing.T, w *world, change func([]byte) []byte, sign bool) {
 	}
 }
 
+func TestRestoreWithoutPermissionIsRefusedBeforeAnythingIsWritten(t *testing.T) {
+	w := newShop(t)
+	backUp(t, w, keep(t, w, newBackupObject()))
+	w.removeNamespace("shop")
+	w.forbidden = "shop"
+	before := len(w.objects)
+	restore, err := keep(t, w, newRestoreObject()).run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+		return Restore(t.Context(), w.config(), r, persist)
+	})
+	if err != nil || restore.Status.Reason != string(coffer.CodeForbidden) || !strings.Contains(restore.Status.Message, "in namespace shop") {
+		t.Errorf("Restore = %v, reason %s: %s", err, restore.Status.Reason, restore.Status.Message)
+	}
+	if len(w.objects) != before {
+		t.Errorf("the refused restore made %d objects", len(w.objects)-before)
+	}
+}
+
 func TestRecoveryPointsOfStrangersAreNeitherRestoredNorDeleted(t *testing.T) {
 	same := func(m []byte) []byte { return m }
 	otherHandle := func(m []byte) []byte {

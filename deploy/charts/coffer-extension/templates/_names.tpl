@@ -13,3 +13,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "coffer.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
+
+{{- define "coffer.subject" -}}
+- kind: ServiceAccount
+  name: coffer-extension
+  namespace: {{ .Release.Namespace }}
+{{- end }}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -35,6 +36,7 @@ type options struct {
 	leaderElect    bool
 	metricsAddress string
 	healthAddress  string
+	pprofAddress   string
 	parallel       int
 	cutTimeout     time.Duration
 	readyTimeout   time.Duration
@@ -79,7 +81,8 @@ func run(ctx context.Context, o options) error {
 		},
 	}
 	err = controller.SetUp(manager, controller.Options{
-		Client: direct, Log: log, Parallel: o.parallel,
+		Client: direct, Log: log, Parallel: o.parallel, Events: manager.GetEventRecorder("coffer-extension"),
+		Metrics: controller.NewMetrics(metrics.Registry),
 		Flow: flow.Config{
 			Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
 			Namespace: o.namespace, Version: version,
@@ -116,6 +119,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (ctrl.Ma
 		// Run objects are watched in the extension's namespace only.
 		Cache:                   cache.Options{DefaultNamespaces: map[string]cache.Config{o.namespace: {}}},
 		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		PprofBindAddress:        o.pprofAddress,
 		HealthProbeBindAddress:  o.healthAddress,
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        "coffer-extension",

@@ -69,7 +69,7 @@ func newBackup(c Config, object *v1alpha1.Backup, persist func(context.Context) 
 	c = c.withDefaults()
 	return &backup{
 		Config: c,
-		record: &record{now: c.Now, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
 		object: object,
 		rules:  backupRules(object.Spec, c.Namespace),
 		layout: recoverypoint.LayoutOf(object.Name),

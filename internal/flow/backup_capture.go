@@ -144,6 +144,7 @@ func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *ar
 		namespaces = b.listNamespaces()
 	}
 	seen := map[string]bool{}
+	began, before := b.Now(), to.countOf(t)
 	for _, namespace := range namespaces {
 		err := b.Cluster.List(ctx, t, namespace, func(page []json.RawMessage) error {
 			for _, raw := range page {
@@ -161,7 +162,11 @@ func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *ar
 			return err
 		}
 	}
-	return batch.Close()
+	if err := batch.Close(); err != nil {
+		return err
+	}
+	b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", to.countOf(t)-before, "took", b.Now().Sub(began))
+	return nil
 }
 
 func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch *archive.Batch, seen map[string]bool, to *collection) error {
@@ -236,6 +241,13 @@ func (c *collection) count() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.objects
+}
+
+// countOf is how many objects of a type were captured.
+func (c *collection) countOf(t coffer.ResourceType) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.coverage.Captured[t.GroupResource.String()]
 }
 
 func (c *collection) skippedType(t coffer.ResourceType, reason string) {

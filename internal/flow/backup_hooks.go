@@ -138,7 +138,7 @@ func (c Config) execHook(ctx context.Context, pod corev1.Pod, a hook.Action) (pr
 		return a.Problem, nil
 	}
 	var result coffer.ExecResult
-	pause := c.RetryPause
+	began, pause := c.Now(), c.RetryPause
 	for attempt := 1; ; attempt++ {
 		result, err = c.Cluster.Exec(ctx, coffer.Exec{
 			Namespace: pod.Namespace, Pod: pod.Name, Container: a.Container, Command: a.Command, Timeout: a.Timeout,
@@ -163,6 +163,8 @@ func (c Config) execHook(ctx context.Context, pod corev1.Pod, a hook.Action) (pr
 	if trimmed := strings.TrimSpace(result.Output); trimmed != "" {
 		output = fmt.Sprintf("; it printed: %s", trimmed)
 	}
+	c.Log.Info("hook ran", "hook", a.Hook, "pod", pod.Namespace+"/"+pod.Name, "container", a.Container,
+		"exitCode", result.ExitCode, "timedOut", result.TimedOut, "took", c.Now().Sub(began))
 	switch {
 	case result.TimedOut:
 		return fmt.Sprintf("%s was still running after its timeout of %s%s", commandLine(a.Command), a.Timeout, output), nil

@@ -130,6 +130,16 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 		}
 		blobs = append(blobs, digest)
 	}
+	if b.Transcript != nil {
+		digest, err := put(ctx, b.location.Container, b.layout.Logs(), func(w io.Writer) error {
+			_, err := w.Write(b.Transcript())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		blobs = append(blobs, digest)
+	}
 	cluster, err := b.clusterUID(ctx)
 	if err != nil {
 		return err
@@ -165,6 +175,7 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 			return err
 		}
 	}
+	b.Log.Info("recovery point sealed", "objects", c.objects, "volumes", captured, "manifest", digest)
 	b.update(func() { b.object.Status.ManifestDigest = digest })
 	return nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/hook"
@@ -228,14 +229,28 @@ func snapshotKey(v coffer.Volume) string { return v.Namespace + "/" + requestNam
 func requestName(v coffer.Volume) string { return coffer.ShortHash(v.Namespace + "/" + v.Claim) }
 
 func (b *backup) snapshotGroup(ctx context.Context, g group) error {
+	began := b.Now()
 	if err := b.freeze(ctx, g.pods); err != nil {
 		// The rollback thaws what was frozen.
 		return err
 	}
+	cutting := b.Now()
 	if err := b.cut(ctx, g.claims); err != nil {
 		return err
 	}
-	return b.thaw(ctx, g.pods)
+	b.Log.Info("snapshots cut", "volumes", len(g.claims), "took", b.Now().Sub(cutting))
+	if len(g.pods) == 0 {
+		return nil
+	}
+	err := b.thaw(ctx, g.pods)
+	frozen := b.Now().Sub(began)
+	b.Log.Info("pods frozen and thawed", "namespace", g.pods[0].pod.Namespace, "pods", len(g.pods), "frozen", frozen)
+	b.update(func() {
+		if p := &b.object.Status.Progress; p.LongestFreeze == nil || p.LongestFreeze.Duration < frozen {
+			p.LongestFreeze = &metav1.Duration{Duration: frozen.Round(time.Millisecond)}
+		}
+	})
+	return err
 }
 
 // cut asks for all snapshots of a group at once and waits until they are cut. One that is not in time is left out of

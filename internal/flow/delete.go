@@ -47,7 +47,7 @@ func DeleteBackup(ctx context.Context, c Config, runs Runs, object *v1alpha1.Del
 	c = c.withDefaults()
 	d := &deletion{
 		Config: c,
-		record: &record{now: c.Now, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
 		runs:   runs, object: object, layout: recoverypoint.LayoutOf(object.Spec.BackupName),
 	}
 	defer func() {

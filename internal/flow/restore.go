@@ -74,7 +74,7 @@ func newRestore(c Config, object *v1alpha1.Restore, persist func(context.Context
 	c = c.withDefaults()
 	return &restore{
 		Config: c,
-		record: &record{now: c.Now, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
 		object: object,
 		layout: recoverypoint.LayoutOf(object.Spec.BackupName),
 	}

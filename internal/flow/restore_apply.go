@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/transform"
@@ -46,9 +47,14 @@ func (r *restore) apply(ctx context.Context) error {
 		return err
 	}
 	for _, steps := range byOrder(r.plan.Steps) {
+		began := r.Now()
 		if err := a.applyOrder(ctx, steps); err != nil {
 			return err
 		}
+		var p v1alpha1.RestoreProgress
+		a.update(func() { p = a.object.Status.Progress })
+		r.Log.Info("objects restored", "upTo", steps[0].Target.GroupResource.String(), "planned", len(steps), "took", r.Now().Sub(began),
+			"created", p.Created, "existing", p.Existing, "failed", p.Failed)
 	}
 	return a.linkOwners(ctx)
 }

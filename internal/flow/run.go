@@ -5,9 +5,11 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -58,6 +60,11 @@ type Config struct {
 	RetryPause time.Duration
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
+	// Log is told what the run does. Nil means nobody is.
+	Log *slog.Logger
+	// Transcript is what Log has been told so far, as text in gzip members, to be kept with the recovery point. Nil
+	// means nothing is kept.
+	Transcript func() []byte
 }
 
 func (c Config) withDefaults() Config {
@@ -72,6 +79,9 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
@@ -89,6 +99,7 @@ type rollback phase
 // record is a run's status and how it is kept. Phases that work concurrently change it through update.
 type record struct {
 	now func() time.Time
+	log *slog.Logger
 	// persist writes the object's status durably.
 	persist func(context.Context) error
 
@@ -112,6 +123,7 @@ func (r *record) save(ctx context.Context) error {
 
 // warn records a warning.
 func (r *record) warn(code coffer.Code, resource, message string) {
+	r.log.Warn(message, "code", code, "resource", resource)
 	r.update(func() {
 		r.status.Warn(v1alpha1.Warning{Code: string(code), Resource: resource, Message: message})
 	})
@@ -134,6 +146,7 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback, can
 		now := metav1.NewTime(r.now().Truncate(time.Second))
 		r.update(func() {
 			r.status.Phase, r.status.Step, r.status.StartTime = v1alpha1.RunInProgress, phases[0].step, &now
+			r.setCondition(metav1.ConditionUnknown)
 		})
 		if err := r.save(ctx); err != nil {
 			return err
@@ -149,7 +162,10 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback, can
 		if r.status.Step != phases[i].step {
 			continue
 		}
+		r.log.Info("step begins", "step", phases[i].step)
+		began := r.now()
 		err := phases[i].do(ctx)
+		r.logEnd(phases[i].step, r.now().Sub(began), err)
 		next := ""
 		if i+1 < len(phases) {
 			next = phases[i+1].step
@@ -164,6 +180,29 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback, can
 	return r.finish(ctx)
 }
 
+func (r *record) logEnd(step string, took time.Duration, err error) {
+	switch {
+	case err == nil:
+		r.log.Info("step ended", "step", step, "took", took)
+	case coffer.Final(err):
+		r.log.Error("step failed", "step", step, "took", took, "code", coffer.CodeOf(err), "error", err)
+	default:
+		r.log.Warn("step interrupted", "step", step, "took", took, "error", err)
+	}
+}
+
+// setCondition follows the phase. The record's lock is held.
+func (r *record) setCondition(status metav1.ConditionStatus) {
+	reason := r.status.Reason
+	if reason == "" {
+		reason = string(r.status.Phase)
+	}
+	meta.SetStatusCondition(&r.status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionSucceeded, Status: status, Reason: reason, Message: r.status.Message,
+		LastTransitionTime: metav1.NewTime(r.now()),
+	})
+}
+
 // cancel sends a run that is asked to end into its rollback, unless it is there already or past it.
 func (r *record) cancel(ctx context.Context, undo string, c cancellation) error {
 	if !c.asked || r.status.Step == undo {
@@ -173,7 +212,9 @@ func (r *record) cancel(ctx context.Context, undo string, c cancellation) error 
 	if err != nil || !possible {
 		return err
 	}
-	r.update(func() { r.status.Step, r.status.Reason, r.status.Message = undo, string(coffer.CodeCancelled), c.message })
+	r.update(func() {
+		r.status.Step, r.status.Reason, r.status.Message = undo, string(coffer.CodeCancelled), c.message
+	})
 	return r.save(ctx)
 }
 
@@ -197,7 +238,10 @@ func (r *record) leave(ctx context.Context, err error, next, undo string) error 
 }
 
 func (r *record) rollBack(ctx context.Context, undo rollback) error {
+	r.log.Info("step begins", "step", undo.step)
+	began := r.now()
 	err := undo.do(ctx)
+	r.logEnd(undo.step, r.now().Sub(began), err)
 	if err != nil && !coffer.Final(err) {
 		return err
 	}
@@ -210,6 +254,7 @@ func (r *record) rollBack(ctx context.Context, undo rollback) error {
 		if r.status.Reason == string(coffer.CodeCancelled) {
 			r.status.Phase = v1alpha1.RunCancelled
 		}
+		r.setCondition(metav1.ConditionFalse)
 	})
 	return r.save(ctx)
 }
@@ -221,6 +266,7 @@ func (r *record) finish(ctx context.Context) error {
 		if r.status.WarningCount > 0 {
 			r.status.Phase = v1alpha1.RunCompletedWithWarnings
 		}
+		r.setCondition(metav1.ConditionTrue)
 	})
 	return r.save(ctx)
 }

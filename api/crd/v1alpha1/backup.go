@@ -61,6 +61,9 @@ type BackupProgress struct {
 	VolumesReady int `json:"volumesReady"`
 	// VolumesSkipped is the number of claims in scope whose data was not captured, each a warning.
 	VolumesSkipped int `json:"volumesSkipped"`
+	// LongestFreeze is how long the pods of one namespace were frozen at most.
+	// +optional
+	LongestFreeze *metav1.Duration `json:"longestFreeze,omitempty"`
 }
 
 // FrozenPod is a pod whose pre-hooks may have run and whose post-hooks have not. It is recorded before the first

@@ -52,6 +52,11 @@ type BackupStorageLocationStatus struct {
 	// Message says for a person what is wrong and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// Conditions has Available: True or False, with the reason.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Signer is the public key of this cluster's extension: what it writes here is signed by it.
 	// +optional
 	Signer string `json:"signer,omitempty"`

@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // RunPhase is where a run (a Backup, Restore or DeleteBackup) stands. The empty phase means not yet picked up.
 // +kubebuilder:validation:Enum=InProgress;Completed;CompletedWithWarnings;Failed;Cancelled
@@ -14,6 +18,13 @@ const (
 	RunFailed                RunPhase = "Failed"
 	RunCancelled             RunPhase = "Cancelled"
 )
+
+// ConditionSucceeded is the type of the condition that every run has; `kubectl wait --for=condition=Succeeded` waits for
+// a good end.
+const ConditionSucceeded = "Succeeded"
+
+// ConditionAvailable is the type of the condition that every storage location has.
+const ConditionAvailable = "Available"
 
 // Final says whether a run in this phase will never change again.
 func (p RunPhase) Final() bool {
@@ -49,6 +60,12 @@ type RunStatus struct {
 	// CompletionTime is when the run reached a final phase.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+	// Conditions has Succeeded: Unknown while the run goes on, True if it did what it was asked, with or without
+	// warnings, False if not. Its reason is Reason, or the phase while that is empty.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// WarningCount is the number of warnings, also of those that Warnings leaves out.
 	// +optional
 	WarningCount int `json:"warningCount,omitempty"`
@@ -81,6 +98,14 @@ func (s *RunStatus) Warn(w Warning) {
 	if len(s.Warnings) < MaxWarnings {
 		s.Warnings = append(s.Warnings, w)
 	}
+}
+
+// RunLogField is the field of a run's log ConfigMap that holds the log: lines of text, in gzip members.
+const RunLogField = "log.gz"
+
+// RunLogName is the name of the ConfigMap that holds the log of a run, beside the run object and deleted with it.
+func RunLogName(kind, name string) string {
+	return "coffer-log-" + strings.ToLower(kind) + "-" + name
 }
 
 // NamespacedReference names an object in a namespace.

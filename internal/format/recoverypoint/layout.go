@@ -32,6 +32,9 @@ func (l Layout) VolumeInfo() string { return l.Prefix() + l.name + "-volumeinfo.
 // Results is the key of Velero's list of warnings and errors.
 func (l Layout) Results() string { return l.Prefix() + l.name + "-results.gz" }
 
+// Logs is the key of the run's log, up to the moment of the seal.
+func (l Layout) Logs() string { return l.Prefix() + l.name + "-logs.gz" }
+
 // VeleroBackup is the key by which Velero discovers the recovery point.
 func (l Layout) VeleroBackup() string { return l.Prefix() + "velero-backup.json" }
 

@@ -17,8 +17,8 @@ import (
 )
 
 func (p *program) newBackup() *cobra.Command {
-	return group("backup", "Make, list, show, cancel and delete recovery points",
-		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupCancel(), p.newBackupDelete())
+	return group("backup", "Make, list, show and delete recovery points",
+		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
 }
 
 func (p *program) newBackupCreate() *cobra.Command {

@@ -16,8 +16,8 @@ import (
 )
 
 func (p *program) newRestore() *cobra.Command {
-	return group("restore", "Restore recovery points, and list, show and cancel restores",
-		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreCancel())
+	return group("restore", "Restore recovery points, and list and show restores",
+		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
 func (p *program) newRestoreCreate() *cobra.Command {

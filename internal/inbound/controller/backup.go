@@ -11,15 +11,16 @@ import (
 
 func setUpBackup(m ctrl.Manager, o Options) error {
 	return setUpRun(m, o, kind[*v1alpha1.Backup]{
-		name:   "backup",
+		name:   "Backup",
 		empty:  func() *v1alpha1.Backup { return &v1alpha1.Backup{} },
 		status: func(b *v1alpha1.Backup) *v1alpha1.RunStatus { return &b.Status.RunStatus },
-		advance: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
-			return flow.Backup(ctx, o.Flow, b, persist)
+		advance: func(ctx context.Context, c flow.Config, b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return flow.Backup(ctx, c, b, persist)
 		},
+		measure:     o.Metrics.backupEnded,
 		cancelAsked: func(b *v1alpha1.Backup) bool { return b.Spec.Cancel },
-		cancel: func(ctx context.Context, b *v1alpha1.Backup, persist func(context.Context) error) error {
-			return flow.CancelBackup(ctx, o.Flow, b, persist)
+		cancel: func(ctx context.Context, c flow.Config, b *v1alpha1.Backup, persist func(context.Context) error) error {
+			return flow.CancelBackup(ctx, c, b, persist)
 		},
 	})
 }

@@ -15,12 +15,12 @@ import (
 
 func setUpDeleteBackup(m ctrl.Manager, o Options) error {
 	return setUpRun(m, o, kind[*v1alpha1.DeleteBackup]{
-		name:        "deletebackup",
+		name:        "DeleteBackup",
 		empty:       func() *v1alpha1.DeleteBackup { return &v1alpha1.DeleteBackup{} },
 		status:      func(d *v1alpha1.DeleteBackup) *v1alpha1.RunStatus { return &d.Status.RunStatus },
 		cancelAsked: func(*v1alpha1.DeleteBackup) bool { return false },
-		advance: func(ctx context.Context, d *v1alpha1.DeleteBackup, persist func(context.Context) error) error {
-			return flow.DeleteBackup(ctx, o.Flow, &runs{client: o.Client, namespace: o.Flow.Namespace}, d, persist)
+		advance: func(ctx context.Context, c flow.Config, d *v1alpha1.DeleteBackup, persist func(context.Context) error) error {
+			return flow.DeleteBackup(ctx, c, &runs{client: o.Client, namespace: o.Flow.Namespace}, d, persist)
 		},
 	})
 }

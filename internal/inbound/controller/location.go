@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,11 +43,11 @@ type Locations struct {
 // checkInterval is how often a container is tried, so that an operator sees that it is away before a backup does.
 const checkInterval = time.Minute
 
-func (l *Locations) setUp(m ctrl.Manager, log *slog.Logger) error {
+func (l *Locations) setUp(m ctrl.Manager, o Options) error {
 	err := ctrl.NewControllerManagedBy(m).
 		For(&v1alpha1.BackupStorageLocation{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Named("backupstoragelocation").
-		Complete(&locationReconciler{Locations: l, log: log})
+		Complete(&locationReconciler{Locations: l, log: o.Log, events: o.Events, metrics: o.Metrics})
 	if err != nil {
 		return fmt.Errorf("set up the controller of backupstoragelocation: %w", err)
 	}
@@ -121,7 +124,9 @@ func (l *Locations) hook(ctx context.Context, kind string, ref v1alpha1.Namespac
 // locationReconciler keeps the status of BackupStorageLocations.
 type locationReconciler struct {
 	*Locations
-	log *slog.Logger
+	log     *slog.Logger
+	events  events.EventRecorder
+	metrics *Metrics
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -134,7 +139,7 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	now := metav1.Now()
 	status := v1alpha1.BackupStorageLocationStatus{
 		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
-		Signer: before.Signer, PreviousSigner: before.PreviousSigner,
+		Signer: before.Signer, PreviousSigner: before.PreviousSigner, Conditions: slices.Clone(before.Conditions),
 	}
 	err := r.check(ctx, object)
 	if err == nil {
@@ -143,14 +148,46 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if err != nil {
 		status.Phase, status.Reason, status.Message = v1alpha1.StorageLocationUnavailable, string(coffer.CodeOf(err)), err.Error()
 	}
-	if status.Phase != before.Phase {
-		r.log.Info("storage location changed", "name", object.Name, "phase", status.Phase, "message", status.Message)
-	}
+	r.tell(&object, status)
+	meta.SetStatusCondition(&status.Conditions, availability(status))
 	object.Status = status
 	if err := r.Client.Status().Update(ctx, &object); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("save status: %w", err))
 	}
 	return ctrl.Result{RequeueAfter: checkInterval}, nil
+}
+
+// tell tells everybody what has changed since the last check.
+func (r *locationReconciler) tell(object *v1alpha1.BackupStorageLocation, now v1alpha1.BackupStorageLocationStatus) {
+	available := now.Phase == v1alpha1.StorageLocationAvailable
+	gauge := r.metrics.locationAvailable.WithLabelValues(object.Name)
+	gauge.Set(0)
+	if available {
+		gauge.Set(1)
+	}
+	if now.Phase == object.Status.Phase && now.Message == object.Status.Message {
+		return
+	}
+	r.log.Info("storage location changed", "name", object.Name, "phase", now.Phase, "message", now.Message)
+	kind, note := corev1.EventTypeNormal, "the container can be used"
+	if now.Message != "" {
+		kind, note = corev1.EventTypeWarning, now.Message
+	}
+	r.events.Eventf(object, nil, kind, string(now.Phase), "Check", "%s", short(note))
+}
+
+func availability(s v1alpha1.BackupStorageLocationStatus) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionTrue, Reason: string(s.Phase), Message: s.Message,
+		ObservedGeneration: s.ObservedGeneration,
+	}
+	if s.Phase != v1alpha1.StorageLocationAvailable {
+		c.Status = metav1.ConditionFalse
+	}
+	if s.Reason != "" {
+		c.Reason = s.Reason
+	}
+	return c
 }
 
 // noteSigner keeps the extension's public key in the status, and says what a replaced one means.

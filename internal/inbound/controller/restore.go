@@ -11,15 +11,16 @@ import (
 
 func setUpRestore(m ctrl.Manager, o Options) error {
 	return setUpRun(m, o, kind[*v1alpha1.Restore]{
-		name:   "restore",
+		name:   "Restore",
 		empty:  func() *v1alpha1.Restore { return &v1alpha1.Restore{} },
 		status: func(r *v1alpha1.Restore) *v1alpha1.RunStatus { return &r.Status.RunStatus },
-		advance: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
-			return flow.Restore(ctx, o.Flow, r, persist)
+		advance: func(ctx context.Context, c flow.Config, r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return flow.Restore(ctx, c, r, persist)
 		},
+		measure:     o.Metrics.restoreEnded,
 		cancelAsked: func(r *v1alpha1.Restore) bool { return r.Spec.Cancel },
-		cancel: func(ctx context.Context, r *v1alpha1.Restore, persist func(context.Context) error) error {
-			return flow.CancelRestore(ctx, o.Flow, r, persist)
+		cancel: func(ctx context.Context, c flow.Config, r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return flow.CancelRestore(ctx, c, r, persist)
 		},
 	})
 }

@@ -6,11 +6,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,7 +31,10 @@ const finalizer = v1alpha1.Group + "/run"
 // Options are what all reconcilers of one extension have in common.
 type Options struct {
 	// Client reads from the API server, not from a cache: a run must not act on what it was a moment ago.
-	Client client.Client
+	Client  client.Client
+	Metrics *Metrics
+	// Events tells the cluster what happens.
+	Events events.EventRecorder
 	// Flow carries the runs out.
 	Flow flow.Config
 	Log  *slog.Logger
@@ -45,7 +51,7 @@ func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
 		func() error { return setUpBackup(m, o) },
 		func() error { return setUpRestore(m, o) },
 		func() error { return setUpDeleteBackup(m, o) },
-		func() error { return locations.setUp(m, o.Log) },
+		func() error { return locations.setUp(m, o) },
 	} {
 		if err := set(); err != nil {
 			return err
@@ -56,14 +62,17 @@ func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
 
 // kind is what the reconcilers of Backup, Restore and DeleteBackup differ in.
 type kind[T client.Object] struct {
+	// name as the API has it, such as Backup.
 	name  string
 	empty func() T
 	// status is the object's run status.
 	status func(T) *v1alpha1.RunStatus
 	// advance takes the run to its end.
-	advance func(ctx context.Context, object T, persist func(context.Context) error) error
+	advance func(ctx context.Context, c flow.Config, object T, persist func(context.Context) error) error
+	// measure counts what an ended run has done; nil for nothing.
+	measure func(T)
 	// cancel undoes a run whose object is being deleted.
-	cancel func(ctx context.Context, object T, persist func(context.Context) error) error
+	cancel func(ctx context.Context, c flow.Config, object T, persist func(context.Context) error) error
 	// cancelAsked says that the object's spec asks for the end of the run.
 	cancelAsked func(T) bool
 }
@@ -80,7 +89,7 @@ const retryMost = 30 * time.Second
 
 func setUpRun[T client.Object](m ctrl.Manager, o Options, k kind[T]) error {
 	r := &runReconciler[T]{Options: o, kind: k}
-	err := ctrl.NewControllerManagedBy(m).For(k.empty()).Named(k.name).
+	err := ctrl.NewControllerManagedBy(m).For(k.empty()).Named(strings.ToLower(k.name)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: o.Parallel,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, retryMost),
@@ -108,21 +117,70 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err := r.changeFinalizer(ctx, object, controllerutil.AddFinalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	log := r.Log.With("kind", r.kind.name, "namespace", request.Namespace, "name", request.Name)
-	log.Info("run goes on", "step", r.kind.status(object).Step)
+	config, closeLog := r.withLog(ctx, object)
+	defer closeLog()
+	config.Log.Info("run goes on", "step", r.kind.status(object).Step)
+	if status.Phase == "" {
+		r.Events.Eventf(object, nil, corev1.EventTypeNormal, "Started", "Run", "the extension has picked the run up")
+	}
+	r.Metrics.runsUnderway.WithLabelValues(r.kind.name).Inc()
+	defer r.Metrics.runsUnderway.WithLabelValues(r.kind.name).Dec()
 	runCtx, stop := r.untilStopped(ctx, object)
-	err := r.kind.advance(runCtx, object, persist)
+	err := r.kind.advance(runCtx, config, object, persist)
 	stopped := stop()
 	switch {
 	case err != nil && stopped:
 		// Whatever it was that stopped the run: the object says so now.
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
+	case err != nil && ctx.Err() == nil:
+		r.Metrics.runsInterrupted.WithLabelValues(r.kind.name).Inc()
+		r.Events.Eventf(object, nil, corev1.EventTypeWarning, "TryingAgain", "Run", "%s", short(err.Error()))
+		return ctrl.Result{}, err
 	case err != nil:
 		return ctrl.Result{}, err
 	}
-	status = r.kind.status(object)
-	log.Info("run ended", "phase", status.Phase, "reason", status.Reason, "message", status.Message, "warnings", status.WarningCount)
+	r.tellEnd(object, config.Log)
 	return ctrl.Result{}, r.dropFinalizer(ctx, object)
+}
+
+// withLog is the flow's configuration with a log of its own for the run.
+func (r *runReconciler[T]) withLog(ctx context.Context, object T) (config flow.Config, stop func()) {
+	config = r.Flow
+	log := r.Log.With("kind", r.kind.name, "namespace", object.GetNamespace(), "name", object.GetName())
+	kept := newRunLog(r.Client, object, r.kind.name)
+	if err := kept.open(ctx); err != nil {
+		log.Warn("the run's earlier log is not kept", "error", err)
+	}
+	config.Log = slog.New(slog.NewMultiHandler(log.Handler(), kept.handler()))
+	config.Transcript = kept.transcript
+	return config, kept.keep(ctx, log)
+}
+
+// tellEnd tells everybody how a run has ended.
+func (r *runReconciler[T]) tellEnd(object T, log *slog.Logger) {
+	status := r.kind.status(object)
+	log.Info("run ended", "phase", status.Phase, "reason", status.Reason, "message", status.Message, "warnings", status.WarningCount)
+	kind, note := corev1.EventTypeNormal, status.Message
+	if status.Phase != v1alpha1.RunCompleted {
+		kind = corev1.EventTypeWarning
+	}
+	if note == "" {
+		note = fmt.Sprintf("%d warnings", status.WarningCount)
+	}
+	r.Events.Eventf(object, nil, kind, string(status.Phase), "Run", "%s", short(note))
+	r.Metrics.runEnded(r.kind.name, *status)
+	if r.kind.measure != nil {
+		r.kind.measure(object)
+	}
+}
+
+// short cuts a text to what an Event holds.
+func short(text string) string {
+	const most = 1000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // stopInterval is how often a run under way looks whether its object is being deleted, or asks for the end of the run.
@@ -194,7 +252,9 @@ func (r *runReconciler[T]) finalize(ctx context.Context, object T, persist func(
 		return nil
 	}
 	if status := r.kind.status(object); !status.Phase.Final() && status.Phase != "" && r.kind.cancel != nil {
-		if err := r.kind.cancel(ctx, object, persist); err != nil {
+		config := r.Flow
+		config.Log = r.Log.With("kind", r.kind.name, "namespace", object.GetNamespace(), "name", object.GetName())
+		if err := r.kind.cancel(ctx, config, object, persist); err != nil {
 			return fmt.Errorf("undo %s %s: %w", r.kind.name, object.GetName(), err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -154,6 +155,26 @@ func TestAClusterThatDoesNotComeUpSaysWhyAndGoes(t *testing.T) {
 	l.mustBeClean(t, before)
 }
 
+// publicPrograms is a copy of the programs that everybody may run: the checkout may be in root's own folder.
+func publicPrograms(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/tmp", "coffer-lab-bin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lab", "lab-kubernetes", "lab-storage"} {
+		from := filepath.Join(os.Getenv("COFFER_LAB_BIN"), name)
+		if out, err := exec.Command("cp", "--reflink=auto", from, folder).CombinedOutput(); err != nil {
+			t.Fatalf("copy %s: %v: %s", from, err, out)
+		}
+	}
+	return folder
+}
+
 func TestControlPlaneOnlyNeedsNoRoot(t *testing.T) {
 	folder, err := os.MkdirTemp("/tmp", "coffer-lab-test-")
 	if err != nil {
@@ -164,7 +185,7 @@ func TestControlPlaneOnlyNeedsNoRoot(t *testing.T) {
 	if err := os.Chown(folder, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	l := lab{root: filepath.Join(folder, "lab"), name: uniqueName("c"), user: nobody}
+	l := lab{root: filepath.Join(folder, "lab"), name: uniqueName("c"), user: nobody, binDir: publicPrograms(t)}
 	before := mustRead(t, l)
 	t.Cleanup(func() { l.must(t, "down", "--all") })
 	begin := time.Now()

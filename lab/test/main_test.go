@@ -94,6 +94,8 @@ type lab struct {
 	name string
 	// user is whom the program runs as; zero is root.
 	user uint32
+	// binDir holds the programs; empty means COFFER_LAB_BIN.
+	binDir string
 }
 
 // uniqueName is a cluster name that no other run of the tests uses.
@@ -119,8 +121,12 @@ func newLab(t *testing.T, prefix string) lab {
 
 // command prepares a run of the program.
 func (l lab) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(os.Getenv("COFFER_LAB_BIN"), "lab"), args...)
-	cmd.Env = append(os.Environ(), "COFFER_LAB_ROOT="+l.root)
+	binDir := l.binDir
+	if binDir == "" {
+		binDir = os.Getenv("COFFER_LAB_BIN")
+	}
+	cmd := exec.Command(filepath.Join(binDir, "lab"), args...)
+	cmd.Env = append(os.Environ(), "COFFER_LAB_ROOT="+l.root, "COFFER_LAB_BIN="+binDir)
 	if !slices.Contains(args, "--name") {
 		cmd.Args = append(cmd.Args, "--name", l.name)
 	}

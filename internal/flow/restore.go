@@ -145,8 +145,12 @@ func typesText(types []coffer.GroupResource) string {
 func restoreRequest(spec v1alpha1.RestoreSpec) plan.Request {
 	rules := selection.Rules{Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces}
 	rules.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, rules.Whole() && len(spec.NamespaceMappings) == 0)
+	mappings := make(map[string]string, len(spec.NamespaceMappings))
+	for from, to := range spec.NamespaceMappings {
+		mappings[from] = string(to)
+	}
 	return plan.Request{
-		Rules: rules, Mappings: spec.NamespaceMappings,
+		Rules: rules, Mappings: mappings,
 		VolumeData: spec.PersistentVolumeRestoreMode != v1alpha1.RestoreWithoutVolumeData,
 	}
 }

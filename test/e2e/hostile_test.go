@@ -55,6 +55,25 @@ spec:
 	return s
 }
 
+// awaitFile waits until the pod "box" has a file.
+func awaitFile(t *testing.T, s shop.Shop, path string) {
+	t.Helper()
+	eventually(t, path+" is there", 2*time.Minute, func(ctx context.Context) (bool, error) {
+		_, err := s.Exec(ctx, "box", "c", "test", "-e", path)
+		return err == nil, nil
+	})
+}
+
+func keyOf(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject(o) }
+
+func awaitGone(t *testing.T, o client.Object) {
+	t.Helper()
+	eventually(t, o.GetName()+" is gone", time.Minute, func(ctx context.Context) (bool, error) {
+		err := lab.client.Get(ctx, keyOf(o), o)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+}
+
 // newHook makes a BackupHook with one pre- and one post-hook for the pods of a namespace.
 func newHook(t *testing.T, name, ns, container, script, onError, timeout string) {
 	t.Helper()

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,10 +30,11 @@ import (
 	"github.com/coffer-backup/coffer/test/shop"
 )
 
-// lab is the cluster that the tests share.
+// labCluster is a cluster that the tests share.
 type labCluster struct {
 	client     client.Client
 	cluster    *kube.Cluster
+	config     *rest.Config
 	kubeconfig string
 	// coffer is the program.
 	coffer string
@@ -45,7 +47,8 @@ type labCluster struct {
 	extension string
 }
 
-var lab labCluster
+// lab is where the tests are; second is another cluster on the same storage, for those that leave it.
+var lab, second labCluster
 
 const namespace = v1alpha1.DefaultNamespace
 
@@ -66,30 +69,16 @@ func setUp() error {
 		extension:  os.Getenv("COFFER_E2E_EXTENSION_IMAGE"),
 		images:     shop.Images{Postgres: os.Getenv("COFFER_E2E_POSTGRES_IMAGE"), Toolbox: os.Getenv("COFFER_E2E_TOOLBOX_IMAGE")},
 	}
-	if lab.kubeconfig == "" || lab.coffer == "" || lab.blobs == "" || lab.pool == "" || lab.extension == "" {
+	if os.Getenv("COFFER_E2E_SECOND_KUBECONFIG") == "" || lab.kubeconfig == "" || lab.coffer == "" || lab.blobs == "" || lab.pool == "" || lab.extension == "" {
 		return fmt.Errorf("run hack/e2e, which makes the lab cluster for these tests")
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", lab.kubeconfig)
-	if err != nil {
-		return err
-	}
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, snapshotv1.AddToScheme} {
-		if err := add(scheme); err != nil {
+	second = lab
+	second.kubeconfig = os.Getenv("COFFER_E2E_SECOND_KUBECONFIG")
+	for _, c := range []*labCluster{&lab, &second} {
+		if err := c.connect(); err != nil {
 			return err
 		}
 	}
-	if lab.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
-	if lab.cluster, err = kube.New(config); err != nil {
-		return err
-	}
-	return install()
-}
-
-// install installs the extension by the command line, with its blobs in a folder that the tests can reach.
-func install() error {
 	if err := os.MkdirAll(lab.blobs, 0o755); err != nil {
 		return err
 	}
@@ -97,27 +86,63 @@ func install() error {
 	if err := os.Chown(lab.blobs, 65532, 65532); err != nil {
 		return err
 	}
-	out, err := command(context.Background(), "extension", "install", "--image", lab.extension,
-		"--set", "image.pullPolicy=Never", "--set", "storageLocation.volume.hostPath.path="+lab.blobs,
-		"--set", "timeouts.snapshotCut=20s", "--set", "timeouts.volumeBind=60s", "--timeout", "2m").CombinedOutput()
+	return lab.install()
+}
+
+func (c *labCluster) connect() (err error) {
+	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err != nil {
+		return err
+	}
+	if c.client, err = client.New(c.config, client.Options{Scheme: newScheme()}); err != nil {
+		return err
+	}
+	c.cluster, err = kube.New(c.config)
+	return err
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, snapshotv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
+	}
+	return scheme
+}
+
+// install installs the extension by the command line, with its blobs in a folder that the tests can reach.
+func (c *labCluster) install(set ...string) error {
+	args := []string{"extension", "install", "--image", c.extension, "--timeout", "2m"}
+	for _, value := range append([]string{
+		"image.pullPolicy=Never", "storageLocation.volume.hostPath.path=" + c.blobs,
+		"timeouts.snapshotCut=20s", "timeouts.volumeBind=60s",
+	}, set...) {
+		args = append(args, "--set", value)
+	}
+	out, err := c.command(context.Background(), args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("coffer extension install: %w\n%s", err, out)
 	}
 	return nil
 }
 
-func command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, lab.coffer, args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.kubeconfig)
+func (c *labCluster) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.coffer, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
 	return cmd
 }
 
 // coffer runs the command line and answers both outputs and the exit code.
 func coffer(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return lab.run(t, args...)
+}
+
+func (c *labCluster) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := command(ctx, args...)
+	cmd := c.command(ctx, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -130,7 +155,12 @@ func coffer(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // mustCoffer runs the command line and fails the test if that fails.
 func mustCoffer(t *testing.T, args ...string) string {
 	t.Helper()
-	stdout, stderr, code := coffer(t, args...)
+	return lab.mustRun(t, args...)
+}
+
+func (c *labCluster) mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	stdout, stderr, code := c.run(t, args...)
 	if code != 0 {
 		t.Fatalf("coffer %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
 	}
@@ -140,7 +170,12 @@ func mustCoffer(t *testing.T, args ...string) string {
 // mustFail runs the command line, which has to fail with a message that holds all words.
 func mustFail(t *testing.T, words []string, args ...string) {
 	t.Helper()
-	stdout, stderr, code := coffer(t, args...)
+	lab.mustFail(t, words, args...)
+}
+
+func (c *labCluster) mustFail(t *testing.T, words []string, args ...string) (message string) {
+	t.Helper()
+	stdout, stderr, code := c.run(t, args...)
 	if code != 1 {
 		t.Errorf("coffer %s: exit code %d, want 1\n%s%s", strings.Join(args, " "), code, stdout, stderr)
 	}
@@ -149,6 +184,7 @@ func mustFail(t *testing.T, words []string, args ...string) {
 			t.Errorf("coffer %s: the message does not name %q:\n%s", strings.Join(args, " "), w, stderr)
 		}
 	}
+	return stderr
 }
 
 // showBackup is a Backup as the command line shows it.
@@ -187,7 +223,12 @@ func newShop(t *testing.T, ns string, rows int) shop.Shop {
 // shopIn is the shop of a namespace, which is removed after the test.
 func shopIn(t *testing.T, ns string) shop.Shop {
 	t.Helper()
-	s := shop.Shop{Client: lab.client, Cluster: lab.cluster, Namespace: ns}
+	return lab.shopIn(t, ns)
+}
+
+func (c *labCluster) shopIn(t *testing.T, ns string) shop.Shop {
+	t.Helper()
+	s := shop.Shop{Client: c.client, Cluster: c.cluster, Namespace: ns}
 	t.Cleanup(func() {
 		if err := s.Destroy(context.Background()); err != nil {
 			t.Error(err)
@@ -250,18 +291,23 @@ func snapshotsOnDisk(t *testing.T) map[string]bool {
 // mustHaveNoSnapshotObjects fails if a run left snapshot objects in the cluster.
 func mustHaveNoSnapshotObjects(t *testing.T) {
 	t.Helper()
+	lab.mustHaveNoSnapshotObjects(t)
+}
+
+func (c *labCluster) mustHaveNoSnapshotObjects(t *testing.T) {
+	t.Helper()
 	var snapshots snapshotv1.VolumeSnapshotList
-	if err := lab.client.List(t.Context(), &snapshots); err != nil {
+	if err := c.client.List(t.Context(), &snapshots); err != nil {
 		t.Fatal(err)
 	}
 	var contents snapshotv1.VolumeSnapshotContentList
-	if err := lab.client.List(t.Context(), &contents); err != nil {
+	if err := c.client.List(t.Context(), &contents); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range snapshots.Items {
 		t.Errorf("VolumeSnapshot %s/%s is left", s.Namespace, s.Name)
 	}
-	for _, c := range contents.Items {
-		t.Errorf("VolumeSnapshotContent %s is left", c.Name)
+	for _, content := range contents.Items {
+		t.Errorf("VolumeSnapshotContent %s is left", content.Name)
 	}
 }

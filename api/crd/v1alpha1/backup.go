@@ -7,6 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type BackupSpec struct {
 	// StorageLocation names the BackupStorageLocation (in the same namespace) that receives the archive.
 	// +kubebuilder:default=default
+	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	StorageLocation string `json:"storageLocation,omitempty"`
 
@@ -15,12 +16,14 @@ type BackupSpec struct {
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=atomic
 	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
 	// ExcludedNamespaces are left out even when included. Naming one in both lists is refused.
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=atomic
 	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
 
@@ -38,6 +41,7 @@ type BackupSpec struct {
 	// BackupHookReferences name the BackupHook objects whose hooks are run around the snapshots.
 	// +optional
 	// +nullable
+	// +kubebuilder:validation:MaxItems=100
 	// +listType=atomic
 	BackupHookReferences []NamespacedReference `json:"backupHookReferences,omitempty"`
 
@@ -129,8 +133,8 @@ type Backup struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self.?storageLocation == oldSelf.?storageLocation && self.?includedNamespaces == oldSelf.?includedNamespaces && self.?excludedNamespaces == oldSelf.?excludedNamespaces && self.?includeClusterScopeResources == oldSelf.?includeClusterScopeResources && self.?snapshotVolumes == oldSelf.?snapshotVolumes && self.?backupHookReferences == oldSelf.?backupHookReferences",message="a Backup cannot be changed once created, but for cancel; create another"
-	// +kubebuilder:validation:XValidation:rule="!oldSelf.?cancel.orValue(false) || self.?cancel.orValue(false)",message="a run that is being cancelled cannot be taken up again; create another"
+	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.snapshotVolumes) == has(oldSelf.snapshotVolumes) && (!has(self.snapshotVolumes) || self.snapshotVolumes == oldSelf.snapshotVolumes) && has(self.backupHookReferences) == has(oldSelf.backupHookReferences) && (!has(self.backupHookReferences) || self.backupHookReferences == oldSelf.backupHookReferences)",message="a Backup cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel) && self.cancel",message="a run that is being cancelled cannot be taken up again; create another"
 	// +kubebuilder:default={}
 	Spec   BackupSpec   `json:"spec,omitempty"`
 	Status BackupStatus `json:"status,omitempty"`

@@ -24,6 +24,7 @@ const ConflictSkip ConflictPolicy = "Skip"
 type RestoreSpec struct {
 	// StorageLocation names the BackupStorageLocation (in the same namespace) that holds the recovery point.
 	// +kubebuilder:default=default
+	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	StorageLocation string `json:"storageLocation,omitempty"`
 
@@ -37,18 +38,21 @@ type RestoreSpec struct {
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=atomic
 	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
 	// ExcludedNamespaces are left out, by their names in the recovery point.
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=atomic
 	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
 	// NamespaceMappings restores the objects of the namespace on the left into the one on the right, which is
 	// created if it is missing.
+	// +kubebuilder:validation:MaxProperties=800
 	// +optional
-	NamespaceMappings map[string]string `json:"namespaceMappings,omitempty"`
+	NamespaceMappings map[string]NamespaceName `json:"namespaceMappings,omitempty"`
 
 	// IncludeClusterScopeResources true restores every cluster-scoped object of the recovery point, false none.
 	// Left out, they are restored if the whole recovery point is, unmapped.
@@ -69,6 +73,7 @@ type RestoreSpec struct {
 	// brings about.
 	// +optional
 	// +nullable
+	// +kubebuilder:validation:MaxItems=100
 	// +listType=atomic
 	RestoreHookReferences []NamespacedReference `json:"restoreHookReferences,omitempty"`
 
@@ -131,8 +136,8 @@ type Restore struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="self.?storageLocation == oldSelf.?storageLocation && self.?backupName == oldSelf.?backupName && self.?includedNamespaces == oldSelf.?includedNamespaces && self.?excludedNamespaces == oldSelf.?excludedNamespaces && self.?namespaceMappings == oldSelf.?namespaceMappings && self.?includeClusterScopeResources == oldSelf.?includeClusterScopeResources && self.?persistentVolumeRestoreMode == oldSelf.?persistentVolumeRestoreMode && self.?conflictPolicy == oldSelf.?conflictPolicy && self.?restoreHookReferences == oldSelf.?restoreHookReferences",message="a Restore cannot be changed once created, but for cancel; create another"
-	// +kubebuilder:validation:XValidation:rule="!oldSelf.?cancel.orValue(false) || self.?cancel.orValue(false)",message="a run that is being cancelled cannot be taken up again; create another"
+	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.backupName) == has(oldSelf.backupName) && (!has(self.backupName) || self.backupName == oldSelf.backupName) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.namespaceMappings) == has(oldSelf.namespaceMappings) && (!has(self.namespaceMappings) || self.namespaceMappings == oldSelf.namespaceMappings) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.persistentVolumeRestoreMode) == has(oldSelf.persistentVolumeRestoreMode) && (!has(self.persistentVolumeRestoreMode) || self.persistentVolumeRestoreMode == oldSelf.persistentVolumeRestoreMode) && has(self.conflictPolicy) == has(oldSelf.conflictPolicy) && (!has(self.conflictPolicy) || self.conflictPolicy == oldSelf.conflictPolicy) && has(self.restoreHookReferences) == has(oldSelf.restoreHookReferences) && (!has(self.restoreHookReferences) || self.restoreHookReferences == oldSelf.restoreHookReferences)",message="a Restore cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel) && self.cancel",message="a run that is being cancelled cannot be taken up again; create another"
 	Spec   RestoreSpec   `json:"spec"`
 	Status RestoreStatus `json:"status,omitempty"`
 }

@@ -108,12 +108,18 @@ func RunLogName(kind, name string) string {
 	return "coffer-log-" + strings.ToLower(kind) + "-" + name
 }
 
+// NamespaceName is the name of a namespace.
+// +kubebuilder:validation:MaxLength=63
+type NamespaceName string
+
 // NamespacedReference names an object in a namespace.
 type NamespacedReference struct {
 	// Name of the object.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// Namespace of the object.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
 }

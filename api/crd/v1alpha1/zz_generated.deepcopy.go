@@ -808,7 +808,7 @@ func (in *RestoreSpec) DeepCopyInto(out *RestoreSpec) {
 	}
 	if in.NamespaceMappings != nil {
 		in, out := &in.NamespaceMappings, &out.NamespaceMappings
-		*out = make(map[string]string, len(*in))
+		*out = make(map[string]NamespaceName, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}

@@ -27,6 +27,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 		volumeMode   string
 		policy       string
 		hooks        []string
+		mappings     map[string]string
 		wait         bool
 	}
 	cmd := &cobra.Command{
@@ -47,6 +48,12 @@ func (p *program) newRestoreCreate() *cobra.Command {
 				return err
 			}
 			f.spec.RestoreHookReferences = refs
+			for from, to := range f.mappings {
+				if f.spec.NamespaceMappings == nil {
+					f.spec.NamespaceMappings = map[string]v1alpha1.NamespaceName{}
+				}
+				f.spec.NamespaceMappings[from] = v1alpha1.NamespaceName(to)
+			}
 			f.spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
 			f.spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)
 			if cmd.Flags().Changed("include-cluster-scope-resources") {
@@ -60,7 +67,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 	flags.StringVar(&f.spec.StorageLocation, "storage-location", "default", "BackupStorageLocation that holds the recovery point")
 	flags.StringSliceVar(&f.spec.IncludedNamespaces, "included-namespaces", nil, "namespaces to restore, by their names in the recovery point (default all)")
 	flags.StringSliceVar(&f.spec.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out")
-	flags.StringToStringVar(&f.spec.NamespaceMappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
+	flags.StringToStringVar(&f.mappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
 	flags.BoolVar(&f.clusterScope, "include-cluster-scope-resources", false, "all cluster-scoped objects, or none (default: all with the whole recovery point, else what the chosen namespaces need)")
 	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
 	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
@@ -198,10 +205,10 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 	})
 }
 
-func mappingsText(m map[string]string) string {
+func mappingsText(m map[string]v1alpha1.NamespaceName) string {
 	var parts []string
 	for from, to := range m {
-		parts = append(parts, from+" to "+to)
+		parts = append(parts, from+" to "+string(to))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")

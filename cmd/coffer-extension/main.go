@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -53,6 +54,11 @@ func newRunCommand() *cobra.Command {
 	flags.DurationVar(&o.cutTimeout, "snapshot-cut-timeout", 0, "how long a pod stays frozen at most for its snapshots to be cut (default 2m)")
 	flags.DurationVar(&o.readyTimeout, "snapshot-ready-timeout", 0, "how long a cut snapshot may take to become usable (default 30m)")
 	flags.DurationVar(&o.bindTimeout, "volume-bind-timeout", 0, "how long a restored claim may take to be bound (default 10m)")
+	flags.BoolVar(&o.failpoints, "failpoints", false, "for tests: let run objects ask for the death of this process")
+	if err := flags.MarkHidden("failpoints"); err != nil {
+		panic(err)
+	}
+	flags.DurationVar(&o.leaseDuration, "lease-duration", 15*time.Second, "how long another replica waits before it takes over from one that does not answer; at least 3s")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

@@ -42,11 +42,16 @@ type options struct {
 	readyTimeout   time.Duration
 	bindTimeout    time.Duration
 	logLevel       string
+	leaseDuration  time.Duration
+	failpoints     bool
 }
 
 func run(ctx context.Context, o options) error {
 	if o.namespace == "" {
 		return errors.New("--namespace is not given and POD_NAMESPACE is not set")
+	}
+	if o.leaseDuration < 3*time.Second {
+		return fmt.Errorf("--lease-duration %s: give at least 3s", o.leaseDuration)
 	}
 	log, err := newLogger(o.logLevel)
 	if err != nil {
@@ -82,7 +87,8 @@ func run(ctx context.Context, o options) error {
 	}
 	err = controller.SetUp(manager, controller.Options{
 		Client: direct, Log: log, Parallel: o.parallel, Events: manager.GetEventRecorder("coffer-extension"),
-		Metrics: controller.NewMetrics(metrics.Registry),
+		Failpoints: o.failpoints,
+		Metrics:    controller.NewMetrics(metrics.Registry),
 		Flow: flow.Config{
 			Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
 			Namespace: o.namespace, Version: version,
@@ -124,6 +130,9 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (ctrl.Ma
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        "coffer-extension",
 		LeaderElectionNamespace: o.namespace,
+		LeaseDuration:           &o.leaseDuration,
+		RenewDeadline:           ptr(o.leaseDuration * 2 / 3),
+		RetryPeriod:             ptr(o.leaseDuration / 8),
 		// A replica that is told to stop hands over at once instead of letting the lease run out.
 		LeaderElectionReleaseOnCancel: true,
 		// Runs are interrupted, not waited for: they are taken up again.

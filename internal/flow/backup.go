@@ -41,17 +41,24 @@ type backup struct {
 func Backup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func(context.Context) error) error {
 	b := newBackup(c, object, persist)
 	defer b.close()
-	return b.advance(ctx, []phase{
-		{StepValidating, b.validate},
-		{StepSnapshottingVolumes, b.snapshotVolumes},
-		{StepCapturingObjects, b.capture},
-		{StepCleaningUp, b.cleanUp},
-	}, rollback{StepRollingBack, b.rollBackAll}, cancellation{
+	return b.advance(ctx, b.phases(), rollback{StepRollingBack, b.rollBackAll}, cancellation{
 		asked:    object.Spec.Cancel,
 		possible: b.unsealed,
 		message:  "cancelled as asked; nothing is left of it",
 	})
 }
+
+func (b *backup) phases() []phase {
+	return []phase{
+		{StepValidating, b.validate},
+		{StepSnapshottingVolumes, b.snapshotVolumes},
+		{StepCapturingObjects, b.capture},
+		{StepCleaningUp, b.cleanUp},
+	}
+}
+
+// BackupSteps are the steps that a Backup can be in.
+func BackupSteps() []string { return stepsOf((&backup{}).phases()) }
 
 // CancelBackup undoes what a Backup that is not final has done so far: frozen pods are thawed, its snapshots and
 // blobs removed. It is called when the object is being deleted.
@@ -69,7 +76,7 @@ func newBackup(c Config, object *v1alpha1.Backup, persist func(context.Context) 
 	c = c.withDefaults()
 	return &backup{
 		Config: c,
-		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
 		object: object,
 		rules:  backupRules(object.Spec, c.Namespace),
 		layout: recoverypoint.LayoutOf(object.Name),

@@ -47,7 +47,7 @@ func DeleteBackup(ctx context.Context, c Config, runs Runs, object *v1alpha1.Del
 	c = c.withDefaults()
 	d := &deletion{
 		Config: c,
-		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
 		runs:   runs, object: object, layout: recoverypoint.LayoutOf(object.Spec.BackupName),
 	}
 	defer func() {
@@ -55,12 +55,19 @@ func DeleteBackup(ctx context.Context, c Config, runs Runs, object *v1alpha1.Del
 			d.location.Close()
 		}
 	}()
-	return d.advance(ctx, []phase{
+	return d.advance(ctx, d.phases(), rollback{StepRollingBack, func(context.Context) error { return nil }}, cancellation{})
+}
+
+func (d *deletion) phases() []phase {
+	return []phase{
 		{StepValidating, d.validate},
 		{StepDeletingSnapshots, d.deleteSnapshots},
 		{StepDeletingArchive, d.deleteArchive},
-	}, rollback{StepRollingBack, func(context.Context) error { return nil }}, cancellation{})
+	}
 }
+
+// DeleteBackupSteps are the steps that a DeleteBackup can be in.
+func DeleteBackupSteps() []string { return stepsOf((&deletion{}).phases()) }
 
 func (d *deletion) open(ctx context.Context) error {
 	if d.location.Container != nil {

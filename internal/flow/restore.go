@@ -45,18 +45,25 @@ type restore struct {
 func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist func(context.Context) error) error {
 	r := newRestore(c, object, persist)
 	defer r.close()
-	return r.advance(ctx, []phase{
-		{StepValidating, r.validate},
-		{StepRestoringObjects, r.apply},
-		{StepWaitingForVolumes, r.awaitVolumes},
-		{StepRunningHooks, r.runHooks},
-		{StepCleaningUp, r.cleanUp},
-	}, rollback{StepRollingBack, r.releaseSnapshots}, cancellation{
+	return r.advance(ctx, r.phases(), rollback{StepRollingBack, r.releaseSnapshots}, cancellation{
 		asked:    object.Spec.Cancel,
 		possible: func(context.Context) (bool, error) { return true, nil },
 		message:  "cancelled as asked; what was created until then is left in place",
 	})
 }
+
+func (r *restore) phases() []phase {
+	return []phase{
+		{StepValidating, r.validate},
+		{StepRestoringObjects, r.apply},
+		{StepWaitingForVolumes, r.awaitVolumes},
+		{StepRunningHooks, r.runHooks},
+		{StepCleaningUp, r.cleanUp},
+	}
+}
+
+// RestoreSteps are the steps that a Restore can be in.
+func RestoreSteps() []string { return stepsOf((&restore{}).phases()) }
 
 // CancelRestore removes the API objects that a Restore needed for itself. It is called when the object is being
 // deleted before it came to its end.
@@ -74,7 +81,7 @@ func newRestore(c Config, object *v1alpha1.Restore, persist func(context.Context
 	c = c.withDefaults()
 	return &restore{
 		Config: c,
-		record: &record{now: c.Now, log: c.Log, persist: persist, status: &object.Status.RunStatus},
+		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
 		object: object,
 		layout: recoverypoint.LayoutOf(object.Spec.BackupName),
 	}

@@ -65,6 +65,9 @@ type Config struct {
 	// Transcript is what Log has been told so far, as text in gzip members, to be kept with the recovery point. Nil
 	// means nothing is kept.
 	Transcript func() []byte
+	// Failpoint is called with "before STEP" and "after STEP", in the moments when a crash is most interesting. Nil
+	// means nothing happens.
+	Failpoint func(ctx context.Context, point string)
 }
 
 func (c Config) withDefaults() Config {
@@ -80,6 +83,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Failpoint == nil {
+		c.Failpoint = func(context.Context, string) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -92,14 +98,23 @@ type phase struct {
 	do   func(context.Context) error
 }
 
+func stepsOf(phases []phase) []string {
+	var steps []string
+	for _, p := range phases {
+		steps = append(steps, p.step)
+	}
+	return append(steps, StepRollingBack)
+}
+
 // rollback is a phase that runs once an error has ended the run. Its own errors, if final, are warnings: there is
 // nothing further to fall back to.
 type rollback phase
 
 // record is a run's status and how it is kept. Phases that work concurrently change it through update.
 type record struct {
-	now func() time.Time
-	log *slog.Logger
+	now       func() time.Time
+	log       *slog.Logger
+	failpoint func(ctx context.Context, point string)
 	// persist writes the object's status durably.
 	persist func(context.Context) error
 
@@ -164,7 +179,9 @@ func (r *record) advance(ctx context.Context, phases []phase, undo rollback, can
 		}
 		r.log.Info("step begins", "step", phases[i].step)
 		began := r.now()
+		r.failpoint(ctx, "before "+phases[i].step)
 		err := phases[i].do(ctx)
+		r.failpoint(ctx, "after "+phases[i].step)
 		r.logEnd(phases[i].step, r.now().Sub(began), err)
 		next := ""
 		if i+1 < len(phases) {
@@ -240,7 +257,9 @@ func (r *record) leave(ctx context.Context, err error, next, undo string) error 
 func (r *record) rollBack(ctx context.Context, undo rollback) error {
 	r.log.Info("step begins", "step", undo.step)
 	began := r.now()
+	r.failpoint(ctx, "before "+undo.step)
 	err := undo.do(ctx)
+	r.failpoint(ctx, "after "+undo.step)
 	r.logEnd(undo.step, r.now().Sub(began), err)
 	if err != nil && !coffer.Final(err) {
 		return err

@@ -114,12 +114,9 @@ func mustBeForbidden(t *testing.T, where string, tries map[string]func() error) 
 	}
 }
 
-// wholeCluster undoes the other profiles: an upgrade keeps what it is not told to change.
-var wholeCluster = []string{"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true"}
-
 func TestPermissionProfilesAllowWhatTheySayAndNoMore(t *testing.T) {
 	t.Cleanup(func() {
-		if err := lab.install(wholeCluster...); err != nil {
+		if err := lab.install(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -173,7 +170,7 @@ func TestPermissionProfilesAllowWhatTheySayAndNoMore(t *testing.T) {
 		awaitFile(t, s, "/data/file")
 	})
 	t.Run("whole cluster", func(t *testing.T) {
-		if err := lab.install(wholeCluster...); err != nil {
+		if err := lab.install(); err != nil {
 			t.Fatal(err)
 		}
 		mustDestroy(t, other)
@@ -181,7 +178,7 @@ func TestPermissionProfilesAllowWhatTheySayAndNoMore(t *testing.T) {
 		awaitFile(t, other, "/data/file")
 		mustCoffer(t, "backup", "delete", "guarded-1", "--yes", "--wait")
 	})
-	for _, values := range [][]string{{"permissions.profile=everything"}, {"permissions.profile=namespaces", "permissions.namespaces=null"}} {
+	for _, values := range [][]string{{"permissions.profile=everything"}, {"permissions.profile=namespaces"}} {
 		if err := lab.install(values...); err == nil || !strings.Contains(err.Error(), "permissions.") {
 			t.Errorf("install with %v: %v", values, err)
 		}

@@ -38,6 +38,8 @@ type Options struct {
 	// Flow carries the runs out.
 	Flow flow.Config
 	Log  *slog.Logger
+	// Failpoints has runs obey FailpointsAnnotation.
+	Failpoints bool
 	// Parallel is how many runs of one kind are carried out at the same time. Zero means 4.
 	Parallel int
 }
@@ -153,6 +155,9 @@ func (r *runReconciler[T]) withLog(ctx context.Context, object T) (config flow.C
 	}
 	config.Log = slog.New(slog.NewMultiHandler(log.Handler(), kept.handler()))
 	config.Transcript = kept.transcript
+	if r.Failpoints {
+		config.Failpoint = func(ctx context.Context, point string) { r.failAt(ctx, object, point) }
+	}
 	return config, kept.keep(ctx, log)
 }
 

@@ -1,0 +1,148 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/flow"
+	"github.com/coffer-backup/coffer/internal/inbound/controller"
+)
+
+// points are all failpoints of the steps.
+func points(steps []string) string {
+	var all []string
+	for _, s := range steps {
+		if s != flow.StepRollingBack {
+			all = append(all, "before "+s, "after "+s)
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// crashThrough makes a run whose extension dies at every point, and helps each dead one's successor along, until the
+// run is final and every point was met.
+func crashThrough(t *testing.T, run client.Object, points string, status func() v1alpha1.RunStatus) {
+	t.Helper()
+	run.SetNamespace(namespace)
+	run.SetAnnotations(map[string]string{controller.FailpointsAnnotation: points})
+	if err := lab.client.Create(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	eventually(t, fmt.Sprintf("%T %s ends in spite of its crashes", run, run.GetName()), 5*time.Minute, func(ctx context.Context) (bool, error) {
+		replaceDeadExtension(t)
+		if err := lab.client.Get(ctx, keyOf(run), run); err != nil {
+			return false, err
+		}
+		return status().Phase.Final(), nil
+	})
+	if left := run.GetAnnotations()[controller.FailpointsAnnotation]; left != "" {
+		t.Errorf("the extension was not killed at: %s", left)
+	}
+	t.Logf("%s survived %d crashes in %s", run.GetName(), strings.Count(points, ",")+1, time.Since(began).Round(time.Second))
+}
+
+// replaceDeadExtension deletes the extension's pod if its process has died: the kubelet restarts a container ever
+// later, and a new pod starts at once.
+func replaceDeadExtension(t *testing.T) {
+	t.Helper()
+	var pods corev1.PodList
+	if err := lab.client.List(t.Context(), &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range pods.Items {
+		for _, s := range pod.Status.ContainerStatuses {
+			if pod.DeletionTimestamp == nil && (s.RestartCount > 0 || s.State.Terminated != nil) {
+				err := lab.client.Delete(t.Context(), &pod, client.GracePeriodSeconds(0))
+				if client.IgnoreNotFound(err) != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+func TestExtensionKilledAtEveryStep(t *testing.T) {
+	if err := lab.install("extraArgs={--failpoints,--lease-duration=3s}"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.install(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := newToolbox(t, "deadly", "lab")
+	start := len(snapshotsOnDisk(t))
+	newHook(t, "deadly", "deadly", "c", "date >> /data/pre", "Fail", "30s")
+	hooks := []v1alpha1.NamespacedReference{{Namespace: "default", Name: "deadly"}}
+
+	b := &v1alpha1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "deadly-1"}, Spec: v1alpha1.BackupSpec{
+		IncludedNamespaces: []string{"deadly"}, BackupHookReferences: hooks,
+	}}
+	crashThrough(t, b, points(flow.BackupSteps()), func() v1alpha1.RunStatus { return b.Status.RunStatus })
+	if b.Status.Phase != v1alpha1.RunCompleted || b.Status.Progress.VolumesReady != 1 || len(b.Status.FrozenPods) != 0 {
+		t.Errorf("backup: %+v", b.Status)
+	}
+	mustBeThawed(t, s)
+	mustHaveNoSnapshotObjects(t)
+	if n := len(snapshotsOnDisk(t)) - start; n != 1 {
+		t.Errorf("the backup made %d snapshots, want the one that it holds", n)
+	}
+
+	// One that fails, and dies while it fails.
+	newHook(t, "deadly-fail", "deadly", "c", "date >> /data/pre; exit 3", "Fail", "30s")
+	failing := &v1alpha1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "deadly-2"}, Spec: v1alpha1.BackupSpec{
+		IncludedNamespaces: []string{"deadly"}, BackupHookReferences: []v1alpha1.NamespacedReference{{Namespace: "default", Name: "deadly-fail"}},
+	}}
+	rolling := "before " + flow.StepRollingBack + ",after " + flow.StepRollingBack
+	crashThrough(t, failing, rolling, func() v1alpha1.RunStatus { return failing.Status.RunStatus })
+	if failing.Status.Phase != v1alpha1.RunFailed || failing.Status.Reason != "UserErrorHookExecutionFailed" {
+		t.Errorf("failing backup: %+v", failing.Status)
+	}
+	mustBeThawed(t, s)
+	mustHaveNoSnapshotObjects(t)
+	if n := len(snapshotsOnDisk(t)) - start; n != 1 {
+		t.Errorf("after the failed backup there are %d snapshots, want 1", n)
+	}
+
+	mustDestroy(t, s)
+	r := &v1alpha1.Restore{ObjectMeta: metav1.ObjectMeta{Name: "deadly-back"}, Spec: v1alpha1.RestoreSpec{BackupName: "deadly-1"}}
+	crashThrough(t, r, points(flow.RestoreSteps()), func() v1alpha1.RunStatus { return r.Status.RunStatus })
+	if r.Status.Phase != v1alpha1.RunCompleted || r.Status.Progress.Failed != 0 {
+		t.Errorf("restore: %+v", r.Status)
+	}
+	awaitFile(t, s, "/data/file")
+	mustHaveNoSnapshotObjects(t)
+
+	d := &v1alpha1.DeleteBackup{ObjectMeta: metav1.ObjectMeta{Name: "deadly-del"}, Spec: v1alpha1.DeleteBackupSpec{BackupName: "deadly-1"}}
+	crashThrough(t, d, points(flow.DeleteBackupSteps()), func() v1alpha1.RunStatus { return d.Status.RunStatus })
+	if d.Status.Phase != v1alpha1.RunCompleted {
+		t.Errorf("deletion: %+v", d.Status)
+	}
+	if n := len(snapshotsOnDisk(t)) - start; n != 0 {
+		t.Errorf("after the deletion there are %d snapshots", n)
+	}
+	mustHaveNoSnapshotObjects(t)
+}
+
+// mustBeThawed compares how often the pod's hooks ran: it may have been thawed once more than frozen, never less.
+func mustBeThawed(t *testing.T, s interface {
+	Exec(ctx context.Context, pod, container string, command ...string) (string, error)
+}) {
+	t.Helper()
+	counts, err := s.Exec(t.Context(), "box", "c", "sh", "-c", "wc -l < /data/pre; wc -l < /data/post")
+	var pre, post int
+	if _, scanErr := fmt.Sscan(counts, &pre, &post); err != nil || scanErr != nil || pre == 0 || post < pre {
+		t.Errorf("pre-hooks and post-hooks ran %q times (%v, %v)", counts, err, scanErr)
+	}
+}

@@ -50,8 +50,8 @@ verify: ## All of the above on a clean tree, before a push
 	@hack/verify
 
 .PHONY: bench
-bench: ## Benchmarks
-	@hack/bench
+bench: ## Measure against the physical limit (some: make bench ROWS=capture)
+	@hack/bench $(ROWS)
 
 .PHONY: clean
 clean: ## Remove what was built and fetched: build/ and the cache folder

@@ -1,0 +1,117 @@
+// Command bench measures Coffer against the physical limit, in one run on one machine: the real extension on a real API
+// server, beside the plainest program that moves the same objects.
+//
+// It prints a table and writes a list of rows as JSON. hack/bench brings the cluster.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+)
+
+// row is one figure beside its reference.
+type row struct {
+	Name string `json:"name"`
+	// Ours and Reference are medians, in Unit.
+	Ours      float64 `json:"ours"`
+	Reference float64 `json:"reference"`
+	Unit      string  `json:"unit"`
+	// Ratio is Ours / Reference, and Target what it has to be.
+	Ratio  float64 `json:"ratio"`
+	Target string  `json:"target"`
+
+	// what says what was measured, for people.
+	what string
+}
+
+// benchmark makes rows whose names begin with its name.
+type benchmark struct {
+	name string
+	run  func(ctx context.Context, b *bench) ([]row, error)
+}
+
+var benchmarks = []benchmark{
+	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, "capture-20k", 20_000) }},
+	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
+}
+
+func main() {
+	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of a control-plane-only lab cluster that is empty")
+	extension := flag.String("extension", "", "program coffer-extension")
+	out := flag.String("out", "", "file for the rows as JSON")
+	rows := flag.String("rows", ".", "regular expression of the rows to make")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *kubeconfig, *extension, *out, *rows)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, kubeconfig, extension, out, wanted string) error {
+	pattern, err := regexp.Compile(wanted)
+	if err != nil {
+		return fmt.Errorf("-rows: %w", err)
+	}
+	b, err := newBench(ctx, kubeconfig, extension)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	var rows []row
+	for _, m := range benchmarks {
+		if !pattern.MatchString(m.name) {
+			continue
+		}
+		made, err := m.run(ctx, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		rows = append(rows, made...)
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("no row matches %q", wanted)
+	}
+	if err := print(rows); err != nil {
+		return err
+	}
+	return write(out, rows)
+}
+
+func print(rows []row) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "\nROW\tOURS\tREFERENCE\tUNIT\tRATIO\tTARGET\tWHAT")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%.4g\t%.4g\t%s\t%.2f\t%s\t%s\n", r.Name, r.Ours, r.Reference, r.Unit, r.Ratio, r.Target, r.what)
+	}
+	return table.Flush()
+}
+
+func write(file string, rows []row) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644)
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s\n", strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+}

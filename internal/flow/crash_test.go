@@ -280,13 +280,13 @@ func TestBackupCancelledByItsSpec(t *testing.T) {
 		advance := func(b *v1alpha1.Backup, persist func(context.Context) error) error {
 			return Backup(t.Context(), w.config(), b, persist)
 		}
-		b, err := k.run(advance)
+		_, err := k.run(advance)
 		calls := w.calls
 		if err == nil {
 			return calls
 		}
 		w.revive()
-		b, err = k.run(func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+		b, err := k.run(func(b *v1alpha1.Backup, persist func(context.Context) error) error {
 			b.Spec.Cancel = true
 			return advance(b, persist)
 		})
@@ -318,14 +318,14 @@ func TestRestoreCancelledByItsSpecKeepsWhatItMade(t *testing.T) {
 		advance := func(r *v1alpha1.Restore, persist func(context.Context) error) error {
 			return Restore(t.Context(), w.config(), r, persist)
 		}
-		r, err := k.run(advance)
+		_, err := k.run(advance)
 		calls := w.calls
 		if err == nil {
 			return calls
 		}
 		w.revive()
 		made := len(w.objects)
-		r, err = k.run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+		r, err := k.run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
 			r.Spec.Cancel = true
 			return advance(r, persist)
 		})

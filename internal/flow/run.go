@@ -138,7 +138,7 @@ func (r *record) save(ctx context.Context) error {
 
 // warn records a warning.
 func (r *record) warn(code coffer.Code, resource, message string) {
-	r.log.Warn(message, "code", code, "resource", resource)
+	r.log.Warn("something did not go as asked", "code", code, "resource", resource, "warning", message)
 	r.update(func() {
 		r.status.Warn(v1alpha1.Warning{Code: string(code), Resource: resource, Message: message})
 	})

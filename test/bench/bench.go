@@ -111,11 +111,11 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	if err := os.Mkdir(filepath.Join(b.folder, "backups"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(b.folder, "backups"), 0o750); err != nil {
 		return err
 	}
 	b.extension = exec.CommandContext(ctx, program, "run", "--namespace", namespace, "--filesystem-root", b.folder,
-		"--leader-elect=false", "--metrics-address=0", "--health-address=0")
+		"--leader-elect=false", "--metrics-address=0", "--health-address=0") //nolint:gosec // the program that was just built
 	b.extension.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=450MiB")
 	b.extension.Stdout, b.extension.Stderr = log, log
 	return b.extension.Start()
@@ -190,7 +190,7 @@ func (b *bench) listAll(ctx context.Context) (objects int, took time.Duration, e
 			body, err := io.ReadAll(answer.Body)
 			_ = answer.Body.Close()
 			if err != nil || answer.StatusCode != http.StatusOK {
-				return 0, 0, fmt.Errorf("list %s: %s, %v", t.GroupResource, answer.Status, err)
+				return 0, 0, errors.Join(fmt.Errorf("list %s: the API server answers %s", t.GroupResource, answer.Status), err)
 			}
 			var page struct {
 				Metadata struct{ Continue string }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -83,14 +84,14 @@ func run(ctx context.Context, kubeconfig, extension, out, wanted string) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row matches %q", wanted)
 	}
-	if err := print(rows); err != nil {
+	if err := printTable(os.Stdout, rows); err != nil {
 		return err
 	}
 	return write(out, rows)
 }
 
-func print(rows []row) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+func printTable(out io.Writer, rows []row) error {
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "\nROW\tOURS\tREFERENCE\tUNIT\tRATIO\tTARGET\tWHAT")
 	for _, r := range rows {
 		fmt.Fprintf(table, "%s\t%.4g\t%.4g\t%s\t%.2f\t%s\t%s\n", r.Name, r.Ours, r.Reference, r.Unit, r.Ratio, r.Target, r.what)
@@ -106,10 +107,10 @@ func write(file string, rows []row) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(text, '\n'), 0o644)
+	return os.WriteFile(file, append(text, '\n'), 0o600)
 }
 
 func say(format string, args ...any) {

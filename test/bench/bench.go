@@ -114,8 +114,9 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 	if err := os.Mkdir(filepath.Join(b.folder, "backups"), 0o750); err != nil {
 		return err
 	}
+	//nolint:gosec // The program that was just built.
 	b.extension = exec.CommandContext(ctx, program, "run", "--namespace", namespace, "--filesystem-root", b.folder,
-		"--leader-elect=false", "--metrics-address=0", "--health-address=0") //nolint:gosec // the program that was just built
+		"--leader-elect=false", "--metrics-address=0", "--health-address=0")
 	b.extension.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=450MiB")
 	b.extension.Stdout, b.extension.Stderr = log, log
 	return b.extension.Start()

@@ -23,7 +23,7 @@ func newStatusCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			status, err := lifecycle.ReadStatus(c)
+			status, err := lifecycle.ReadStatus(cmd.Context(), c)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"time"
 
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
@@ -44,7 +45,7 @@ type OthersStatus struct {
 }
 
 // ReadStatus looks at the cluster's processes.
-func ReadStatus(c *cluster.Cluster) (Status, error) {
+func ReadStatus(ctx context.Context, c *cluster.Cluster) (Status, error) {
 	status := Status{Name: c.Name, Mode: c.Mode, Server: c.HostServer(), Kubeconfig: c.Kubeconfig()}
 	known := map[int]bool{}
 	for _, spec := range component.All(c) {
@@ -61,7 +62,11 @@ func ReadStatus(c *cluster.Cluster) (Status, error) {
 		status.Total.Add(one.Memory)
 	}
 	target := teardown.Target{Root: c.Root(), Name: c.Name, Foreign: c.Mode == cluster.ControlPlaneOnly}
-	processes, err := process.Find(target.Belongs())
+	belongs, err := target.Belongs(ctx)
+	if err != nil {
+		return status, err
+	}
+	processes, err := process.Find(belongs)
 	if err != nil {
 		return status, err
 	}

@@ -18,6 +18,8 @@ type Request struct {
 	Root cluster.Root
 	Name string
 	Mode cluster.Mode
+	// Nodes is how many nodes the cluster is to have; zero means one.
+	Nodes int
 	// BinDir holds the lab's own binaries.
 	BinDir string
 	// HostPort is the loopback port asked for; zero lets the lab choose.
@@ -82,7 +84,7 @@ func checkName(ctx context.Context, r Request) *Problem {
 }
 
 func (r Request) nameTaken(ctx context.Context) *Problem {
-	owner, err := network.Owner(ctx, r.Name)
+	owner, err := network.Owner(ctx, cluster.Namespace(r.Name))
 	if err != nil || owner == "" || owner == r.Root {
 		return &Problem{"network namespace " + cluster.Namespace(r.Name) + " is left from an earlier cluster", r.downCommand()}
 	}

@@ -31,7 +31,9 @@ type traces []string
 func findTraces(root cluster.Root, name string) traces {
 	var found traces
 	addresses, _ := filepath.Glob(filepath.Join(root.Dir(name), shimAddressFile))
-	for _, file := range addresses {
+	// Nodes after the first have folders of their own.
+	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "node-*", shimAddressFile))
+	for _, file := range append(addresses, further...) {
 		content, err := os.ReadFile(file)
 		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")
 		if err == nil && mount.Within(shimSockets, socket) {
@@ -83,8 +85,8 @@ func (t traces) remove() error {
 
 // removeMachineTraces removes what the last cluster of the machine leaves, whoever's it was.
 func removeMachineTraces() error {
-	if network.Exists(network.Fabric) {
-		return nil
+	if up, err := network.ClustersUp(); err != nil || up {
+		return err
 	}
 	if conn, err := net.Dial("unix", deviceSocket); err == nil {
 		// A kubelet that is none of ours.

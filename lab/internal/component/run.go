@@ -49,7 +49,7 @@ func Start(place Place, spec Spec) (process.Record, error) {
 	if err != nil {
 		return record, fmt.Errorf("record %s: %w", spec.Name, err)
 	}
-	return record, cluster.WriteFile(recordPath(place, spec.Name), content, 0o644)
+	return record, cluster.WriteFile(RecordPath(place, spec.Name), content, 0o644)
 }
 
 // listen opens a listening socket on the host's loopback and returns its file.
@@ -65,7 +65,7 @@ func listen(port int) (*os.File, error) {
 // Load reads the record of a component's process; the zero record, which is not alive, if it was never started.
 func Load(place Place, name string) (process.Record, error) {
 	var record process.Record
-	content, err := os.ReadFile(recordPath(place, name))
+	content, err := os.ReadFile(RecordPath(place, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return record, nil
 	}
@@ -78,7 +78,8 @@ func Load(place Place, name string) (process.Record, error) {
 	return record, nil
 }
 
-func recordPath(place Place, name string) string { return place.Path("run", name+".json") }
+// RecordPath is the file that the record of a component's process is in.
+func RecordPath(place Place, name string) string { return place.Path("run", name+".json") }
 
 // WaitHealthy waits until a component works. It returns an error as soon as its process dies, and when ctx ends.
 func WaitHealthy(ctx context.Context, place Place, spec Spec) error {

@@ -23,6 +23,8 @@ type Status struct {
 	Server     string            `json:"server"`
 	Kubeconfig string            `json:"kubeconfig"`
 	Components []ComponentStatus `json:"components"`
+	// CutOffFrom is what `lab partition` separates it from.
+	CutOffFrom []string `json:"cutOffFrom,omitempty"`
 	// Others are the processes of pods, and those that look after them.
 	Others OthersStatus `json:"others"`
 	// Total is what all of them occupy. The sum of resident sizes counts shared pages once per process.
@@ -77,5 +79,6 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster) (Status, error) {
 		}
 	}
 	status.Total.Add(status.Others.Memory)
-	return status, nil
+	status.CutOffFrom, err = cutOffFrom(ctx, c)
+	return status, err
 }

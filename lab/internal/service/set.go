@@ -53,6 +53,12 @@ func (s *Set) save() error {
 	return cluster.WriteFile(s.Path(recordFile), append(content, '\n'), 0o644)
 }
 
+// Has reports whether the service of that name is there, running or dead.
+func (s *Set) Has(name string) bool {
+	k, err := find(name)
+	return err == nil && s.has(k)
+}
+
 // has reports whether a service is there, running or dead.
 func (s *Set) has(k kind) bool {
 	_, known := s.HostPorts[k.endpoints[0].name]

@@ -12,9 +12,10 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/tool"
 )
 
-// ForwarderAddress is where forwarders call from. It tells what comes from the host apart from what the namespace's own
-// programs say to each other.
-const ForwarderAddress = "127.0.0.77"
+// ForwarderAddress is where forwarders call from, an address that every namespace has for itself. It tells what comes
+// from the host apart from what the namespace's own programs say to each other. One of 127.0.0.0/8 would not do: the
+// kubelet has packets dropped that go there from elsewhere, of connections that are older than it.
+const ForwarderAddress = "10.77.255.1"
 
 // Party is one side of a cut: a cluster, the services or one of them, or the host.
 type Party struct {

@@ -148,6 +148,7 @@ func (m member) connect(ctx context.Context, root cluster.Root) error {
 		{"-n", Fabric, "link", "set", m.port, "alias", cluster.NamespaceSuffix(m.namespace)},
 		{"-n", Fabric, "link", "set", m.port, "master", bridge, "up"},
 		{"-n", m.namespace, "link", "set", "lo", "up"},
+		{"-n", m.namespace, "addr", "add", ForwarderAddress + "/32", "dev", "lo"},
 		{"-n", m.namespace, "addr", "add", m.address + "/16", "dev", node},
 		{"-n", m.namespace, "link", "set", node, "up"},
 	}

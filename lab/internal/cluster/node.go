@@ -89,7 +89,8 @@ func (n Node) Dir() string {
 	if n.First() {
 		return n.cluster.Dir()
 	}
-	return n.cluster.Path(n.Suffixed("node"))
+	// Short, for the names of sockets in it cannot be long.
+	return n.cluster.Path(strconv.Itoa(n.Number))
 }
 
 // Path is a path inside the node's folder.

@@ -32,6 +32,10 @@ func postgresData(s *Set) string { return s.Path(Postgres, "data") }
 // preparePostgres makes the database, under another name first: a folder that has the final name is complete.
 func preparePostgres(ctx context.Context, s *Set) error {
 	if _, err := os.Stat(postgresData(s)); err == nil {
+		// To the server, a process that was killed runs as long as nobody has waited for its end.
+		if err := os.Remove(filepath.Join(postgresData(s), "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("prepare the database: %w", err)
+		}
 		return nil
 	}
 	programs, err := image.PostgresPrograms()

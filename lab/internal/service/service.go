@@ -40,7 +40,7 @@ type kind struct {
 	program string
 	// folders are made in the service's folder before the server is started; "" is that folder itself.
 	folders []string
-	// prepare makes what the server needs before its first start.
+	// prepare makes what the server needs before it is started, which may be for the first time or after it was killed.
 	prepare func(ctx context.Context, s *Set) error
 	// server is how it is started, to answer at an address for each endpoint. Its name, the marks of its environment and
 	// its network are filled in.

@@ -190,14 +190,18 @@ func (s *Set) startOne(ctx context.Context, k kind) error {
 			return fmt.Errorf("create the folder of %s: %w", k.name, err)
 		}
 	}
-	if k.prepare != nil {
-		if err := k.prepare(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
-		}
-	}
 	server, forwarder, err := k.components(s)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
+	}
+	record, err := component.Load(s, server.Name)
+	if err != nil {
+		return err
+	}
+	if k.prepare != nil && !record.Alive() {
+		if err := k.prepare(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
 	}
 	for _, spec := range []component.Spec{server, forwarder} {
 		if _, err := component.Start(s, spec); err != nil && !errors.Is(err, component.ErrRunning) {

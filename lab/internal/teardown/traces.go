@@ -32,7 +32,7 @@ func findTraces(root cluster.Root, name string) traces {
 	var found traces
 	addresses, _ := filepath.Glob(filepath.Join(root.Dir(name), shimAddressFile))
 	// Nodes after the first have folders of their own.
-	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "node-*", shimAddressFile))
+	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "[0-9]", shimAddressFile))
 	for _, file := range append(addresses, further...) {
 		content, err := os.ReadFile(file)
 		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")

@@ -67,7 +67,14 @@ type Proxy struct {
 
 // NewTransport returns a transport that leaves requests and answers as they are.
 func NewTransport() *http.Transport {
-	return &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	return &http.Transport{
+		DisableCompression: true,
+		// A client that asks first whether the store wants the body is told what the store says, not met by a line that
+		// the store has closed meanwhile.
+		ExpectContinueTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       time.Minute,
+	}
 }
 
 // ServeHTTP handles one request.

@@ -131,6 +131,34 @@ func TestWithoutRulesNothingChanges(t *testing.T) {
 	}
 }
 
+func TestAStoreThatDoesNotWantTheBodyIsHeardOut(t *testing.T) {
+	full := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusPreconditionFailed) }))
+	target, err := url.Parse(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := NewTransport()
+	t.Cleanup(transport.CloseIdleConnections)
+	proxy := newServer(t, &Proxy{Store: "s3", Upstream: target, Rules: &Rules{}, Requests: &Requests{}, Log: slog.New(slog.DiscardHandler), Transport: transport})
+	client := &http.Client{Transport: NewTransport()}
+	t.Cleanup(client.CloseIdleConnections)
+	for range 20 {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, proxy, bytes.NewReader(make([]byte, 10_000_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Expect", "100-continue")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusPreconditionFailed {
+			t.Fatalf("answered %s", response.Status)
+		}
+	}
+}
+
 func TestAStatusAnswersInsteadOfTheStore(t *testing.T) {
 	s := newSetup(t)
 	s.mustSet(t, `[{"method":"PUT","path":"^/bucket/","times":2,

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
 	"github.com/coffer-backup/coffer/lab/internal/component"
 	"github.com/coffer-backup/coffer/lab/internal/process"
+	"github.com/coffer-backup/coffer/lab/internal/teardown"
 )
 
 // Kill ends one component's process at once, and nothing else: the pods of a killed kubelet run on. The name of a node
@@ -49,7 +50,7 @@ func killNode(ctx context.Context, c *cluster.Cluster, n cluster.Node) error {
 		name := component.NodeName(n)
 		return fmt.Errorf("%s is not running: start it with `lab start %s --name %s`", name, name, c.Name)
 	}
-	return nil
+	return teardown.Sockets(n)
 }
 
 // Start starts one component as it was started first, and waits until it works. The name of a node stands for all

@@ -29,16 +29,11 @@ const (
 type traces []string
 
 func findTraces(root cluster.Root, name string) traces {
-	var found traces
-	addresses, _ := filepath.Glob(filepath.Join(root.Dir(name), shimAddressFile))
+	found := shimTraces(root.Dir(name))
 	// Nodes after the first have folders of their own.
-	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "[0-9]", shimAddressFile))
-	for _, file := range append(addresses, further...) {
-		content, err := os.ReadFile(file)
-		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")
-		if err == nil && mount.Within(shimSockets, socket) {
-			found = append(found, socket)
-		}
+	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "[0-9]"))
+	for _, folder := range further {
+		found = append(found, shimTraces(folder)...)
 	}
 	found = append(found, cachedResults(name)...)
 	logs, _ := filepath.Glob(filepath.Join(containerLogs, "*.log"))
@@ -49,6 +44,25 @@ func findTraces(root cluster.Root, name string) traces {
 	}
 	return found
 }
+
+// shimTraces are the sockets of those who look after a node's containers. They clean up after themselves unless they
+// are killed.
+func shimTraces(nodeFolder string) traces {
+	var found traces
+	addresses, _ := filepath.Glob(filepath.Join(nodeFolder, shimAddressFile))
+	for _, file := range addresses {
+		content, err := os.ReadFile(file)
+		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")
+		if err == nil && mount.Within(shimSockets, socket) {
+			found = append(found, socket)
+		}
+	}
+	return found
+}
+
+// Sockets removes what the killed processes of a node have left to listen on. When the node starts again, nothing will
+// tell any more that they were there.
+func Sockets(n cluster.Node) error { return shimTraces(n.Dir()).remove() }
 
 var resultPattern = regexp.MustCompile(`^(.+)-([0-9a-f]{64})-[a-z0-9]+$`)
 

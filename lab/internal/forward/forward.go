@@ -3,6 +3,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,16 +59,14 @@ func pass(ctx context.Context, in net.Conn, target string, from net.Addr) error 
 	return both.Wait()
 }
 
-// copyHalf copies one direction to its end and closes only that direction.
+// copyHalf copies one direction to its end and closes only that direction, also after an error: a server that hangs up
+// in the middle of a request has often said why.
 func copyHalf(to, from net.Conn) error {
 	_, err := io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-		return half.CloseWrite()
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
+		return errors.Join(err, half.CloseWrite())
 	}
-	// The other direction cannot go on alone after an error.
-	to.Close()
-	from.Close()
-	return err
+	return errors.Join(err, to.Close())
 }
 
 // FreePorts returns different ports of 127.0.0.1 that nothing listens on.

@@ -48,14 +48,15 @@ func TestS3KeepsWhatIsPutOnce(t *testing.T) {
 		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: bucket}); err != nil {
 			t.Fatal(err)
 		}
-		put := func() error {
-			_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(key), Body: bytes.NewReader(content()), IfNoneMatch: aws.String("*")})
+		put := func(body []byte) error {
+			_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(key), Body: bytes.NewReader(body), IfNoneMatch: aws.String("*")})
 			return err
 		}
-		if err := put(); err != nil {
+		if err := put(content()); err != nil {
 			t.Fatal(err)
 		}
-		if err := put(); code(err) != "PreconditionFailed" {
+		// Small, since versitygw answers without reading the body, and hangs up: whoever still sends sees a broken line.
+		if err := put(content()[:1000]); code(err) != "PreconditionFailed" {
 			t.Errorf("put over it: %v", err)
 		}
 		got, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: aws.String(key), Range: aws.String("bytes=16-")})

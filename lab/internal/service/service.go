@@ -55,10 +55,9 @@ type variable struct{ name, value string }
 // What clients of the stores sign with. The account is the one that every Azure client knows as the emulator's.
 const (
 	azuriteAccount = "devstoreaccount1"
-	//nolint:gosec // It is in the documentation of every Azure client.
-	azuriteKey  = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-	s3AccessKey = "coffer-lab"
-	s3SecretKey = "coffer-lab-secret"
+	azuriteKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+	s3AccessKey    = "coffer-lab"
+	s3SecretKey    = "coffer-lab-secret" //nolint:gosec // Of a server that nobody else reaches.
 	// s3Region is the region that signatures name.
 	s3Region     = "us-east-1"
 	postgresUser = "coffer"

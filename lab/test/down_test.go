@@ -25,10 +25,10 @@ func TestDownOfNothingSucceeds(t *testing.T) {
 	}
 }
 
-// signalAt runs "lab up" and sends it a signal when it has printed a line with the text, or after the time.
-func (l lab) signalAt(t *testing.T, signal syscall.Signal, text string, after time.Duration) {
+// signalAt runs a command and sends it a signal when it has printed a line with the text, or after the time.
+func (l lab) signalAt(t *testing.T, signal syscall.Signal, text string, after time.Duration, args ...string) {
 	t.Helper()
-	cmd := l.command("up")
+	cmd := l.command(args...)
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func (l lab) signalAt(t *testing.T, signal syscall.Signal, text string, after ti
 	// It ends by the signal or, told to end, with an error; which of them is for the caller to see.
 	_ = cmd.Wait()
 	if !seen {
-		t.Fatalf("lab up never said %q", text)
+		t.Fatalf("lab %s never said %q", strings.Join(args, " "), text)
 	}
 }
 
@@ -67,10 +67,10 @@ func TestDownAfterUpWasKilledHalfway(t *testing.T) {
 	}
 }
 
-func killedUp(t *testing.T, point string, after time.Duration) {
+func killedUp(t *testing.T, point string, after time.Duration, flags ...string) {
 	l := newLab(t, "k")
 	before := mustRead(t, l)
-	l.signalAt(t, syscall.SIGKILL, point, after)
+	l.signalAt(t, syscall.SIGKILL, point, after, append([]string{"up"}, flags...)...)
 	if _, err := os.Stat(filepath.Join(l.root, l.name)); err == nil {
 		if out, err := l.run("up"); err == nil || !strings.Contains(out, "lab down") {
 			t.Errorf("up over the remains: %v: %s", err, out)
@@ -86,7 +86,7 @@ func killedUp(t *testing.T, point string, after time.Duration) {
 func TestAnInterruptedUpCleansUpItself(t *testing.T) {
 	l := newLab(t, "i")
 	before := mustRead(t, l)
-	l.signalAt(t, syscall.SIGINT, "containerd", 0)
+	l.signalAt(t, syscall.SIGINT, "containerd", 0, "up")
 	l.mustBeClean(t, before)
 }
 
@@ -116,25 +116,32 @@ func TestDownAfterEverythingWasKilledAndTheRecordsLost(t *testing.T) {
 	l.must(t, "down")
 }
 
-func TestAClusterThatDoesNotComeUpSaysWhyAndGoes(t *testing.T) {
-	l := newLab(t, "f")
-	broken := t.TempDir()
+// brokenPrograms is a folder with the lab's programs, of which one gives a reason and fails.
+func brokenPrograms(t *testing.T, name string) string {
+	t.Helper()
+	folder := t.TempDir()
 	programs, err := filepath.Glob(filepath.Join(os.Getenv("COFFER_LAB_BIN"), "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range programs {
-		if err := os.Symlink(program, filepath.Join(broken, filepath.Base(program))); err != nil {
+		if err := os.Symlink(program, filepath.Join(folder, filepath.Base(program))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	dns := filepath.Join(broken, "coredns")
-	if err := os.Remove(dns); err != nil {
+	broken := filepath.Join(folder, name)
+	if err := os.Remove(broken); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dns, []byte("#!/bin/sh\necho the reason for this\nexit 3\n"), 0o755); err != nil {
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho the reason for this\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return folder
+}
+
+func TestAClusterThatDoesNotComeUpSaysWhyAndGoes(t *testing.T) {
+	l := newLab(t, "f")
+	broken := brokenPrograms(t, "coredns")
 	before := mustRead(t, l)
 	out, err := l.run("up", "--bin-dir", broken)
 	if err == nil || !strings.Contains(out, "coredns ended") || !strings.Contains(out, "coredns | the reason for this") {

@@ -22,6 +22,7 @@ func TestWrongInputIsOneClearError(t *testing.T) {
 	other := newLab(t, "x")
 	longRoot := lab{root: filepath.Join(t.TempDir(), strings.Repeat("long", 20)), name: other.name}
 	unnamed := lab{root: other.root, name: "No_Name"}
+	reserved := lab{root: other.root, name: "services"}
 	foreign := lab{root: other.root, name: shared.lab.name}
 	tests := map[string]struct {
 		lab   lab
@@ -45,6 +46,23 @@ func TestWrongInputIsOneClearError(t *testing.T) {
 		"an unknown kind of image":    {other, []string{"image", "build", "cake", "-o", "cake.tar"}, []string{"cake", "toolbox"}},
 		"a program with libraries":    {other, []string{"image", "build", "--binary", "/bin/ls", "--tag", "localhost/coffer/ls:1", "-o", "ls.tar"}, []string{"/bin/ls", "static"}},
 		"an image without a name":     {other, []string{"image", "build", "toolbox", "--tag", "??", "-o", "x.tar"}, []string{"??"}},
+		"a reserved name":             {reserved, []string{"up"}, []string{"services", "the lab itself"}},
+		"no node":                     {other, []string{"up", "--nodes", "-1"}, []string{"-1", "--nodes"}},
+		"too many nodes":              {other, []string{"up", "--nodes", "6"}, []string{"6", "1 to 5"}},
+		"nodes without a runtime":     {other, []string{"up", "--nodes", "2", "--control-plane-only"}, []string{"2", "--nodes"}},
+		"an unknown node":             {shared.lab, []string{"kill", "node-2"}, []string{"node-2", "node-1"}},
+		"a node that runs":            {shared.lab, []string{"start", "node-1"}, []string{"already running"}},
+		"an unknown service":          {other, []string{"service", "up", "s4"}, []string{"s4", "azurite"}},
+		"an unknown service, down":    {other, []string{"service", "down", "s4"}, []string{"s4", "azurite"}},
+		"no service":                  {other, []string{"service", "up"}, []string{"say which", "azurite"}},
+		"a service that is not up":    {other, []string{"service", "kill", "s3"}, []string{"s3", "lab service up"}},
+		"a service's missing program": {other, []string{"service", "up", "s3", "--bin-dir", t.TempDir()}, []string{"s3", "hack/build"}},
+		"an unknown party":            {shared.lab, []string{"partition", shared.lab.name, "nobody"}, []string{"nobody", "services", "host"}},
+		"a party of another folder":   {foreign, []string{"partition", foreign.name, "host"}, []string{foreign.name, foreign.root}},
+		"one party":                   {shared.lab, []string{"partition", shared.lab.name}, []string{"two"}},
+		"a party twice":               {shared.lab, []string{"partition", shared.lab.name, shared.lab.name}, []string{"itself"}},
+		"a party that is not up":      {shared.lab, []string{"partition", shared.lab.name, "s3"}, []string{"s3", "lab service up"}},
+		"healing one":                 {shared.lab, []string{"heal", "host"}, []string{"two", "none"}},
 		"an unknown command":          {other, []string{"upp"}, []string{"upp"}},
 	}
 	for name, test := range tests {

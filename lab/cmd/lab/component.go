@@ -11,8 +11,8 @@ import (
 
 func newKillCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "kill COMPONENT",
-		Short: "Kill a component as a crash would; nothing starts it again but `lab start`",
+		Use:   "kill (COMPONENT | node-N)",
+		Short: "Kill a component, or a node with its pods, as a crash would; nothing starts it again but `lab start`",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.load()
@@ -31,8 +31,8 @@ func newKillCommand(g *globals) *cobra.Command {
 func newStartCommand(g *globals) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "start COMPONENT",
-		Short: "Start a component again, as it was, and wait until it works",
+		Use:   "start (COMPONENT | node-N)",
+		Short: "Start a component, or those of a node, again, as it was, and wait until it works",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.load()

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coffer-backup/coffer/lab/internal/lifecycle"
+	"github.com/coffer-backup/coffer/lab/internal/service"
 )
 
 func newDownCommand(g *globals) *cobra.Command {
@@ -27,7 +28,14 @@ func newDownCommand(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "clusters ended: %s\n", firstOf(strings.Join(names, ", "), "none was up"))
+				services, err := service.Down(cmd.Context(), root)
+				if err != nil {
+					return err
+				}
+				if services {
+					names = append(names, "the services")
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "ended: %s\n", firstOf(strings.Join(names, ", "), "nothing was up"))
 				return nil
 			}
 			found, err := lifecycle.Down(cmd.Context(), root, g.name)
@@ -42,6 +50,6 @@ func newDownCommand(g *globals) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "every cluster of the lab folder")
+	cmd.Flags().BoolVar(&all, "all", false, "every cluster and service of the lab folder")
 	return cmd
 }

@@ -59,7 +59,7 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.binDir, "bin-dir", "", "folder with the lab's programs (default $COFFER_LAB_BIN, or this program's own)")
 	root.PersistentFlags().StringVar(&g.name, "name", "a", "cluster")
 	root.AddCommand(newUpCommand(g), newDownCommand(g), newStatusCommand(g), newKubeconfigCommand(g),
-		newKillCommand(g), newStartCommand(g), newImageCommand(g), newForwardCommand())
+		newKillCommand(g), newStartCommand(g), newPartitionCommand(g), newHealCommand(g), newServiceCommand(g), newImageCommand(g), newForwardCommand())
 	return root
 }
 

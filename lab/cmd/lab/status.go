@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +24,7 @@ func newStatusCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			status, err := lifecycle.ReadStatus(c)
+			status, err := lifecycle.ReadStatus(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
@@ -60,6 +61,9 @@ func printStatus(out io.Writer, status lifecycle.Status, now time.Time) error {
 		return err
 	}
 	_, err := fmt.Fprintf(out, "\nmode        %s\nAPI server  %s\nkubeconfig  %s\n", status.Mode, status.Server, status.Kubeconfig)
+	if len(status.CutOffFrom) > 0 {
+		_, err = fmt.Fprintf(out, "cut off     from %s\n", strings.Join(status.CutOffFrom, ", "))
+	}
 	return err
 }
 

@@ -49,6 +49,7 @@ func newUpCommand(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&controlPlaneOnly, "control-plane-only", false, "only etcd, the API server and the controller-manager, on loopback; needs no root")
+	flags.IntVar(&cfg.Nodes, "nodes", 1, "how many nodes, each with a kubelet and a container runtime")
 	flags.BoolVar(&cfg.Keep, "keep", false, "leave a cluster that does not come up, for a look at it")
 	flags.DurationVar(&cfg.Timeout, "timeout", 3*time.Minute, "how long it may take")
 	flags.IntVar(&cfg.HostPort, "api-port", 0, "port of 127.0.0.1 for the API server (0: any free one)")

@@ -57,18 +57,22 @@ func Controllers() ([]string, error) {
 	return controllers, nil
 }
 
-// Create makes the group in every hierarchy. One that exists is no error.
+// Create makes the group, and those above it, in every hierarchy. One that exists is no error.
 func Create(group string) error {
 	v1, v2, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, folder := range append(v1, v2...) {
-		if slices.Contains(v2, folder) {
-			delegate(folder)
-		}
-		if err := os.Mkdir(filepath.Join(folder, group), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("create control group: %w", err)
+		path := folder
+		for part := range strings.SplitSeq(strings.Trim(group, "/"), "/") {
+			if slices.Contains(v2, folder) {
+				delegate(path)
+			}
+			path = filepath.Join(path, part)
+			if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("create control group: %w", err)
+			}
 		}
 	}
 	return nil

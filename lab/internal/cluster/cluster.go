@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -27,6 +30,8 @@ const (
 	Domain = "cluster.local"
 	// MaxIndex is the highest cluster index that still gives a valid pod range.
 	MaxIndex = 99
+	// MaxNodes is how many nodes a cluster can have.
+	MaxNodes = 5
 	// PauseImage is the image of every pod's sandbox.
 	PauseImage = "localhost/coffer/pause:1"
 )
@@ -51,6 +56,8 @@ type Cluster struct {
 	Mode Mode   `json:"mode"`
 	// Index tells clusters on one machine apart in their addresses. Zero until the network exists.
 	Index int `json:"index,omitempty"`
+	// NodeCount is how many nodes the cluster has; zero means one.
+	NodeCount int `json:"nodes,omitempty"`
 	// HostPort is the port on the host's 127.0.0.1 where the API server answers.
 	HostPort int       `json:"hostPort"`
 	Ports    Ports     `json:"ports"`
@@ -60,8 +67,17 @@ type Cluster struct {
 	root string
 }
 
-// fabricName would give a cluster's network namespace the name of the switch's.
-const fabricName = "fabric"
+// The names that a cluster cannot have, since something else of the lab is called that.
+const (
+	// ServicesName is what the test servers beside the clusters are called, as a whole.
+	ServicesName = "services"
+	// HostName is what the machine itself is called.
+	HostName   = "host"
+	fabricName = "fabric"
+)
+
+// reservedNames has those of single services too: they are named where clusters are.
+var reservedNames = []string{poolFolder, fabricName, HostName, ServicesName, "azurite", "s3", "gcs", "postgres", "fault"}
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,9}$`)
 
@@ -70,7 +86,7 @@ func ValidateName(name string) error {
 	if !namePattern.MatchString(name) {
 		return fmt.Errorf("%q is not a cluster name: use at most 10 of a-z, 0-9 and -, beginning with a letter", name)
 	}
-	if name == poolFolder || name == fabricName {
+	if slices.Contains(reservedNames, name) {
 		return fmt.Errorf("%q is not a cluster name: the lab itself has something of that name", name)
 	}
 	return nil
@@ -80,8 +96,10 @@ func ValidateName(name string) error {
 func (c *Cluster) Dir() string { return filepath.Join(c.root, c.Name) }
 
 // Path is a path inside the cluster's folder.
-func (c *Cluster) Path(elem ...string) string {
-	return filepath.Join(append([]string{c.Dir()}, elem...)...)
+func (c *Cluster) Path(elem ...string) string { return join(c.Dir(), elem) }
+
+func join(folder string, elem []string) string {
+	return filepath.Join(append([]string{folder}, elem...)...)
 }
 
 // Root is the lab's folder, shared by clusters.
@@ -102,20 +120,6 @@ func (c *Cluster) Certificate(name string) string { return c.Path("pki", name+".
 // Key is the path of a private key in PEM form.
 func (c *Cluster) Key(name string) string { return c.Path("pki", name+".key") }
 
-// KubeletDir is the kubelet's root folder.
-func (c *Cluster) KubeletDir() string { return c.Path("kubelet") }
-
-// ContainerdSocket is where this cluster's containerd listens.
-func (c *Cluster) ContainerdSocket() string { return c.Path("run", "containerd.sock") }
-
-// CSISocket is where a CSI driver of this cluster listens.
-func (c *Cluster) CSISocket(driver string) string {
-	return c.Path("kubelet", "plugins", driver, "csi.sock")
-}
-
-// RegistrationDir is where CSI drivers announce themselves to the kubelet.
-func (c *Cluster) RegistrationDir() string { return c.Path("kubelet", "plugins_registry") }
-
 // Program is the path of one of the lab's own binaries.
 func (c *Cluster) Program(name string) string { return filepath.Join(c.BinDir, name) }
 
@@ -127,8 +131,31 @@ func Marker(root Root, name string) string {
 	return "COFFER_LAB_CLUSTER=" + filepath.Join(string(root), name)
 }
 
-// Namespace is the network namespace of the cluster called name.
-func Namespace(name string) string { return "coffer-lab-" + name }
+const namespacePrefix = "coffer-lab-"
+
+// Namespace is the network namespace of the cluster called name: that of its first node.
+func Namespace(name string) string { return namespacePrefix + name }
+
+// NumberedNamespace is a further network namespace of that name. No cluster's own can be called the same, for a
+// cluster's name has no dot.
+func NumberedNamespace(name string, number int) string {
+	return Namespace(name) + "." + strconv.Itoa(number)
+}
+
+// NamespaceSuffix is the part of a network namespace's name that not all of the lab's have, "" if it is none of them.
+func NamespaceSuffix(namespace string) string {
+	suffix, ok := strings.CutPrefix(namespace, namespacePrefix)
+	if !ok {
+		return ""
+	}
+	return suffix
+}
+
+// NamespaceName is the name that a network namespace is of, "" if it is none of the lab's.
+func NamespaceName(namespace string) string {
+	name, _, _ := strings.Cut(NamespaceSuffix(namespace), ".")
+	return name
+}
 
 // Cgroup is the control group that holds the pods of the cluster called name.
 func Cgroup(name string) string { return "/coffer-lab-" + name }
@@ -139,30 +166,16 @@ func PodNetwork(name string) string { return "coffer-lab-" + name }
 // NamespacePath is the file that stands for a network namespace.
 func NamespacePath(namespace string) string { return "/var/run/netns/" + namespace }
 
-// NetworkPath is the cluster's network namespace file, or "" where the cluster runs on the host's network.
-func (c *Cluster) NetworkPath() string {
-	if c.Mode == ControlPlaneOnly {
-		return ""
-	}
-	return NamespacePath(Namespace(c.Name))
-}
-
-// NodeName is the name of the cluster's node.
-func (c *Cluster) NodeName() string { return c.Name + "-1" }
-
-// NodeIP is the node's address, which the control plane shares.
+// NodeIP is the address of the first node, which the control plane shares.
 func (c *Cluster) NodeIP() string {
 	if c.Mode == ControlPlaneOnly {
 		return "127.0.0.1"
 	}
-	return fmt.Sprintf("10.77.%d.1", c.Index)
+	return NodeAddress(c.Index, 1)
 }
 
 // ClusterCIDR is the range of all pod addresses of the cluster.
 func (c *Cluster) ClusterCIDR() string { return fmt.Sprintf("10.%d.0.0/16", 100+c.Index) }
-
-// NodePodCIDR is the part of ClusterCIDR that the node hands out.
-func (c *Cluster) NodePodCIDR() string { return fmt.Sprintf("10.%d.1.0/24", 100+c.Index) }
 
 // InnerServer is the API server's URL for programs in the cluster's network namespace.
 func (c *Cluster) InnerServer() string {

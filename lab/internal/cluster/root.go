@@ -33,6 +33,11 @@ func (r Root) PoolImage() string { return r.Pool() + ".img" }
 // Dir is the folder of the cluster called name.
 func (r Root) Dir(name string) string { return filepath.Join(string(r), name) }
 
+// Planned is a cluster as it would be, for who wants to know where its files will be.
+func (r Root) Planned(name string, nodes int) *Cluster {
+	return &Cluster{Name: name, Mode: Full, NodeCount: nodes, root: string(r)}
+}
+
 // Create claims the folder of a new cluster and writes its record. It returns ErrExists if the folder is there.
 // The claim is held until the lock is released.
 func (r Root) Create(c Cluster) (*Cluster, *Lock, error) {

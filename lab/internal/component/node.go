@@ -8,38 +8,38 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/pki"
 )
 
-func containerd(c *cluster.Cluster) Spec {
+func containerd(n cluster.Node) Spec {
 	return Spec{
-		Name:    Containerd,
+		Name:    n.Suffixed(Containerd),
 		Program: "containerd",
-		Args:    []string{"--config=" + config.Containerd(c), "--log-level=warn"},
-		Health:  Health{Socket: c.ContainerdSocket()},
+		Args:    []string{"--config=" + config.Containerd(n), "--log-level=warn"},
+		Health:  Health{Socket: n.ContainerdSocket()},
 	}
 }
 
-func kubelet(c *cluster.Cluster) Spec {
+func kubelet(c *cluster.Cluster, n cluster.Node) Spec {
 	return Spec{
-		Name:    Kubelet,
+		Name:    n.Suffixed(Kubelet),
 		Program: c.Program(kubernetes),
 		Args: []string{"kubelet",
-			"--config=" + config.Kubelet(c),
-			"--kubeconfig=" + c.InnerKubeconfig(pki.Kubelet),
-			"--root-dir=" + c.KubeletDir(),
+			"--config=" + config.Kubelet(n),
+			"--kubeconfig=" + c.InnerKubeconfig(n.Suffixed(pki.Kubelet)),
+			"--root-dir=" + n.KubeletDir(),
 			"--cert-dir=" + c.Path("pki"),
-			"--hostname-override=" + c.NodeName(),
-			"--node-ip=" + c.NodeIP(),
+			"--hostname-override=" + n.Name(),
+			"--node-ip=" + n.IP(),
 		},
 		Health: Health{URL: "http://127.0.0.1:10248/healthz"},
 	}
 }
 
-func proxy(c *cluster.Cluster) Spec {
+func proxy(c *cluster.Cluster, n cluster.Node) Spec {
 	return Spec{
-		Name:    Proxy,
+		Name:    n.Suffixed(Proxy),
 		Program: c.Program(kubernetes),
 		Args: []string{"kube-proxy",
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Proxy),
-			"--hostname-override=" + c.NodeName(),
+			"--hostname-override=" + n.Name(),
 			"--cluster-cidr=" + c.ClusterCIDR(),
 			"--proxy-mode=nftables",
 			"--healthz-bind-address=127.0.0.1:10256",
@@ -69,6 +69,6 @@ func forwarder(c *cluster.Cluster) Spec {
 		Name:    Forwarder,
 		Program: c.Program("lab"),
 		Args:    []string{"forward", "--fd=3", fmt.Sprintf("--to=%s:%d", c.NodeIP(), c.Ports.APIServer)},
-		Listen:  c.HostPort,
+		Listen:  []int{c.HostPort},
 	}
 }

@@ -13,9 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coffer-backup/coffer/lab/internal/cluster"
 	"github.com/coffer-backup/coffer/lab/internal/network"
-	"github.com/coffer-backup/coffer/lab/internal/pki"
 )
 
 const (
@@ -27,14 +25,16 @@ const (
 // probeFunc asks a component once whether it works.
 type probeFunc func(ctx context.Context) error
 
-func newProbe(c *cluster.Cluster, spec Spec) (probeFunc, error) {
+func newProbe(spec Spec) (probeFunc, error) {
 	switch {
 	case spec.Health.URL != "":
-		return urlProbe(c, spec.Health.URL)
+		return urlProbe(spec)
 	case spec.Health.Socket != "":
-		return dialProbe("unix", spec.Health.Socket), nil
-	case spec.Listen != 0:
-		return dialProbe("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(spec.Listen))), nil
+		return dialProbe((&net.Dialer{}).DialContext, "unix", spec.Health.Socket), nil
+	case spec.Health.Address != "":
+		return dialProbe(network.Dial(spec.Network), "tcp", spec.Health.Address), nil
+	case len(spec.Listen) > 0:
+		return dialProbe((&net.Dialer{}).DialContext, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(spec.Listen[0]))), nil
 	}
 	begin := time.Now()
 	return func(context.Context) error {
@@ -45,11 +45,11 @@ func newProbe(c *cluster.Cluster, spec Spec) (probeFunc, error) {
 	}, nil
 }
 
-func dialProbe(kind, address string) probeFunc {
+func dialProbe(dial network.DialFunc, kind, address string) probeFunc {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		conn, err := (&net.Dialer{}).DialContext(ctx, kind, address)
+		conn, err := dial(ctx, kind, address)
 		if err != nil {
 			return err
 		}
@@ -57,23 +57,18 @@ func dialProbe(kind, address string) probeFunc {
 	}
 }
 
-// urlProbe asks from the component's own network, as the administrator.
-func urlProbe(c *cluster.Cluster, url string) (probeFunc, error) {
-	authority, err := os.ReadFile(c.Certificate(pki.CA))
-	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+// urlProbe asks from the component's own network, as the administrator where the component wants to know.
+func urlProbe(spec Spec) (probeFunc, error) {
+	url := spec.Health.URL
+	transport := &http.Transport{DialContext: network.Dial(spec.Network), DisableKeepAlives: true}
+	if strings.HasPrefix(url, "https:") {
+		secured, err := clientTLS(spec.Health)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = secured
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	identity, err := tls.LoadX509KeyPair(c.Certificate(pki.Admin), c.Key(pki.Admin))
-	if err != nil {
-		return nil, fmt.Errorf("read the administrator's certificate: %w", err)
-	}
-	client := &http.Client{Timeout: probeTimeout, Transport: &http.Transport{
-		DialContext:       network.Dial(c.NetworkPath()),
-		TLSClientConfig:   &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{identity}},
-		DisableKeepAlives: true,
-	}}
+	client := &http.Client{Timeout: probeTimeout, Transport: transport}
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -90,4 +85,18 @@ func urlProbe(c *cluster.Cluster, url string) (probeFunc, error) {
 		said, _ := io.ReadAll(io.LimitReader(response.Body, 300))
 		return fmt.Errorf("%s answers %s: %s", url, response.Status, strings.Join(strings.Fields(string(said)), " "))
 	}, nil
+}
+
+func clientTLS(health Health) (*tls.Config, error) {
+	authority, err := os.ReadFile(health.Authority)
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	identity, err := tls.LoadX509KeyPair(health.Certificate, health.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the administrator's certificate: %w", err)
+	}
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{identity}, MinVersion: tls.VersionTLS12}, nil
 }

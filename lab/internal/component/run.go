@@ -20,8 +20,8 @@ import (
 var ErrRunning = errors.New("already running")
 
 // Start starts a component and records its process. It returns ErrRunning if it runs already.
-func Start(c *cluster.Cluster, spec Spec) (process.Record, error) {
-	if record, err := Load(c, spec.Name); err != nil {
+func Start(place Place, spec Spec) (process.Record, error) {
+	if record, err := Load(place, spec.Name); err != nil {
 		return record, err
 	} else if record.Alive() {
 		return record, fmt.Errorf("%s is %w as process %d", spec.Name, ErrRunning, record.PID)
@@ -30,16 +30,16 @@ func Start(c *cluster.Cluster, spec Spec) (process.Record, error) {
 		Program: spec.Program,
 		Args:    spec.Args,
 		Env:     spec.Env,
-		Network: c.NetworkPath(),
-		Log:     c.Log(spec.Name),
+		Network: spec.Network,
+		Log:     place.Log(spec.Name),
 	}
-	if spec.Listen != 0 {
-		socket, err := listen(spec.Listen)
+	for _, port := range spec.Listen {
+		socket, err := listen(port)
 		if err != nil {
 			return process.Record{}, fmt.Errorf("start %s: %w", spec.Name, err)
 		}
 		defer socket.Close()
-		command.Files = []*os.File{socket}
+		command.Files = append(command.Files, socket)
 	}
 	record, err := process.Start(command)
 	if err != nil {
@@ -49,7 +49,7 @@ func Start(c *cluster.Cluster, spec Spec) (process.Record, error) {
 	if err != nil {
 		return record, fmt.Errorf("record %s: %w", spec.Name, err)
 	}
-	return record, cluster.WriteFile(recordPath(c, spec.Name), content, 0o644)
+	return record, cluster.WriteFile(RecordPath(place, spec.Name), content, 0o644)
 }
 
 // listen opens a listening socket on the host's loopback and returns its file.
@@ -63,9 +63,9 @@ func listen(port int) (*os.File, error) {
 }
 
 // Load reads the record of a component's process; the zero record, which is not alive, if it was never started.
-func Load(c *cluster.Cluster, name string) (process.Record, error) {
+func Load(place Place, name string) (process.Record, error) {
 	var record process.Record
-	content, err := os.ReadFile(recordPath(c, name))
+	content, err := os.ReadFile(RecordPath(place, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return record, nil
 	}
@@ -78,15 +78,16 @@ func Load(c *cluster.Cluster, name string) (process.Record, error) {
 	return record, nil
 }
 
-func recordPath(c *cluster.Cluster, name string) string { return c.Path("run", name+".json") }
+// RecordPath is the file that the record of a component's process is in.
+func RecordPath(place Place, name string) string { return place.Path("run", name+".json") }
 
 // WaitHealthy waits until a component works. It returns an error as soon as its process dies, and when ctx ends.
-func WaitHealthy(ctx context.Context, c *cluster.Cluster, spec Spec) error {
-	record, err := Load(c, spec.Name)
+func WaitHealthy(ctx context.Context, place Place, spec Spec) error {
+	record, err := Load(place, spec.Name)
 	if err != nil {
 		return err
 	}
-	probe, err := newProbe(c, spec)
+	probe, err := newProbe(spec)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func WaitHealthy(ctx context.Context, c *cluster.Cluster, spec Spec) error {
 	defer ticker.Stop()
 	for {
 		if !record.Alive() {
-			return Fault(c, spec.Name, nil)
+			return Fault(place, spec.Name, nil)
 		}
 		failure := probe(ctx)
 		if failure == nil {
@@ -102,7 +103,7 @@ func WaitHealthy(ctx context.Context, c *cluster.Cluster, spec Spec) error {
 		}
 		select {
 		case <-ctx.Done():
-			return Fault(c, spec.Name, fmt.Errorf("not healthy: %w", failure))
+			return Fault(place, spec.Name, fmt.Errorf("not healthy: %w", failure))
 		case <-ticker.C:
 		}
 	}
@@ -122,8 +123,8 @@ type FaultError struct {
 }
 
 // Fault makes an error that blames a component.
-func Fault(c *cluster.Cluster, name string, cause error) *FaultError {
-	return &FaultError{Component: name, Cause: cause, Lines: lastLines(c.Log(name), logLines)}
+func Fault(place Place, name string, cause error) *FaultError {
+	return &FaultError{Component: name, Cause: cause, Lines: lastLines(place.Log(name), logLines)}
 }
 
 // Error names the component and what is wrong with it.

@@ -10,18 +10,18 @@ const storage = "lab-storage"
 // noGroupSnapshots keeps the snapshot programs from waiting half a minute for kinds that the driver does not support.
 const noGroupSnapshots = "--feature-gates=CSIVolumeGroupSnapshot=false"
 
-func driver(c *cluster.Cluster, name, driverName string, extra ...string) Spec {
+func driver(c *cluster.Cluster, n cluster.Node, name, driverName string, extra ...string) Spec {
 	return Spec{
-		Name:    name,
+		Name:    n.Suffixed(name),
 		Program: c.Program(storage),
 		Args: append([]string{"driver",
 			"--driver-name=" + driverName,
-			"--endpoint=unix://" + c.CSISocket(driverName),
+			"--endpoint=unix://" + n.CSISocket(driverName),
 			"--pool=" + c.Root().Pool(),
-			"--node-id=" + c.NodeName(),
-			"--kubelet-registration-dir=" + c.RegistrationDir(),
+			"--node-id=" + n.Name(),
+			"--kubelet-registration-dir=" + n.RegistrationDir(),
 		}, extra...),
-		Health: Health{Socket: c.CSISocket(driverName)},
+		Health: Health{Socket: n.CSISocket(driverName)},
 	}
 }
 
@@ -30,7 +30,7 @@ func provisioner(c *cluster.Cluster, name, driverName string) Spec {
 		Name:    name,
 		Program: c.Program(storage),
 		Args: []string{"provisioner",
-			"--csi-address=unix://" + c.CSISocket(driverName),
+			"--csi-address=unix://" + c.Nodes()[0].CSISocket(driverName),
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Admin),
 		},
 	}
@@ -56,7 +56,7 @@ func snapshotter(c *cluster.Cluster) Spec {
 		Name:    Snapshotter,
 		Program: c.Program("csi-snapshotter"),
 		Args: []string{
-			"--csi-address=" + c.CSISocket(DriverName),
+			"--csi-address=" + c.Nodes()[0].CSISocket(DriverName),
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Admin),
 			"--http-endpoint=" + address,
 			noGroupSnapshots,
@@ -71,7 +71,7 @@ func resizer(c *cluster.Cluster) Spec {
 		Name:    Resizer,
 		Program: c.Program("csi-resizer"),
 		Args: []string{
-			"--csi-address=" + c.CSISocket(DriverName),
+			"--csi-address=" + c.Nodes()[0].CSISocket(DriverName),
 			"--kubeconfig=" + c.InnerKubeconfig(pki.Admin),
 			"--http-endpoint=" + address,
 			"--handle-volume-inuse-error=false",

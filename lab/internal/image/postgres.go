@@ -164,6 +164,15 @@ func closure(ctx context.Context, files []string) ([]Entry, error) {
 	return entries, nil
 }
 
+// PostgresPrograms is the folder with this machine's PostgreSQL, of the newest version that is installed.
+func PostgresPrograms() (string, error) {
+	version, err := installedPostgres()
+	if err == nil && version == "" {
+		err = errors.New("PostgreSQL is missing: install it with `apt-get install postgresql`")
+	}
+	return path.Join("/usr/lib/postgresql", version, "bin"), err
+}
+
 // postgresVersion is the newest major version that is installed, after installing it if there is none.
 func postgresVersion(ctx context.Context) (string, error) {
 	version, err := installedPostgres()

@@ -45,7 +45,7 @@ func findTarget(ctx context.Context, root cluster.Root, name string) (teardown.T
 	if os.Geteuid() != 0 {
 		return target, nil
 	}
-	owner, err := network.Owner(ctx, name)
+	owner, err := network.Owner(ctx, cluster.Namespace(name))
 	if err != nil {
 		return target, err
 	}

@@ -107,16 +107,24 @@ func conditions(c *cluster.Cluster) []condition {
 	if c.Mode == cluster.ControlPlaneOnly {
 		return []condition{accounts}
 	}
-	return []condition{accounts,
-		{"node " + c.NodeName() + " ready", component.Kubelet, func(ctx context.Context, client kubernetes.Interface) (string, error) {
-			node, err := client.CoreV1().Nodes().Get(ctx, c.NodeName(), metav1.GetOptions{})
+	all := []condition{accounts}
+	for _, node := range c.Nodes() {
+		all = append(all, nodeConditions(node)...)
+	}
+	return all
+}
+
+func nodeConditions(n cluster.Node) []condition {
+	return []condition{
+		{"node " + n.Name() + " ready", n.Suffixed(component.Kubelet), func(ctx context.Context, client kubernetes.Interface) (string, error) {
+			node, err := client.CoreV1().Nodes().Get(ctx, n.Name(), metav1.GetOptions{})
 			if err != nil {
 				return "the node has not registered", err
 			}
 			return nodeMissing(node), nil
 		}},
-		{"volume drivers registered", component.Driver, func(ctx context.Context, client kubernetes.Interface) (string, error) {
-			node, err := client.StorageV1().CSINodes().Get(ctx, c.NodeName(), metav1.GetOptions{})
+		{"volume drivers of " + n.Name() + " registered", n.Suffixed(component.Driver), func(ctx context.Context, client kubernetes.Interface) (string, error) {
+			node, err := client.StorageV1().CSINodes().Get(ctx, n.Name(), metav1.GetOptions{})
 			if err != nil || len(node.Spec.Drivers) < 2 {
 				return "the node does not know the volume drivers", err
 			}

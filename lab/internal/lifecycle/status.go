@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"time"
 
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
@@ -22,6 +23,8 @@ type Status struct {
 	Server     string            `json:"server"`
 	Kubeconfig string            `json:"kubeconfig"`
 	Components []ComponentStatus `json:"components"`
+	// CutOffFrom is what `lab partition` separates it from.
+	CutOffFrom []string `json:"cutOffFrom,omitempty"`
 	// Others are the processes of pods, and those that look after them.
 	Others OthersStatus `json:"others"`
 	// Total is what all of them occupy. The sum of resident sizes counts shared pages once per process.
@@ -44,7 +47,7 @@ type OthersStatus struct {
 }
 
 // ReadStatus looks at the cluster's processes.
-func ReadStatus(c *cluster.Cluster) (Status, error) {
+func ReadStatus(ctx context.Context, c *cluster.Cluster) (Status, error) {
 	status := Status{Name: c.Name, Mode: c.Mode, Server: c.HostServer(), Kubeconfig: c.Kubeconfig()}
 	known := map[int]bool{}
 	for _, spec := range component.All(c) {
@@ -61,7 +64,11 @@ func ReadStatus(c *cluster.Cluster) (Status, error) {
 		status.Total.Add(one.Memory)
 	}
 	target := teardown.Target{Root: c.Root(), Name: c.Name, Foreign: c.Mode == cluster.ControlPlaneOnly}
-	processes, err := process.Find(target.Belongs())
+	belongs, err := target.Belongs(ctx)
+	if err != nil {
+		return status, err
+	}
+	processes, err := process.Find(belongs)
 	if err != nil {
 		return status, err
 	}
@@ -72,5 +79,6 @@ func ReadStatus(c *cluster.Cluster) (Status, error) {
 		}
 	}
 	status.Total.Add(status.Others.Memory)
-	return status, nil
+	status.CutOffFrom, err = cutOffFrom(ctx, c)
+	return status, err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +15,7 @@ import (
 	"github.com/coffer-backup/coffer/lab/internal/cluster"
 	"github.com/coffer-backup/coffer/lab/internal/component"
 	"github.com/coffer-backup/coffer/lab/internal/config"
+	"github.com/coffer-backup/coffer/lab/internal/forward"
 	"github.com/coffer-backup/coffer/lab/internal/image"
 	"github.com/coffer-backup/coffer/lab/internal/network"
 	"github.com/coffer-backup/coffer/lab/internal/pki"
@@ -81,8 +81,8 @@ func Up(ctx context.Context, cfg UpConfig) (*cluster.Cluster, error) {
 
 // claim takes the name and the ports.
 func claim(cfg UpConfig) (*cluster.Cluster, *cluster.Lock, error) {
-	c := cluster.Cluster{Name: cfg.Name, Mode: cfg.Mode, BinDir: cfg.BinDir, HostPort: cfg.HostPort, Created: time.Now().UTC().Truncate(time.Second)}
-	free, err := freePorts(4)
+	c := cluster.Cluster{Name: cfg.Name, Mode: cfg.Mode, BinDir: cfg.BinDir, HostPort: cfg.HostPort, NodeCount: cfg.Nodes, Created: time.Now().UTC().Truncate(time.Second)}
+	free, err := forward.FreePorts(4)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,21 +100,6 @@ func claim(cfg UpConfig) (*cluster.Cluster, *cluster.Lock, error) {
 	return created, lock, err
 }
 
-// freePorts returns different ports of 127.0.0.1 that nothing listens on.
-func freePorts(count int) ([]int, error) {
-	var ports []int
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		// Held until all are found, so that none is found twice.
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
 func bringUp(ctx context.Context, c *cluster.Cluster, progress *progress) error {
 	if c.Mode == cluster.Full {
 		if err := prepareMachine(ctx, c, progress); err != nil {
@@ -125,7 +110,16 @@ func bringUp(ctx context.Context, c *cluster.Cluster, progress *progress) error 
 		return err
 	}
 	if c.Mode == cluster.Full {
-		if err := prepareNode(c); err != nil {
+		for _, node := range c.Nodes() {
+			if err := prepareNode(c, node); err != nil {
+				return err
+			}
+		}
+		spec, err := image.Pause(c.BinDir)
+		if err != nil {
+			return err
+		}
+		if _, err = image.Build(spec, pauseFile(c)); err != nil {
 			return err
 		}
 	}
@@ -146,9 +140,11 @@ func prepareMachine(ctx context.Context, c *cluster.Cluster, progress *progress)
 	if err := c.Save(); err != nil {
 		return err
 	}
-	progress.step("network namespace %s, node %s", cluster.Namespace(c.Name), c.NodeIP())
-	if err := cgroup.Create(cluster.Cgroup(c.Name)); err != nil {
-		return err
+	for _, node := range c.Nodes() {
+		progress.step("network namespace %s, node %s", node.Namespace(), node.IP())
+		if err := cgroup.Create(node.Cgroup()); err != nil {
+			return err
+		}
 	}
 	lock, err := lockRoot(ctx, c.Root())
 	if err != nil {
@@ -162,40 +158,40 @@ func prepareMachine(ctx context.Context, c *cluster.Cluster, progress *progress)
 	return nil
 }
 
-// prepareNode writes the node's files.
-func prepareNode(c *cluster.Cluster) error {
-	if err := config.Write(c); err != nil {
+// prepareNode writes a node's files.
+func prepareNode(c *cluster.Cluster, n cluster.Node) error {
+	if err := makeFolders(n.Path("run"), n.Path("kubelet", "plugins", component.DriverName), n.Path("kubelet", "plugins", component.DriverNameNoSnap), n.RegistrationDir()); err != nil {
 		return err
 	}
-	if err := makeFolders(c.Path("kubelet", "plugins", component.DriverName), c.Path("kubelet", "plugins", component.DriverNameNoSnap), c.RegistrationDir()); err != nil {
+	if err := config.Write(c, n); err != nil {
 		return err
 	}
 	// Pods that follow mounts in the kubelet's folder need it to pass them on, whatever the machine's root does.
-	if err := unix.Mount(c.KubeletDir(), c.KubeletDir(), "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(n.KubeletDir(), n.KubeletDir(), "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount the kubelet's folder: %w", err)
 	}
-	if err := unix.Mount("", c.KubeletDir(), "", unix.MS_SHARED|unix.MS_REC, ""); err != nil {
+	if err := unix.Mount("", n.KubeletDir(), "", unix.MS_SHARED|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("share mounts in the kubelet's folder: %w", err)
 	}
-	spec, err := image.Pause(c.BinDir)
-	if err != nil {
-		return err
-	}
-	_, err = image.Build(spec, pauseFile(c))
-	return err
+	return nil
 }
 
 func pauseFile(c *cluster.Cluster) string { return c.Path("pause.tar") }
 
-// early are the components that the API server, or nothing, is needed for. The others start once it answers: their
-// retries would only make them slower.
-var early = map[string]bool{component.Etcd: true, component.APIServer: true, component.Containerd: true, component.Forwarder: true}
+// early are the components that the API server, or nothing, is needed for, beside the container runtimes. The others
+// start once it answers: their retries would only make them slower.
+var early = map[string]bool{component.Etcd: true, component.APIServer: true, component.Forwarder: true}
 
 func startAll(ctx context.Context, c *cluster.Cluster, progress *progress) error {
+	runtimes := map[string]cluster.Node{}
+	for _, node := range c.Nodes() {
+		runtimes[node.Suffixed(component.Containerd)] = node
+	}
 	var late []component.Spec
 	first, firstCtx := errgroup.WithContext(ctx)
 	for _, spec := range component.All(c) {
-		if !early[spec.Name] {
+		node, isRuntime := runtimes[spec.Name]
+		if !isRuntime && !early[spec.Name] {
 			late = append(late, spec)
 			continue
 		}
@@ -203,8 +199,8 @@ func startAll(ctx context.Context, c *cluster.Cluster, progress *progress) error
 			if err := startAndWait(firstCtx, c, spec, progress); err != nil {
 				return err
 			}
-			if spec.Name == component.Containerd {
-				return image.Load(firstCtx, c, pauseFile(c))
+			if isRuntime {
+				return image.LoadNode(firstCtx, node, pauseFile(c))
 			}
 			return nil
 		})

@@ -22,7 +22,7 @@ const (
 	KubeletClient  = "kube-apiserver-kubelet-client"
 	Local          = "local"
 	Admin          = "admin"
-	Kubelet        = "kubelet"
+	Kubelet        = "kubelet" // of the first node; the others have theirs with their numbers
 	ServiceAccount = "service-account"
 	// ControllerManager, Scheduler and Proxy are also the names of the users' kubeconfigs, like Admin and Kubelet.
 	ControllerManager = "kube-controller-manager"
@@ -55,7 +55,11 @@ func Write(c *cluster.Cluster, now time.Time) error {
 			return err
 		}
 	}
-	for _, user := range []string{Admin, ControllerManager, Scheduler, Proxy, Kubelet} {
+	users := []string{Admin, ControllerManager, Scheduler, Proxy}
+	for _, node := range c.Nodes() {
+		users = append(users, node.Suffixed(Kubelet))
+	}
+	for _, user := range users {
 		if err := writeKubeconfig(c, authority, user, c.InnerServer(), c.InnerKubeconfig(user)); err != nil {
 			return err
 		}
@@ -66,7 +70,7 @@ func Write(c *cluster.Cluster, now time.Time) error {
 func requests(c *cluster.Cluster) []Request {
 	loopback := []string{"127.0.0.1", "localhost"}
 	service := []string{cluster.ServiceIP, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + cluster.Domain}
-	return []Request{
+	all := []Request{
 		{Name: APIServer, User: APIServer, Hosts: append(append([]string{c.NodeIP()}, loopback...), service...)},
 		{Name: KubeletClient, User: KubeletClient, Groups: []string{administrators}},
 		{Name: Local, User: Local, Hosts: loopback},
@@ -74,8 +78,11 @@ func requests(c *cluster.Cluster) []Request {
 		{Name: ControllerManager, User: "system:kube-controller-manager"},
 		{Name: Scheduler, User: "system:kube-scheduler"},
 		{Name: Proxy, User: "system:kube-proxy"},
-		{Name: Kubelet, User: "system:node:" + c.NodeName(), Groups: []string{"system:nodes"}, Hosts: []string{c.NodeIP(), c.NodeName()}},
 	}
+	for _, node := range c.Nodes() {
+		all = append(all, Request{Name: node.Suffixed(Kubelet), User: "system:node:" + node.Name(), Groups: []string{"system:nodes"}, Hosts: []string{node.IP(), node.Name()}})
+	}
+	return all
 }
 
 // writeKubeconfig embeds the credentials, so that the file can be copied.

@@ -18,6 +18,8 @@ type Request struct {
 	Root cluster.Root
 	Name string
 	Mode cluster.Mode
+	// Nodes is how many nodes the cluster is to have; zero means one.
+	Nodes int
 	// BinDir holds the lab's own binaries.
 	BinDir string
 	// HostPort is the loopback port asked for; zero lets the lab choose.
@@ -43,6 +45,9 @@ func Check(ctx context.Context, r Request) []Problem {
 	if r.Mode == cluster.Full && os.Geteuid() != 0 {
 		// What follows would only repeat this in other words.
 		return []Problem{{"a full cluster needs root", "run it as root, or use --control-plane-only"}}
+	}
+	if problem := checkNodes(r); problem != nil {
+		return []Problem{*problem}
 	}
 	problems := checkBinaries(r)
 	problems = append(problems, checkResources(r)...)
@@ -81,8 +86,18 @@ func checkName(ctx context.Context, r Request) *Problem {
 	return checkRootLength(r)
 }
 
+func checkNodes(r Request) *Problem {
+	switch {
+	case r.Nodes < 0 || r.Nodes > cluster.MaxNodes:
+		return &Problem{fmt.Sprintf("%d nodes are not possible", r.Nodes), fmt.Sprintf("give --nodes a number from 1 to %d", cluster.MaxNodes)}
+	case r.Nodes > 1 && r.Mode == cluster.ControlPlaneOnly:
+		return &Problem{fmt.Sprintf("a control plane only has no nodes, and %d are asked for", r.Nodes), "leave out --nodes or --control-plane-only"}
+	}
+	return nil
+}
+
 func (r Request) nameTaken(ctx context.Context) *Problem {
-	owner, err := network.Owner(ctx, r.Name)
+	owner, err := network.Owner(ctx, cluster.Namespace(r.Name))
 	if err != nil || owner == "" || owner == r.Root {
 		return &Problem{"network namespace " + cluster.Namespace(r.Name) + " is left from an earlier cluster", r.downCommand()}
 	}
@@ -113,7 +128,10 @@ func checkRootLength(r Request) *Problem {
 	if r.Mode != cluster.Full {
 		return nil
 	}
-	registration := filepath.Join(r.Root.Dir(r.Name), "kubelet", "plugins_registry", component.DriverNameNoSnap+"-reg.sock")
+	asked := r.Root.Planned(r.Name, r.Nodes)
+	// The last node's folder is as deep as any.
+	nodes := asked.Nodes()
+	registration := filepath.Join(nodes[len(nodes)-1].RegistrationDir(), component.DriverNameNoSnap+"-reg.sock")
 	if len(registration) <= maxSocketPath {
 		return nil
 	}

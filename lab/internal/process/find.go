@@ -46,6 +46,12 @@ func (f Found) InNetwork(inode uint64) bool {
 	return err == nil && inode != 0 && status.Ino == inode
 }
 
+// WorksIn reports whether the process's working directory is a folder or below it.
+func (f Found) WorksIn(folder string) bool {
+	directory, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", f.PID))
+	return err == nil && (directory == folder || strings.HasPrefix(directory, folder+"/"))
+}
+
 // Memory reads what the process occupies.
 func (f Found) Memory() Memory { return memoryOf(f.PID) }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // patience is how long one step may take before it counts as stuck.
 const patience = 30 * time.Second
 
-// Target is the cluster to remove.
+// Target is the cluster to remove, or the services of a lab folder, which cluster.ServicesName stands for.
 type Target struct {
 	Root cluster.Root
 	Name string
@@ -37,7 +38,11 @@ type Target struct {
 func Cluster(ctx context.Context, target Target) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	killed, err := process.KillAll(ctx, target.Belongs())
+	belongs, err := target.Belongs(ctx)
+	if err != nil {
+		return false, err
+	}
+	killed, err := process.KillAll(ctx, belongs)
 	if err != nil {
 		return true, fmt.Errorf("end the processes: %w", err)
 	}
@@ -64,16 +69,23 @@ func Cluster(ctx context.Context, target Target) (bool, error) {
 }
 
 // Belongs returns what recognises the target's processes.
-func (t Target) Belongs() func(process.Found) bool {
+func (t Target) Belongs(ctx context.Context) (func(process.Found) bool, error) {
 	marker := cluster.Marker(t.Root, t.Name)
-	if t.Foreign {
-		return func(p process.Found) bool { return p.HasEnvironment(marker) }
+	if t.Foreign || os.Geteuid() != 0 {
+		return func(p process.Found) bool { return p.HasEnvironment(marker) }, nil
 	}
-	inode := network.Inode(cluster.Namespace(t.Name))
+	namespaces, err := network.Namespaces(ctx, t.Root, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	var inodes []uint64
+	for _, namespace := range namespaces {
+		inodes = append(inodes, network.Inode(namespace))
+	}
 	group := cluster.Cgroup(t.Name)
 	return func(p process.Found) bool {
-		return p.InNetwork(inode) || p.InCgroup(group) || p.HasEnvironment(marker)
-	}
+		return slices.ContainsFunc(inodes, p.InNetwork) || p.InCgroup(group) || p.HasEnvironment(marker)
+	}, nil
 }
 
 func removePrivileged(ctx context.Context, root cluster.Root, name string) (bool, error) {
@@ -83,7 +95,7 @@ func removePrivileged(ctx context.Context, root cluster.Root, name string) (bool
 	if err != nil {
 		return true, err
 	}
-	networkFound, err := network.Remove(ctx, name)
+	networkFound, err := network.Remove(ctx, root, name)
 	if err != nil {
 		return true, err
 	}

@@ -29,14 +29,11 @@ const (
 type traces []string
 
 func findTraces(root cluster.Root, name string) traces {
-	var found traces
-	addresses, _ := filepath.Glob(filepath.Join(root.Dir(name), shimAddressFile))
-	for _, file := range addresses {
-		content, err := os.ReadFile(file)
-		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")
-		if err == nil && mount.Within(shimSockets, socket) {
-			found = append(found, socket)
-		}
+	found := shimTraces(root.Dir(name))
+	// Nodes after the first have folders of their own.
+	further, _ := filepath.Glob(filepath.Join(root.Dir(name), "[0-9]"))
+	for _, folder := range further {
+		found = append(found, shimTraces(folder)...)
 	}
 	found = append(found, cachedResults(name)...)
 	logs, _ := filepath.Glob(filepath.Join(containerLogs, "*.log"))
@@ -47,6 +44,25 @@ func findTraces(root cluster.Root, name string) traces {
 	}
 	return found
 }
+
+// shimTraces are the sockets of those who look after a node's containers. They clean up after themselves unless they
+// are killed.
+func shimTraces(nodeFolder string) traces {
+	var found traces
+	addresses, _ := filepath.Glob(filepath.Join(nodeFolder, shimAddressFile))
+	for _, file := range addresses {
+		content, err := os.ReadFile(file)
+		socket := strings.TrimPrefix(strings.TrimSpace(string(content)), "unix://")
+		if err == nil && mount.Within(shimSockets, socket) {
+			found = append(found, socket)
+		}
+	}
+	return found
+}
+
+// Sockets removes what the killed processes of a node have left to listen on. When the node starts again, nothing will
+// tell any more that they were there.
+func Sockets(n cluster.Node) error { return shimTraces(n.Dir()).remove() }
 
 var resultPattern = regexp.MustCompile(`^(.+)-([0-9a-f]{64})-[a-z0-9]+$`)
 
@@ -83,8 +99,8 @@ func (t traces) remove() error {
 
 // removeMachineTraces removes what the last cluster of the machine leaves, whoever's it was.
 func removeMachineTraces() error {
-	if network.Exists(network.Fabric) {
-		return nil
+	if up, err := network.ClustersUp(); err != nil || up {
+		return err
 	}
 	if conn, err := net.Dial("unix", deviceSocket); err == nil {
 		// A kubelet that is none of ours.

@@ -1,0 +1,59 @@
+//go:build stores
+
+package azure
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/blobtest"
+)
+
+// The account that every Azurite has, and its key, which is no secret.
+const (
+	account = "devstoreaccount1"
+	key     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+func newConfig(endpoint, name string) Config {
+	return Config{
+		Account: account, Container: name, Prefix: "team a/é", Endpoint: strings.TrimSuffix(endpoint, "/") + "/" + account,
+		Credentials: Credentials{AccountKey: key}, PageSize: 7,
+	}
+}
+
+// newBucket makes a container in the store, and answers a configuration for it.
+func newBucket(t *testing.T, endpoint string) Config {
+	t.Helper()
+	c := newConfig(endpoint, blobtest.NewName())
+	shared, err := container.NewSharedKeyCredential(account, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := container.NewClientWithSharedKeyCredential(c.Endpoint+"/"+c.Container, shared, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustOpen(t *testing.T, c Config) coffer.Container {
+	t.Helper()
+	opened, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+func TestConformance(t *testing.T) {
+	endpoint := blobtest.Service(t, "COFFER_SERVICE_AZURITE")
+	blobtest.Run(t, func(t *testing.T) coffer.Container { return mustOpen(t, newBucket(t, endpoint)) })
+}

@@ -1,0 +1,54 @@
+//go:build stores
+
+package s3
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/blobtest"
+)
+
+func newConfig(t *testing.T, endpoint, name string) Config {
+	t.Helper()
+	return Config{
+		Bucket: name, Prefix: "team a/é", Region: "us-east-1", Endpoint: endpoint, ForcePathStyle: true, PageSize: 7,
+		Credentials: Credentials{
+			AccessKeyID:     blobtest.Service(t, "COFFER_SERVICE_S3_ACCESS_KEY"),
+			SecretAccessKey: blobtest.Service(t, "COFFER_SERVICE_S3_SECRET_KEY"),
+		},
+	}
+}
+
+// newBucket makes a bucket in the store, and answers a configuration for it.
+func newBucket(t *testing.T, endpoint string) Config {
+	t.Helper()
+	c := newConfig(t, endpoint, blobtest.NewName())
+	client := s3.New(s3.Options{
+		Region: c.Region, BaseEndpoint: &c.Endpoint, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(c.Credentials.AccessKeyID, c.Credentials.SecretAccessKey, ""),
+	})
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(c.Bucket)}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustOpen(t *testing.T, c Config) coffer.Container {
+	t.Helper()
+	opened, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+func TestConformance(t *testing.T) {
+	endpoint := blobtest.Service(t, "COFFER_SERVICE_S3")
+	blobtest.Run(t, func(t *testing.T) coffer.Container { return mustOpen(t, newBucket(t, endpoint)) })
+}

@@ -176,7 +176,7 @@ var causes = map[bloberror.Code]object.Cause{
 func (s *store) Judge(err error) object.Verdict {
 	var response *azcore.ResponseError
 	if errors.As(err, &response) {
-		v := object.Verdict{Cause: object.ByStatus(response.StatusCode)}
+		v := object.Verdict{Cause: object.ByStatus(response.StatusCode), Says: fmt.Sprintf("%s (HTTP status %d)", response.ErrorCode, response.StatusCode)}
 		if response.RawResponse != nil {
 			v.After = object.RetryAfter(response.RawResponse.Header)
 		}

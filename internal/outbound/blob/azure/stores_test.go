@@ -5,6 +5,7 @@ package azure
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
@@ -56,4 +57,25 @@ func mustOpen(t *testing.T, c Config) coffer.Container {
 func TestConformance(t *testing.T) {
 	endpoint := blobtest.Service(t, "COFFER_SERVICE_AZURITE")
 	blobtest.Run(t, func(t *testing.T) coffer.Container { return mustOpen(t, newBucket(t, endpoint)) })
+}
+
+func TestFaults(t *testing.T) {
+	target := blobtest.Service(t, "COFFER_SERVICE_AZURITE")
+	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+		c := newBucket(t, target)
+		c.Endpoint, c.Idle = endpoint+"/"+account, idle
+		return mustOpen(t, c)
+	})
+}
+
+func TestWrongCredentialsAreToldFromAMissingContainer(t *testing.T) {
+	endpoint := blobtest.Service(t, "COFFER_SERVICE_AZURITE")
+	c := newBucket(t, endpoint)
+	c.Credentials.AccountKey = "bm90IHRoZSBrZXk="
+	blobtest.MustRefuse(t, mustOpen(t, c), c.Credentials.AccountKey, c.Container, "credentials", "Secret")
+	blobtest.MustRefuse(t, mustOpen(t, newConfig(endpoint, "coffer-none")), "", `container "coffer-none"`, "does not exist", "create it")
+	c.Credentials.AccountKey = "not base64!"
+	if _, err := Open(c); coffer.CodeOf(err) != coffer.CodeLocationNotReady || strings.Contains(err.Error(), "not base64!") {
+		t.Errorf("Open = %v, want %s without the key", err, coffer.CodeLocationNotReady)
+	}
 }

@@ -3,6 +3,7 @@ package gcs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -57,11 +58,18 @@ const chunk = 8 << 20
 // arrived.
 func (s *store) Begin(ctx context.Context, name, id string) (object.Upload, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := s.bucket.Object(name).Retryer(storage.WithMaxAttempts(5)).If(storage.Conditions{DoesNotExist: true}).NewWriter(ctx)
+	again := func(err error) bool {
+		switch s.Judge(err).Cause {
+		case object.Away, object.Throttled, object.Busy:
+			return true
+		}
+		return false
+	}
+	w := s.bucket.Object(name).Retryer(storage.WithMaxAttempts(5), storage.WithErrorFunc(again)).
+		If(storage.Conditions{DoesNotExist: true}).NewWriter(ctx)
 	configure(w, id)
 	w.ChunkSize = chunk
-	// Only what is lost is sent again: the link bounds how long one try may stand still.
-	w.ChunkRetryDeadline = 3 * time.Minute
+	w.ChunkRetryDeadline = 20 * time.Second
 	return &upload{writer: w, cancel: cancel}, nil
 }
 
@@ -169,6 +177,7 @@ func (s *store) Judge(err error) object.Verdict {
 		v.Cause = object.Missing
 	case errors.As(err, &answer):
 		v.Cause, v.After = object.ByStatus(answer.Code), object.RetryAfter(answer.Header)
+		v.Says = fmt.Sprintf("%s (HTTP status %d)", answer.Message, answer.Code)
 		i := slices.IndexFunc(answer.Errors, func(e googleapi.ErrorItem) bool { return reasons[e.Reason] != object.Unknown })
 		if i >= 0 {
 			v.Cause = reasons[answer.Errors[i].Reason]

@@ -4,6 +4,7 @@ package gcs
 
 import (
 	"testing"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/option"
@@ -43,4 +44,18 @@ func mustOpen(t *testing.T, c Config) coffer.Container {
 func TestConformance(t *testing.T) {
 	endpoint := blobtest.Service(t, "COFFER_SERVICE_GCS")
 	blobtest.Run(t, func(t *testing.T) coffer.Container { return mustOpen(t, newBucket(t, endpoint)) })
+}
+
+func TestFaults(t *testing.T) {
+	target := blobtest.Service(t, "COFFER_SERVICE_GCS")
+	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+		c := newBucket(t, target)
+		c.Endpoint, c.Idle = endpoint, idle
+		return mustOpen(t, c)
+	})
+}
+
+func TestMissingBucketIsTold(t *testing.T) {
+	endpoint := blobtest.Service(t, "COFFER_SERVICE_GCS")
+	blobtest.MustRefuse(t, mustOpen(t, newConfig(endpoint, "coffer-none")), "", `bucket "coffer-none"`, "does not exist", "create it")
 }

@@ -220,8 +220,9 @@ func (c *Container) fail(doing, key string, err error) error {
 		return err
 	}
 	at := strings.TrimSpace(doing + " " + key)
-	cause := c.Store.Judge(err).Cause
-	skew := c.Link.Skew()
+	verdict := c.Store.Judge(err)
+	cause, skew := verdict.Cause, c.Link.Skew()
+	err = short{error: err, says: verdict.Says}
 	if (cause == Unauthenticated || cause == Forbidden) && skew.Abs() >= skewThatIsRefused {
 		// A signature of another time looks to most stores like a wrong one.
 		cause = Skewed
@@ -230,7 +231,7 @@ func (c *Container) fail(doing, key string, err error) error {
 		cause = NoContainer
 	}
 	refused := func(reason string) *coffer.Error {
-		return coffer.Errorf(coffer.CodeLocationNotReady, "%s in %s: %s: %w", at, c.Name, reason, short{err})
+		return coffer.Errorf(coffer.CodeLocationNotReady, "%s in %s: %s: %w", at, c.Name, reason, err)
 	}
 	switch cause {
 	case Missing:
@@ -243,7 +244,8 @@ func (c *Container) fail(doing, key string, err error) error {
 		return refused("the store does not accept the credentials").WithHint("correct the Secret that credentialsSecretRef names; without one, the identity of the extension's pod")
 	case Forbidden:
 		return refused("the credentials do not allow this").
-			WithHint("allow them to read, list, write and delete there; for restores only, set readOnly on the BackupStorageLocation")
+			WithHint("allow them to read, list, write and delete there, or correct the Secret that credentialsSecretRef names; " +
+				"for restores only, set readOnly on the BackupStorageLocation")
 	case Skewed:
 		return refused(skewText(skew)).WithHint("correct whichever is wrong, on the nodes with NTP")
 	case Untrusted:
@@ -253,11 +255,11 @@ func (c *Container) fail(doing, key string, err error) error {
 	case Held:
 		return refused("the store protects the blob from deletion").WithHint("wait for the end of its retention, or lift the hold in the store")
 	case Throttled:
-		return fmt.Errorf("%s in %s: the store asks for fewer requests: %w", at, c.Name, short{err})
+		return fmt.Errorf("%s in %s: the store asks for fewer requests: %w", at, c.Name, err)
 	case Away:
-		return fmt.Errorf("%s in %s: the store could not be reached or failed: %w", at, c.Name, short{err})
+		return fmt.Errorf("%s in %s: the store could not be reached or failed: %w", at, c.Name, err)
 	default:
-		return fmt.Errorf("%s in %s: %w", at, c.Name, short{err})
+		return fmt.Errorf("%s in %s: %w", at, c.Name, err)
 	}
 }
 
@@ -268,12 +270,19 @@ func skewText(skew time.Duration) string {
 	return fmt.Sprintf("the store's clock and this machine's differ by %s", skew.Abs().Round(time.Second))
 }
 
-// short is an SDK's error in one line: SDKs print whole responses.
-type short struct{ error }
+// short is an error in one line: SDKs print whole responses.
+type short struct {
+	error
+	says string
+}
 
-// Error is the first line that says something, and at most 300 bytes of it.
+// Error is at most 300 bytes of it.
 func (s short) Error() string {
-	text := strings.Join(strings.Fields(s.error.Error()), " ")
+	text := s.says
+	if text == "" {
+		text = s.error.Error()
+	}
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > 300 {
 		text = strings.ToValidUTF8(text[:300], "") + "…"
 	}

@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -34,7 +35,12 @@ func (c *Container) Put(ctx context.Context, key string, r io.Reader) (int64, er
 	}
 	if first.last {
 		err = c.retry(ctx, func() error { return c.Store.Create(ctx, name, id, first.body) })
-		return c.settle(ctx, key, name, id, int64(len(first.body)), err)
+		n, err := c.settle(ctx, key, name, id, int64(len(first.body)), err)
+		if !errors.Is(err, errNothingThere) {
+			return n, err
+		}
+		// A store may take the invisible parts of an upload that was cut for a blob. A commit does without them.
+		return c.putParts(ctx, key, name, id, first, parts)
 	}
 	// Much would be sent in vain under a name that is taken.
 	if _, err := c.head(ctx, name); err == nil {
@@ -110,8 +116,14 @@ func (c *Container) settle(ctx context.Context, key, name, id string, size int64
 	case ctx.Err() != nil:
 		return 0, fmt.Errorf("put %s in %s: %w", key, c.Name, ctx.Err())
 	}
+	if cause == Taken && c.Store.Judge(headErr).Cause == Missing {
+		return 0, fmt.Errorf("put %s in %s: %w", key, c.Name, errNothingThere)
+	}
 	return 0, c.fail("put", key, err)
 }
+
+// errNothingThere is a name that the store calls taken, under which there is nothing.
+var errNothingThere = errors.New("the store calls the name taken and holds no blob of it")
 
 func (c *Container) abort(ctx context.Context, upload Upload) {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)

@@ -74,6 +74,8 @@ type Page struct {
 // A Verdict is what an error of a store means.
 type Verdict struct {
 	Cause Cause
+	// Says is the store's own reason in a few words; empty for the error's.
+	Says string
 	// After is how long the store asks to be left alone.
 	After time.Duration
 	// Spent says that the SDK has tried again itself, or that the same call cannot be made again.

@@ -155,6 +155,7 @@ var causes = map[string]object.Cause{
 	"NoSuchUpload":                 object.Unknown,
 	"OperationAborted":             object.Busy,
 	"PreconditionFailed":           object.Taken,
+	"XAdminUserNotFound":           object.Unauthenticated,
 	"InvalidAccessKeyId":           object.Unauthenticated,
 	"SignatureDoesNotMatch":        object.Unauthenticated,
 	"ExpiredToken":                 object.Unauthenticated,
@@ -173,9 +174,10 @@ var causes = map[string]object.Cause{
 // Judge implements object.Store.
 func (s *store) Judge(err error) object.Verdict {
 	var response *smithyhttp.ResponseError
-	answered := errors.As(err, &response)
+	// The SDK wraps requests that got no answer in one without a status.
+	answered := errors.As(err, &response) && response.Response != nil && response.HTTPStatusCode() != 0
 	var v object.Verdict
-	if answered && response.Response != nil {
+	if answered {
 		v = object.Verdict{Cause: object.ByStatus(response.HTTPStatusCode()), After: object.RetryAfter(response.Response.Header)}
 	}
 	var coded smithy.APIError
@@ -183,6 +185,7 @@ func (s *store) Judge(err error) object.Verdict {
 		if cause, ok := causes[coded.ErrorCode()]; ok {
 			v.Cause = cause
 		}
+		v.Says = fmt.Sprintf("%s: %s", coded.ErrorCode(), coded.ErrorMessage())
 		return v
 	}
 	if !answered {

@@ -4,6 +4,7 @@ package s3
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -51,4 +52,23 @@ func mustOpen(t *testing.T, c Config) coffer.Container {
 func TestConformance(t *testing.T) {
 	endpoint := blobtest.Service(t, "COFFER_SERVICE_S3")
 	blobtest.Run(t, func(t *testing.T) coffer.Container { return mustOpen(t, newBucket(t, endpoint)) })
+}
+
+func TestFaults(t *testing.T) {
+	target := blobtest.Service(t, "COFFER_SERVICE_S3")
+	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+		c := newBucket(t, target)
+		c.Endpoint, c.Idle = endpoint, idle
+		return mustOpen(t, c)
+	})
+}
+
+func TestWrongCredentialsAreToldFromAMissingBucket(t *testing.T) {
+	endpoint := blobtest.Service(t, "COFFER_SERVICE_S3")
+	c := newBucket(t, endpoint)
+	c.Credentials.SecretAccessKey = "not-the-secret"
+	blobtest.MustRefuse(t, mustOpen(t, c), "not-the-secret", c.Bucket, "does not accept the credentials", "Secret")
+	c.Credentials.AccessKeyID = "nobody"
+	blobtest.MustRefuse(t, mustOpen(t, c), "not-the-secret", "does not accept the credentials")
+	blobtest.MustRefuse(t, mustOpen(t, newConfig(t, endpoint, "coffer-none")), "", `bucket "coffer-none"`, "does not exist", "create it")
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/format/ownership"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
 // Own makes sure that a cluster is the one that writes to a container, and returns the owner: a container that nobody
@@ -77,6 +79,20 @@ func TakeOver(ctx context.Context, c coffer.Container, from string, me ownership
 	}
 	_, err = Own(ctx, c, me)
 	return err
+}
+
+// CountPoints is how many recovery points a container holds.
+func CountPoints(ctx context.Context, c coffer.Container) (int64, error) {
+	var n int64
+	for info, err := range c.List(ctx, recoverypoint.Root) {
+		if err != nil {
+			return 0, err
+		}
+		if folder, ok := strings.CutSuffix(info.Key, "/manifest.json"); ok && path.Dir(folder)+"/" == recoverypoint.Root {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // own refuses a location that another cluster writes to.

@@ -3,16 +3,9 @@ package controller
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -29,21 +22,9 @@ type Locations struct {
 	Client client.Client
 	// Namespace of the BackupStorageLocations.
 	Namespace string
+	// ClusterName is what people call the cluster; may be empty.
+	ClusterName string
 	Open      OpenFunc
-}
-
-// checkInterval is how often a container is tried, so that an operator sees that it is away before a backup does.
-const checkInterval = time.Minute
-
-func (l *Locations) setUp(m ctrl.Manager, log *slog.Logger) error {
-	err := ctrl.NewControllerManagedBy(m).
-		For(&v1alpha1.BackupStorageLocation{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Named("backupstoragelocation").
-		Complete(&locationReconciler{Locations: l, log: log})
-	if err != nil {
-		return fmt.Errorf("set up the controller of backupstoragelocation: %w", err)
-	}
-	return nil
 }
 
 // Location implements flow.Settings.
@@ -88,60 +69,4 @@ func (l *Locations) hook(ctx context.Context, kind string, ref v1alpha1.Namespac
 		return fmt.Errorf("get %s %s/%s: %w", kind, ref.Namespace, ref.Name, err)
 	}
 	return nil
-}
-
-// locationReconciler keeps the status of BackupStorageLocations.
-type locationReconciler struct {
-	*Locations
-	log *slog.Logger
-}
-
-// Reconcile implements reconcile.Reconciler.
-func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	var object v1alpha1.BackupStorageLocation
-	if err := r.Client.Get(ctx, request.NamespacedName, &object); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	before := object.Status.Phase
-	now := metav1.Now()
-	status := v1alpha1.BackupStorageLocationStatus{
-		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
-	}
-	if err := r.check(ctx, object); err != nil {
-		status.Phase, status.Reason, status.Message = v1alpha1.StorageLocationUnavailable, string(coffer.CodeOf(err)), err.Error()
-	}
-	if status.Phase != before {
-		r.log.Info("storage location changed", "name", object.Name, "phase", status.Phase, "message", status.Message)
-	}
-	object.Status = status
-	if err := r.Client.Status().Update(ctx, &object); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("save status: %w", err))
-	}
-	return ctrl.Result{RequeueAfter: checkInterval}, nil
-}
-
-// check lists the container and, unless it is read-only, writes and removes a blob. The blob's folder is one that
-// Velero allows beside backups.
-func (r *locationReconciler) check(ctx context.Context, object v1alpha1.BackupStorageLocation) error {
-	container, done, err := r.Open(ctx, object.Spec)
-	if err != nil {
-		return err
-	}
-	defer done()
-	for _, err := range container.List(ctx, "metadata/") {
-		if err != nil {
-			return err
-		}
-	}
-	if object.Spec.ReadOnly {
-		return nil
-	}
-	key := "metadata/coffer-check-" + string(object.UID)
-	if err := container.Delete(ctx, key); err != nil {
-		return err
-	}
-	if _, err := container.Put(ctx, key, strings.NewReader("coffer was here\n")); err != nil {
-		return err
-	}
-	return container.Delete(ctx, key)
 }

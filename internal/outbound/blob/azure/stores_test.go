@@ -61,11 +61,12 @@ func TestConformance(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	target := blobtest.Service(t, "COFFER_SERVICE_AZURITE")
-	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+	open := func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
 		c := newBucket(t, target)
 		c.Endpoint, c.Idle = endpoint+"/"+account, idle
 		return mustOpen(t, c)
-	})
+	}
+	blobtest.RunFaults(t, blobtest.FaultConfig{Target: target, Open: open})
 }
 
 func TestWrongCredentialsAreToldFromAMissingContainer(t *testing.T) {

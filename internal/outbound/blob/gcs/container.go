@@ -15,6 +15,7 @@ import (
 	"cloud.google.com/go/auth/httptransport"
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/option"
+	rawstorage "google.golang.org/api/storage/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/object"
@@ -55,7 +56,7 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 			return nil, err
 		}
 	}
-	options := []option.ClientOption{option.WithHTTPClient(signed), storage.WithJSONReads()}
+	options := []option.ClientOption{option.WithHTTPClient(signed)}
 	if c.Endpoint != "" {
 		options = append(options, option.WithEndpoint(strings.TrimSuffix(c.Endpoint, "/")+"/storage/v1/"))
 	}
@@ -63,8 +64,12 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the client of Google Cloud Storage: %w", err)
 	}
+	raw, err := rawstorage.NewService(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("set up the client of Google Cloud Storage: %w", err)
+	}
 	return object.New(object.Config{
-		Store: &store{bucket: client.Bucket(c.Bucket)}, Link: link, Prefix: c.Prefix,
+		Store: &store{bucket: client.Bucket(c.Bucket), raw: raw}, Link: link, Prefix: c.Prefix,
 		Name: fmt.Sprintf("bucket %q of Google Cloud Storage", c.Bucket), PageSize: c.PageSize, MaxParts: maxParts,
 	}), nil
 }

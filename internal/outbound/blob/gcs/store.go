@@ -13,6 +13,7 @@ import (
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
+	rawstorage "google.golang.org/api/storage/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/object"
@@ -21,6 +22,7 @@ import (
 // store is an object.Store.
 type store struct {
 	bucket *storage.BucketHandle
+	raw    *rawstorage.Service
 }
 
 // idKey is the metadata that holds the id of a put.
@@ -30,6 +32,8 @@ const idKey = "coffer-put"
 func (s *store) once(name string) *storage.ObjectHandle {
 	return s.bucket.Object(name).Retryer(storage.WithPolicy(storage.RetryNever))
 }
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func configure(w *storage.Writer, id string) {
 	w.ContentType = "application/octet-stream"
@@ -42,7 +46,7 @@ func (s *store) Create(ctx context.Context, name, id string, body []byte) error 
 	w := s.once(name).If(storage.Conditions{DoesNotExist: true}).NewWriter(ctx)
 	configure(w, id)
 	w.ChunkSize = 0
-	w.CRC32C, w.SendCRC32C = crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)), true
+	w.CRC32C, w.SendCRC32C = crc32.Checksum(body, castagnoli()), true
 	_, err := w.Write(body)
 	// The error of Close is the store's; that of Write may only say that the other end of a pipe is closed.
 	if closeErr := w.Close(); closeErr != nil {
@@ -70,12 +74,16 @@ func (s *store) Begin(ctx context.Context, name, id string) (object.Upload, erro
 	configure(w, id)
 	w.ChunkSize = chunk
 	w.ChunkRetryDeadline = 20 * time.Second
-	return &upload{writer: w, cancel: cancel}, nil
+	return &upload{store: s, writer: w, cancel: cancel, name: name}, nil
 }
 
 type upload struct {
+	*store
 	writer *storage.Writer
 	cancel context.CancelFunc
+	name   string
+	size   int64
+	sum    uint32
 }
 
 // Part implements object.Upload.
@@ -83,16 +91,24 @@ func (u *upload) Part(_ context.Context, _ int, body []byte) error {
 	if _, err := u.writer.Write(body); err != nil {
 		return spent{err}
 	}
+	u.size += int64(len(body))
+	u.sum = crc32.Update(u.sum, castagnoli(), body)
 	return nil
 }
 
-// Commit implements object.Upload.
-func (u *upload) Commit(context.Context) error {
+// Commit implements object.Upload. What the store holds is compared with what was sent: a chunk whose answer was lost is
+// sent again, and the object is nothing if the store counted it twice.
+func (u *upload) Commit(ctx context.Context) error {
 	defer u.cancel()
 	if err := u.writer.Close(); err != nil {
 		return spent{err}
 	}
-	return nil
+	made := u.writer.Attrs()
+	if made.Size == u.size && made.CRC32C == u.sum {
+		return nil
+	}
+	err := fmt.Errorf("the store made %d bytes with checksum %08x of %d with checksum %08x", made.Size, made.CRC32C, u.size, u.sum)
+	return errors.Join(spent{err}, u.bucket.Object(u.name).If(storage.Conditions{GenerationMatch: made.Generation}).Delete(ctx))
 }
 
 // Abort implements object.Upload. What was sent is invisible, and Google removes it after a week.
@@ -117,9 +133,21 @@ func (s *store) Head(ctx context.Context, name string) (object.Head, error) {
 	return object.Head{Size: a.Size, Modified: a.Updated, ID: a.Metadata[idKey]}, nil
 }
 
-// Read implements object.Store.
+// Read implements object.Store. The reader of the storage package opens a body that breaks off again and again, without
+// end if the store always breaks it; this one tells.
 func (s *store) Read(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	return s.once(name).NewRangeReader(ctx, offset, length)
+	call := s.raw.Objects.Get(s.bucket.BucketName(), name).Context(ctx)
+	switch {
+	case length > 0:
+		call.Header().Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	case offset > 0:
+		call.Header().Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	got, err := call.Download()
+	if err != nil {
+		return nil, err
+	}
+	return got.Body, nil
 }
 
 // pageSize is Google's greatest.

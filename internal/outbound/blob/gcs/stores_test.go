@@ -48,11 +48,13 @@ func TestConformance(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	target := blobtest.Service(t, "COFFER_SERVICE_GCS")
-	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+	open := func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
 		c := newBucket(t, target)
 		c.Endpoint, c.Idle = endpoint, idle
 		return mustOpen(t, c)
-	})
+	}
+	// This server counts a chunk that it has already a second time; Google's goes by the offsets.
+	blobtest.RunFaults(t, blobtest.FaultConfig{Target: target, Open: open, Excuse: "cut after long"})
 }
 
 func TestMissingBucketIsTold(t *testing.T) {

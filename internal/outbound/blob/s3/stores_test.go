@@ -56,11 +56,12 @@ func TestConformance(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	target := blobtest.Service(t, "COFFER_SERVICE_S3")
-	blobtest.RunFaults(t, target, func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
+	open := func(t *testing.T, endpoint string, idle time.Duration) coffer.Container {
 		c := newBucket(t, target)
 		c.Endpoint, c.Idle = endpoint, idle
 		return mustOpen(t, c)
-	})
+	}
+	blobtest.RunFaults(t, blobtest.FaultConfig{Target: target, Open: open})
 }
 
 func TestWrongCredentialsAreToldFromAMissingBucket(t *testing.T) {

@@ -13,3 +13,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "coffer.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
+
+{{/* Blobs are in a volume, and not in an object store. */}}
+{{- define "coffer.volume" -}}
+{{- if eq .Values.storageLocation.provider "filesystem" }}yes{{ end }}
+{{- end }}
+
+{{/* The volume is a claim that this chart makes. */}}
+{{- define "coffer.ownClaim" -}}
+{{- if and (include "coffer.volume" .) (not .Values.storageLocation.volume) }}yes{{ end }}
+{{- end }}

@@ -234,7 +234,7 @@ func (c *Container) collect(ctx context.Context, prefix string) ([]coffer.BlobIn
 	return found, err
 }
 
-// Top implements coffer.TopLister.
+// Top implements coffer.TopLister. Hidden names are the file system's own: those of unfinished blobs, of snapshots.
 func (c *Container) Top(_ context.Context) ([]string, error) {
 	entries, err := fs.ReadDir(c.root.FS(), ".")
 	if err != nil {
@@ -243,7 +243,7 @@ func (c *Container) Top(_ context.Context) ([]string, error) {
 	var found []string
 	for _, e := range entries {
 		switch {
-		case e.Name() == temporary:
+		case strings.HasPrefix(e.Name(), "."):
 		case e.IsDir():
 			found = append(found, e.Name()+"/")
 		default:

@@ -20,7 +20,7 @@ type Config struct {
 	Bucket string
 	// Prefix is a folder in the bucket; empty for all of it.
 	Prefix string
-	// Region of the bucket; empty is us-east-1, which stores other than Amazon's accept.
+	// Region of the bucket; empty is that of the environment, or us-east-1, which stores other than Amazon's accept.
 	Region string
 	// Endpoint is the URL of a store other than Amazon's; empty for Amazon's.
 	Endpoint string
@@ -53,14 +53,13 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
 	options := []func(*config.LoadOptions) error{
-		config.WithRegion(c.Region),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		// A shared configuration file would be of the image, not of the location.
 		config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
+	}
+	if c.Region != "" {
+		options = append(options, config.WithRegion(c.Region))
 	}
 	if k := c.Credentials; k != (Credentials{}) {
 		options = append(options, config.WithCredentialsProvider(
@@ -69,6 +68,9 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the client of S3: %w", err)
+	}
+	if loaded.Region == "" {
+		loaded.Region = "us-east-1"
 	}
 	client := s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.HTTPClient = link
@@ -83,7 +85,7 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 	})
 	where := c.Endpoint
 	if where == "" {
-		where = "Amazon S3 in " + c.Region
+		where = "Amazon S3 in " + loaded.Region
 	}
 	return object.New(object.Config{
 		Store: &store{client: client, bucket: c.Bucket}, Link: link, Prefix: c.Prefix,

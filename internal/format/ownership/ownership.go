@@ -59,5 +59,8 @@ var legal = []string{"backups/", "restores/", "restic/", "metadata/", "plugins/"
 // Foreign returns what of the names at the top of a container is neither Velero's nor Coffer's: nobody's container that
 // holds other things is written to.
 func Foreign(top []string) []string {
-	return slices.DeleteFunc(slices.Clone(top), func(name string) bool { return slices.Contains(legal, name) })
+	return slices.DeleteFunc(slices.Clone(top), func(name string) bool {
+		// Stores with real folders list them as blobs too.
+		return slices.Contains(legal, name) || slices.Contains(legal, name+"/")
+	})
 }

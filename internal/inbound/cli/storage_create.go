@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,22 +72,13 @@ func (p *program) newStorageCreate() *cobra.Command {
 	return cmd
 }
 
-// spec refuses flags that contradict each other; the API server judges the values.
+// spec is what the flags say; the API server judges the values.
 func (f storageFlags) spec() (v1alpha1.BackupStorageLocationSpec, error) {
 	spec := v1alpha1.BackupStorageLocationSpec{
 		Provider: v1alpha1.StorageProvider(f.provider), Container: f.container, Prefix: f.prefix, ReadOnly: f.readOnly,
 	}
-	wrong := func(text string) (v1alpha1.BackupStorageLocationSpec, error) {
-		return spec, usageError{errors.New(text)}
-	}
-	if f.provider == "" {
-		return wrong("say what kind of store it is with --provider filesystem, azure, s3 or gcs")
-	}
-	if f.container == "" {
-		return wrong("name the container, bucket or folder with --container")
-	}
-	if f.credentialsEnv && f.credentialsFile != "" {
-		return wrong("give --credentials-env or --credentials-file, not both")
+	if err := f.check(); err != nil {
+		return spec, usageError{err}
 	}
 	if f.secret != "" {
 		spec.CredentialsSecretRef = &v1alpha1.SecretReference{Name: f.secret}
@@ -99,6 +91,33 @@ func (f storageFlags) spec() (v1alpha1.BackupStorageLocationSpec, error) {
 		}
 		authority = string(pem)
 	}
+	switch spec.Provider {
+	case v1alpha1.ProviderAzure:
+		spec.Azure = &v1alpha1.AzureStorage{StorageAccount: f.account, Endpoint: f.endpoint, CACert: authority}
+	case v1alpha1.ProviderS3:
+		spec.S3 = &v1alpha1.S3Storage{Region: f.region, Endpoint: f.endpoint, ForcePathStyle: f.pathStyle, CACert: authority}
+	case v1alpha1.ProviderGCS:
+		spec.GCS = &v1alpha1.GCSStorage{Endpoint: f.endpoint, Anonymous: f.anonymous, CACert: authority}
+	}
+	return spec, nil
+}
+
+// check refuses flags that are missing, or that contradict each other.
+func (f storageFlags) check() error {
+	provider := v1alpha1.StorageProvider(f.provider)
+	known := []v1alpha1.StorageProvider{v1alpha1.ProviderFilesystem, v1alpha1.ProviderAzure, v1alpha1.ProviderS3, v1alpha1.ProviderGCS}
+	switch {
+	case f.provider == "":
+		return errors.New("say what kind of store it is with --provider filesystem, azure, s3 or gcs")
+	case !slices.Contains(known, provider):
+		return fmt.Errorf("--provider %q is not known; use filesystem, azure, s3 or gcs", f.provider)
+	case f.container == "":
+		return errors.New("name the container, bucket or folder with --container")
+	case f.credentialsEnv && f.credentialsFile != "":
+		return errors.New("give --credentials-env or --credentials-file, not both")
+	case provider == v1alpha1.ProviderAzure && f.account == "":
+		return errors.New("name the Azure storage account with --storage-account")
+	}
 	for _, only := range []struct {
 		flag     string
 		given    bool
@@ -109,28 +128,15 @@ func (f storageFlags) spec() (v1alpha1.BackupStorageLocationSpec, error) {
 		{"--force-path-style", f.pathStyle, v1alpha1.ProviderS3},
 		{"--anonymous", f.anonymous, v1alpha1.ProviderGCS},
 	} {
-		if only.given && spec.Provider != only.provider {
-			return wrong(fmt.Sprintf("%s is for --provider %s", only.flag, only.provider))
+		if only.given && provider != only.provider {
+			return fmt.Errorf("%s is for --provider %s", only.flag, only.provider)
 		}
 	}
-	switch spec.Provider {
-	case v1alpha1.ProviderFilesystem:
-		if f.endpoint != "" || f.caFile != "" || f.secret != "" || f.credentialsFile != "" || f.credentialsEnv || f.prefix != "" {
-			return wrong("a filesystem has no endpoint, prefix, certificate or credentials")
-		}
-	case v1alpha1.ProviderAzure:
-		if f.account == "" {
-			return wrong("name the Azure storage account with --storage-account")
-		}
-		spec.Azure = &v1alpha1.AzureStorage{StorageAccount: f.account, Endpoint: f.endpoint, CACert: authority}
-	case v1alpha1.ProviderS3:
-		spec.S3 = &v1alpha1.S3Storage{Region: f.region, Endpoint: f.endpoint, ForcePathStyle: f.pathStyle, CACert: authority}
-	case v1alpha1.ProviderGCS:
-		spec.GCS = &v1alpha1.GCSStorage{Endpoint: f.endpoint, Anonymous: f.anonymous, CACert: authority}
-	default:
-		return wrong(fmt.Sprintf("--provider %q is not known; use filesystem, azure, s3 or gcs", f.provider))
+	remote := f.endpoint + f.caFile + f.secret + f.credentialsFile + f.prefix
+	if provider == v1alpha1.ProviderFilesystem && (remote != "" || f.credentialsEnv) {
+		return errors.New("a filesystem has no endpoint, prefix, certificate or credentials")
 	}
-	return spec, nil
+	return nil
 }
 
 // createStorage makes the location, and before it the Secret if there is data for one. The Secret goes with the location.

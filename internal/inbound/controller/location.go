@@ -24,7 +24,7 @@ type Locations struct {
 	Namespace string
 	// ClusterName is what people call the cluster; may be empty.
 	ClusterName string
-	Open      OpenFunc
+	Open        OpenFunc
 }
 
 // Location implements flow.Settings.
@@ -33,7 +33,7 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 	err := l.Client.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: name}, &object)
 	if apierrors.IsNotFound(err) {
 		return flow.Location{}, coffer.Errorf(coffer.CodeLocationNotFound, "there is no BackupStorageLocation %q in namespace %s", name, l.Namespace).
-			WithHint("see `kubectl get -n %s backupstoragelocations.%s`", l.Namespace, v1alpha1.Group)
+			WithHint("see `coffer storage-location list`, or make it with `coffer storage-location create`")
 	}
 	if err != nil {
 		return flow.Location{}, fmt.Errorf("get BackupStorageLocation %s: %w", name, err)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -24,6 +26,12 @@ import (
 // checkInterval is how often a container is tried, so that an operator sees that it is away before a backup does.
 const checkInterval = time.Minute
 
+// checkTimeout bounds a check, so that a store that does not answer is told of while somebody waits for it.
+const checkTimeout = 2 * time.Minute
+
+// parallelChecks is how many locations are checked at once: one that does not answer must not hold up the others.
+const parallelChecks = 4
+
 // skewThatMatters is how far a store's clock may be off before a person is told: stores begin to refuse requests at five
 // minutes.
 const skewThatMatters = time.Minute
@@ -34,6 +42,7 @@ func (l *Locations) setUp(m ctrl.Manager, log *slog.Logger) error {
 	err := ctrl.NewControllerManagedBy(m).
 		For(&v1alpha1.BackupStorageLocation{}, builder.WithPredicates(asked)).
 		Named("backupstoragelocation").
+		WithOptions(controller.Options{MaxConcurrentReconciles: parallelChecks}).
 		Complete(&locationReconciler{Locations: l, log: log})
 	if err != nil {
 		return fmt.Errorf("set up the controller of backupstoragelocation: %w", err)
@@ -64,8 +73,12 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		// To count takes a listing of everything.
 		status.RecoveryPoints = nil
 	}
-	if err := r.check(ctx, &object, &status); err != nil {
-		status.Phase, status.Reason, status.Message = v1alpha1.StorageLocationUnavailable, string(coffer.CodeOf(err)), err.Error()
+	checking, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := r.check(checking, &object, &status); err != nil {
+		status.Phase, status.Message = v1alpha1.StorageLocationUnavailable, err.Error()
+		// What passes by itself has no code of its own; the location is as unavailable.
+		status.Reason = cmp.Or(string(coffer.CodeOf(err)), string(coffer.CodeLocationNotReady))
 	}
 	if status.Phase != before {
 		r.log.Info("storage location changed", "name", object.Name, "phase", status.Phase, "message", status.Message)

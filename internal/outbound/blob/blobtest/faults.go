@@ -331,7 +331,8 @@ func MustRefuse(t *testing.T, c coffer.Container, secret string, says ...string)
 	_, putErr := c.Put(t.Context(), "k", strings.NewReader("x"))
 	_, longErr := c.Put(t.Context(), "long", noise(1, 9*mebibyte))
 	var listErr error
-	for _, listErr = range c.List(t.Context(), "") {
+	for _, err := range c.List(t.Context(), "") {
+		listErr = err
 	}
 	for call, err := range map[string]error{"put": putErr, "long put": longErr, "list": listErr} {
 		t.Run(call, func(t *testing.T) {

@@ -63,7 +63,7 @@ func (p *parts) done(used part) { p.free <- used.body }
 // stop ends the reading, and returns when the reader is not used any more.
 func (p *parts) stop() {
 	p.quit()
-	for range p.ready { //nolint:revive // what was read ahead is dropped
+	for range p.ready { // what was read ahead is dropped
 	}
 }
 

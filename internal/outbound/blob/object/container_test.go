@@ -101,7 +101,9 @@ func (u *memoryUpload) Commit(ctx context.Context) error {
 }
 
 // Abort implements Upload.
-func (u *memoryUpload) Abort(context.Context) error { return u.call("abort", func() error { return nil }) }
+func (u *memoryUpload) Abort(context.Context) error {
+	return u.call("abort", func() error { return nil })
+}
 
 func (m *memory) find(call, name string) (found stored, err error) {
 	err = m.call(call, func() error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/blobtest"
@@ -78,5 +79,34 @@ func TestWrongCredentialsAreToldFromAMissingContainer(t *testing.T) {
 	c.Credentials.AccountKey = "not base64!"
 	if _, err := Open(c); coffer.CodeOf(err) != coffer.CodeLocationNotReady || strings.Contains(err.Error(), "not base64!") {
 		t.Errorf("Open = %v, want %s without the key", err, coffer.CodeLocationNotReady)
+	}
+}
+
+func TestATokenThatMayOnlyReadIsToldSoAndReads(t *testing.T) {
+	c := newBucket(t, blobtest.Service(t, "COFFER_SERVICE_AZURITE"))
+	if _, err := mustOpen(t, c).Put(t.Context(), "k", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	shared, err := container.NewSharedKeyCredential(account, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := container.NewClientWithSharedKeyCredential(c.Endpoint+"/"+c.Container, shared, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := owner.GetSASURL(sas.ContainerPermissions{Read: true, List: true}, time.Now().Add(time.Hour), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := strings.Cut(signed, "?")
+	c.Credentials = Credentials{SASToken: "?" + token}
+	reader := mustOpen(t, c)
+	if info, err := reader.Stat(t.Context(), "k"); err != nil || info.Size != 1 {
+		t.Errorf("Stat = %+v, %v", info, err)
+	}
+	_, err = reader.Put(t.Context(), "l", strings.NewReader("x"))
+	if coffer.CodeOf(err) != coffer.CodeLocationNotReady || !strings.Contains(err.Error(), "readOnly") || strings.Contains(err.Error(), "sig=") {
+		t.Errorf("Put = %v, want %s that names readOnly and not the token", err, coffer.CodeLocationNotReady)
 	}
 }

@@ -226,6 +226,14 @@ func testSlow(t *testing.T, p *Proxy, open OpenFunc) {
 	}
 	p.Break(Always(Trickle(64<<10, idle/5)))
 	mustHold(t, c, "k", 1, size)
+	p.Break(Always(Delay(idle / 2)))
+	if _, err := c.Put(t.Context(), "l", noise(2, 9*mebibyte)); err != nil {
+		t.Errorf("Put to a slow store = %v", err)
+	}
+	mustHold(t, c, "l", 2, 9*mebibyte)
+	if keys := mustList(t, c, ""); len(keys) != 2 {
+		t.Errorf("listed %q, want 2 keys", keys)
+	}
 }
 
 func testDead(t *testing.T, p *Proxy, open OpenFunc) {

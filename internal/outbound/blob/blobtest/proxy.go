@@ -175,6 +175,17 @@ func Trickle(piece int, pause time.Duration) Fault {
 	}
 }
 
+// Delay passes the request on after a pause.
+func Delay(pause time.Duration) Fault {
+	return func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(pause):
+			next.ServeHTTP(w, r)
+		}
+	}
+}
+
 // Hang takes the request and never answers.
 func Hang(_ http.Handler, _ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)

@@ -3,6 +3,13 @@
 package s3
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,4 +79,35 @@ func TestWrongCredentialsAreToldFromAMissingBucket(t *testing.T) {
 	c.Credentials.AccessKeyID = "nobody"
 	blobtest.MustRefuse(t, mustOpen(t, c), "not-the-secret", "does not accept the credentials")
 	blobtest.MustRefuse(t, mustOpen(t, newConfig(t, endpoint, "coffer-none")), "", `bucket "coffer-none"`, "does not exist", "create it")
+}
+
+func TestWithoutASecretThePodsIdentityIsUsed(t *testing.T) {
+	c := newBucket(t, blobtest.Service(t, "COFFER_SERVICE_S3"))
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("of the service account"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	given := c.Credentials
+	var asked url.Values
+	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		asked = r.PostForm
+		_, _ = fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId>`+
+			`<SecretAccessKey>%s</SecretAccessKey><SessionToken></SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
+			given.AccessKeyID, given.SecretAccessKey, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	}))
+	defer exchange.Close()
+	for name, value := range map[string]string{
+		"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/backup", "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ENDPOINT_URL_STS": exchange.URL,
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+	} {
+		t.Setenv(name, value)
+	}
+	c.Credentials = Credentials{}
+	if _, err := mustOpen(t, c).Put(t.Context(), "k", strings.NewReader("x")); err != nil {
+		t.Errorf("Put = %v", err)
+	}
+	if asked.Get("WebIdentityToken") != "of the service account" || asked.Get("RoleArn") != "arn:aws:iam::123456789012:role/backup" {
+		t.Errorf("the exchange was asked with %v", asked)
+	}
 }

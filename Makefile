@@ -33,6 +33,10 @@ build: ## Build the product and the lab into build/bin (one program: hack/build 
 test-unit: ## Tests that need nothing but Go
 	@hack/test unit
 
+.PHONY: test-stores
+test-stores: ## Tests of what keeps blobs, on real servers of each kind
+	@hack/test prepare build stores
+
 .PHONY: test-lab
 test-lab: ## Tests on real clusters: of the lab, its storage, the product
 	@hack/test prepare build lab storage e2e

@@ -45,6 +45,7 @@ func newRunCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the extension and its run objects")
+	flags.StringVar(&o.clusterName, "cluster-name", "", "what people call this cluster, recorded in the containers that it writes to")
 	flags.StringVar(&o.filesystemRoot, "filesystem-root", "/blobs", "folder below which filesystem storage locations have their containers")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take turns with other replicas by a lease")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -25,6 +27,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow"
 	"github.com/coffer-backup/coffer/internal/inbound/controller"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/location"
 	"github.com/coffer-backup/coffer/internal/outbound/csi"
 	"github.com/coffer-backup/coffer/internal/outbound/kube"
 	"github.com/coffer-backup/coffer/internal/outbound/signingkey"
@@ -32,6 +35,7 @@ import (
 
 type options struct {
 	namespace      string
+	clusterName    string
 	filesystemRoot string
 	leaderElect    bool
 	metricsAddress string
@@ -79,8 +83,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	stores := location.Opener{FilesystemRoot: o.filesystemRoot, SecretFunc: secrets(direct, o.namespace)}
 	locations := &controller.Locations{
-		Client: direct, Namespace: o.namespace, Open: opener(o.filesystemRoot),
+		Client: direct, Namespace: o.namespace, ClusterName: o.clusterName, Open: stores.Open,
 		SigningKeyFunc: func(ctx context.Context) (ed25519.PrivateKey, error) {
 			return signingkey.Ensure(ctx, direct, o.namespace)
 		},
@@ -91,7 +96,7 @@ func run(ctx context.Context, o options) error {
 		Metrics:    controller.NewMetrics(metrics.Registry),
 		Flow: flow.Config{
 			Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
-			Namespace: o.namespace, Version: version,
+			Namespace: o.namespace, ClusterName: o.clusterName, Version: version,
 			CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout,
 		},
 	}, locations)
@@ -151,19 +156,19 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (ctrl.Ma
 
 func ptr[T any](v T) *T { return &v }
 
-// opener opens the containers of the providers that this program knows.
-func opener(filesystemRoot string) controller.OpenFunc {
-	return func(_ context.Context, spec v1alpha1.BackupStorageLocationSpec) (coffer.Container, func(), error) {
-		switch spec.Provider {
-		case v1alpha1.ProviderFilesystem:
-			c, err := filesystem.Open(filesystemRoot, spec.Container)
-			if err != nil {
-				return nil, nil, err
-			}
-			return c, func() { _ = c.Close() }, nil
-		default:
-			return nil, nil, coffer.Errorf(coffer.CodeInvalid, "provider %q is not known", spec.Provider).WithHint("use filesystem")
+// secrets reads Secrets of the extension's namespace, past any cache.
+func secrets(c client.Client, namespace string) func(context.Context, string) (map[string][]byte, error) {
+	return func(ctx context.Context, name string) (map[string][]byte, error) {
+		var s corev1.Secret
+		err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &s)
+		if apierrors.IsNotFound(err) {
+			return nil, coffer.Errorf(coffer.CodeLocationNotReady, "there is no Secret %s in namespace %s, which credentialsSecretRef names", name, namespace).
+				WithHint("create it, or name another")
 		}
+		if err != nil {
+			return nil, fmt.Errorf("read Secret %s: %w", name, err)
+		}
+		return s.Data, nil
 	}
 }
 

@@ -140,6 +140,9 @@ func (b *backup) validate(ctx context.Context) error {
 		return coffer.Errorf(coffer.CodeLocationReadOnly, "BackupStorageLocation %s is read-only", b.location.Name).
 			WithHint("choose another with storageLocation, or set its readOnly to false")
 	}
+	if err := b.own(ctx, b.location); err != nil {
+		return err
+	}
 	if err := b.checkNamespaces(ctx); err != nil {
 		return err
 	}
@@ -218,14 +221,6 @@ func (b *backup) claimName(ctx context.Context) error {
 	}
 	return coffer.Errorf(coffer.CodeBackupExists, "a recovery point named %s is already in BackupStorageLocation %s", b.object.Name, b.location.Name).
 		WithHint("choose another name, or delete that one with `coffer backup delete %s`", b.object.Name)
-}
-
-func (b *backup) clusterUID(ctx context.Context) (string, error) {
-	body, err := b.Cluster.Get(ctx, namespaceType, "", "kube-system")
-	if err != nil {
-		return "", err
-	}
-	return uidOf(body)
 }
 
 // cleanUp leaves no API object of the snapshots behind. The snapshots that the recovery point holds stay on the

@@ -89,6 +89,9 @@ func (d *deletion) validate(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
+	if err := d.own(ctx, d.location); err != nil {
+		return err
+	}
 	location, name := d.object.Spec.StorageLocation, d.object.Spec.BackupName
 	underway, err := d.runs.BackupUnderway(ctx, location, name)
 	if err != nil {

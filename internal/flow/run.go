@@ -47,6 +47,8 @@ type Config struct {
 	Settings  Settings
 	// Namespace is the extension's own.
 	Namespace string
+	// ClusterName is what people call the cluster, recorded in the containers that it writes to; may be empty.
+	ClusterName string
 	// Version of the program, written into manifests.
 	Version string
 	// CutTimeout is how long a pod stays frozen at most, waiting for its snapshots to be cut. Zero means 2 minutes.

@@ -1,6 +1,7 @@
 package recoverypoint
 
-const root = "backups/"
+// Root is the folder of all recovery points.
+const Root = "backups/"
 
 // Layout names the blobs of one recovery point.
 type Layout struct{ name string }
@@ -9,7 +10,7 @@ type Layout struct{ name string }
 func LayoutOf(name string) Layout { return Layout{name: name} }
 
 // Prefix is what the keys of all its blobs begin with.
-func (l Layout) Prefix() string { return root + l.name + "/" }
+func (l Layout) Prefix() string { return Root + l.name + "/" }
 
 // Claim is the key of the blob that reserves the name for one run.
 func (l Layout) Claim() string { return l.Prefix() + "claim.json" }

@@ -265,7 +265,7 @@ func (p *program) confirm(question string) error {
 	_, _ = fmt.Fprintf(p.Err, "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(p.In).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return fmt.Errorf("nothing was deleted")
+		return fmt.Errorf("nothing was done")
 	}
 	return nil
 }

@@ -13,11 +13,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
-// newStorageLocation is the group of what concerns blob containers.
-func (p *program) newStorageLocation() *cobra.Command {
-	return group("storage-location", "Say whose recovery points are believed", p.newTrust(), p.newDistrust())
-}
-
 func (p *program) newTrust() *cobra.Command {
 	return &cobra.Command{
 		Use:   "trust LOCATION SIGNER",

@@ -19,3 +19,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   name: coffer-extension
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Blobs are in a volume, and not in an object store. */}}
+{{- define "coffer.volume" -}}
+{{- if eq .Values.storageLocation.provider "filesystem" }}yes{{ end }}
+{{- end }}
+
+{{/* The volume is a claim that this chart makes. */}}
+{{- define "coffer.ownClaim" -}}
+{{- if and (include "coffer.volume" .) (not .Values.storageLocation.volume) }}yes{{ end }}
+{{- end }}

@@ -33,6 +33,12 @@ func Run(t *testing.T, open func(t *testing.T) coffer.Container) {
 		"keys that lead elsewhere are refused":               testHostileKeys,
 		"a deleted key can be put again":                     testReuse,
 		"a blob of several megabytes survives":               testLarge,
+		"a stream of 40 MiB survives, a cut one leaves none": testStream,
+		"of many long streams to one key exactly one wins":   testLongRace,
+		"keys of every legal character and length are kept":  testCharacters,
+		"a long list comes whole and in order":               testManyKeys,
+		"ranges at the edges are what is there":              testEdges,
+		"the top level is told without the rest":             testTop,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

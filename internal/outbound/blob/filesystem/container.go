@@ -234,6 +234,25 @@ func (c *Container) collect(ctx context.Context, prefix string) ([]coffer.BlobIn
 	return found, err
 }
 
+// Top implements coffer.TopLister. Hidden names are the file system's own: those of unfinished blobs, of snapshots.
+func (c *Container) Top(_ context.Context) ([]string, error) {
+	entries, err := fs.ReadDir(c.root.FS(), ".")
+	if err != nil {
+		return nil, c.fail("list", ".", err)
+	}
+	var found []string
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case e.IsDir():
+			found = append(found, e.Name()+"/")
+		default:
+			found = append(found, e.Name())
+		}
+	}
+	return found, nil
+}
+
 // Delete implements coffer.Container. Folders that become empty are removed with the blob.
 func (c *Container) Delete(_ context.Context, key string) error {
 	if err := check(key); err != nil {
@@ -255,8 +274,11 @@ func (c *Container) Delete(_ context.Context, key string) error {
 }
 
 func check(key string) error {
-	if !fs.ValidPath(key) || key == "." || strings.HasPrefix(key, temporary) || strings.ContainsAny(key, "\x00\\") {
-		return coffer.Errorf(coffer.CodeInvalid, "blob key %q is not a plain relative path", key)
+	if err := coffer.CheckBlobKey(key); err != nil {
+		return err
+	}
+	if key == temporary || strings.HasPrefix(key, temporary+"/") {
+		return coffer.Errorf(coffer.CodeInvalid, "blob key %q is in the folder of unfinished blobs", key)
 	}
 	return nil
 }

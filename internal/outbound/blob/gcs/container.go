@@ -68,9 +68,13 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the client of Google Cloud Storage: %w", err)
 	}
+	where := c.Endpoint
+	if where == "" {
+		where = "Google Cloud Storage"
+	}
 	return object.New(object.Config{
 		Store: &store{bucket: client.Bucket(c.Bucket), raw: raw}, Link: link, Prefix: c.Prefix,
-		Name: fmt.Sprintf("bucket %q of Google Cloud Storage", c.Bucket), PageSize: c.PageSize, MaxParts: maxParts,
+		Name: fmt.Sprintf("bucket %q of %s", c.Bucket, where), PageSize: c.PageSize, MaxParts: maxParts,
 	}), nil
 }
 

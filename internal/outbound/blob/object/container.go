@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -279,7 +280,13 @@ type short struct {
 // Error is at most 300 bytes of it.
 func (s short) Error() string {
 	text := s.says
-	if text == "" {
+	var request *url.Error
+	switch {
+	case text != "":
+	case errors.As(s.error, &request):
+		// A URL is long, and its query may be a signature.
+		text = request.Err.Error()
+	default:
 		text = s.error.Error()
 	}
 	text = strings.Join(strings.Fields(text), " ")

@@ -192,9 +192,11 @@ func TestServicesAndClustersEndWithoutEachOther(t *testing.T) {
 	c := newClient(t, l, "around")
 	l.must(t, "image", "load", imageFile("toolbox"))
 	c.mustRun(t, pod("box"))
+	l.must(t, "partition", l.name, "services")
 	l.must(t, "service", "down")
 	c.mustExec(t, "box", "true")
 	l.must(t, "service", "up", "gcs")
+	// The new ones have the place of the old on the switch, but not what these were cut off from.
 	env := l.environment(t)
 	c.mustExec(t, "box", "wget", "-q", "-O", "-", env["GCS_INSIDE"]+"/storage/v1/b")
 	l.must(t, "down")

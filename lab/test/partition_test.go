@@ -132,7 +132,7 @@ func TestConnectionsStallWhileTheHostIsCutOff(t *testing.T) {
 func TestTheAPIServerIsOutOfReachOfTheHostOnly(t *testing.T) {
 	l := shared.lab
 	c := newClient(t, l, "unseen")
-	c.mustRun(t, pod("box", running("sh", "-c", "while nc -w 2 kubernetes.default.svc 443 < /dev/null; do sleep 1; done")))
+	c.mustRun(t, pod("box", running("sh", "-c", "while nc -w 20 kubernetes.default.svc 443 < /dev/null; do sleep 1; done")))
 	l.mustPartition(t, l.name, "host")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -191,9 +192,11 @@ func TestServicesAndClustersEndWithoutEachOther(t *testing.T) {
 	c := newClient(t, l, "around")
 	l.must(t, "image", "load", imageFile("toolbox"))
 	c.mustRun(t, pod("box"))
+	l.must(t, "partition", l.name, "services")
 	l.must(t, "service", "down")
 	c.mustExec(t, "box", "true")
 	l.must(t, "service", "up", "gcs")
+	// The new ones have the place of the old on the switch, but not what these were cut off from.
 	env := l.environment(t)
 	c.mustExec(t, "box", "wget", "-q", "-O", "-", env["GCS_INSIDE"]+"/storage/v1/b")
 	l.must(t, "down")
@@ -223,6 +226,25 @@ func TestServiceDownGoesByWhatIsThere(t *testing.T) {
 	}
 	if out := l.must(t, "service", "down"); !strings.Contains(out, "nothing") {
 		t.Errorf("down said %q", out)
+	}
+}
+
+func TestServiceDownAfterUpWasInterrupted(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
+		for _, after := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond} {
+			t.Run(signal.String()+" after "+after.String(), func(t *testing.T) {
+				l := newLab(t, "j")
+				before := mustRead(t, l)
+				l.signalAt(t, signal, "", after, append([]string{"service", "up"}, allServices...)...)
+				if signal == syscall.SIGKILL {
+					l.must(t, "service", "down")
+				}
+				l.mustBeClean(t, before)
+				if entries, err := os.ReadDir(l.root); err == nil && len(entries) > 0 {
+					t.Errorf("the lab folder still has %v", entries)
+				}
+			})
+		}
 	}
 }
 

@@ -36,7 +36,8 @@ func (c *cutReader) Read(p []byte) (int, error) {
 // slowReader passes bytesPerSecond.
 type slowReader struct {
 	io.ReadCloser
-	ctx            context.Context //nolint:containedctx // A reader has no other way to learn of the request's end.
+	// ctx is the request's: a reader has no other way to learn of its end.
+	ctx            context.Context
 	bytesPerSecond int64
 }
 

@@ -298,7 +298,8 @@ func Owner(ctx context.Context, namespace string) (cluster.Root, error) {
 }
 
 // Namespaces lists the network namespaces that a lab folder has under a name, a cluster's or cluster.ServicesName, and
-// those of that name that nobody's maker lived to own. The first node's is the last: as long as there is any, that is.
+// those of that name whose maker was killed before it could say whose they are. The first node's is the last, so that
+// who removes them in this order leaves it for as long as there is any other.
 func Namespaces(ctx context.Context, root cluster.Root, name string) ([]string, error) {
 	all, err := list()
 	if err != nil {

@@ -128,15 +128,25 @@ func ensure(ctx context.Context, cfg UpConfig) (*Set, error) {
 		return nil, errors.Join(errors.New("a part of earlier services is left: remove it with `lab service down`"), err)
 	}
 	set.BinDir = cfg.BinDir
+	if err := set.create(ctx); err != nil {
+		// Also when the caller has interrupted it.
+		_, downErr := removeAll(context.WithoutCancel(ctx), cfg.Root)
+		return nil, errors.Join(err, downErr)
+	}
+	return set, nil
+}
+
+// create makes the folders and the network, and then the record.
+func (s *Set) create(ctx context.Context) (err error) {
 	for _, folder := range []string{"log", "run"} {
-		if err := os.MkdirAll(set.Path(folder), 0o755); err != nil {
-			return nil, fmt.Errorf("create the services' folder: %w", err)
+		if err := os.MkdirAll(s.Path(folder), 0o755); err != nil {
+			return fmt.Errorf("create the services' folder: %w", err)
 		}
 	}
-	if set.Index, err = network.CreateServices(ctx, cfg.Root); err != nil {
-		return nil, err
+	if s.Index, err = network.CreateServices(ctx, s.root); err != nil {
+		return err
 	}
-	return set, set.save()
+	return s.save()
 }
 
 // start starts what does not run of the services, and waits until they work.

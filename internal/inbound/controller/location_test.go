@@ -2,7 +2,6 @@ package controller
 
 import (
 	"bytes"
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"

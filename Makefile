@@ -17,7 +17,9 @@ demo: ## Back up, destroy and restore an application on a real Kubernetes on thi
 .PHONY: demo-down
 demo-down: ## Remove every trace of the demo
 	@hack/build lab
+	@build/bin/lab down --name demo-b
 	@build/bin/lab down --name demo
+	@build/bin/lab service down s3
 
 .PHONY: test
 test: ## Everything that is tested

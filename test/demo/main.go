@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,12 +15,19 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/outbound/kube"
 	"github.com/coffer-backup/coffer/test/shop"
 )
@@ -30,6 +38,7 @@ func main() {
 	var d demo
 	flag.StringVar(&d.bin, "bin", "build/bin", "folder of the built programs")
 	flag.StringVar(&d.kubeconfig, "kubeconfig", "", "kubeconfig of the lab cluster")
+	flag.StringVar(&d.second, "second-kubeconfig", "", "kubeconfig of the other one")
 	flag.StringVar(&d.images.Postgres, "postgres", "", "image of PostgreSQL")
 	flag.StringVar(&d.images.Toolbox, "toolbox", "", "image of the toolbox")
 	flag.StringVar(&d.extension, "extension", "", "image of the Backup extension")
@@ -44,10 +53,20 @@ func main() {
 }
 
 type demo struct {
-	bin, kubeconfig, extension string
-	images                     shop.Images
-	client                     client.Client
-	cluster                    *kube.Cluster
+	bin, kubeconfig, second, extension string
+	images                             shop.Images
+	here, there                        cluster
+}
+
+// cluster is one that the demo talks to.
+type cluster struct {
+	kubeconfig string
+	client     client.Client
+	cluster    *kube.Cluster
+}
+
+func (c cluster) shop(namespace string) shop.Shop {
+	return shop.Shop{Client: c.client, Cluster: c.cluster, Namespace: namespace}
 }
 
 // tell tells the story from its beginning. A demo that was told before is cleared away first.
@@ -55,8 +74,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.connect(); err != nil {
 		return err
 	}
-	original := shop.Shop{Client: d.client, Cluster: d.cluster, Namespace: "shop"}
-	second := shop.Shop{Client: d.client, Cluster: d.cluster, Namespace: "shop-copy"}
+	original, second, moved := d.here.shop("shop"), d.here.shop("shop-copy"), d.there.shop("shop")
 	backup := "shop-" + time.Now().UTC().Format("20060102-150405")
 	var before string
 	steps := []struct {
@@ -64,13 +82,15 @@ func (d *demo) tell(ctx context.Context) error {
 		do    func() error
 	}{
 		{"clear away what an earlier demo left", func() error {
-			if err := original.Destroy(ctx); err != nil {
-				return err
+			for _, s := range []shop.Shop{original, second, moved} {
+				if err := s.Destroy(ctx); err != nil {
+					return err
+				}
 			}
-			return second.Destroy(ctx)
+			return makeBucket(ctx)
 		}},
-		{"install the Backup extension with `coffer extension install`", func() error {
-			return d.coffer(ctx, "extension", "install", "--image", d.extension, "--set", "image.pullPolicy=Never", "--set", "storageLocation.size=2Gi")
+		{"install the Backup extension with `coffer extension install`, and tell it of an S3 bucket", func() error {
+			return d.install(ctx, d.here)
 		}},
 		{"deploy a shop: PostgreSQL in a StatefulSet, a web front, Services, a Secret, a ConfigMap", func() error {
 			return original.Deploy(ctx, d.images)
@@ -84,20 +104,37 @@ func (d *demo) tell(ctx context.Context) error {
 			return err
 		}},
 		{"back it up; a hook quiesces the database while its volume is snapshotted", func() error {
-			if err := shop.DeployHooks(ctx, d.client); err != nil {
+			if err := shop.DeployHooks(ctx, d.here.client); err != nil {
 				return err
 			}
-			return d.coffer(ctx, "backup", "create", backup, "--included-namespaces", "shop", "--backup-hook-references", "default/quiesce", "--wait")
+			return d.coffer(ctx, d.here, "backup", "create", backup, "--included-namespaces", "shop", "--backup-hook-references", "default/quiesce", "--wait")
 		}},
 		{"delete the namespace, volumes and all", func() error { return original.Destroy(ctx) }},
 		{"restore it", func() error {
-			return d.coffer(ctx, "restore", "create", backup+"-back", "--backup-name", backup, "--restore-hook-references", "default/reopen", "--wait")
+			return d.coffer(ctx, d.here, "restore", "create", backup+"-back", "--backup-name", backup, "--restore-hook-references", "default/reopen", "--wait")
 		}},
 		{"count and compare the rows", func() error { return compare(ctx, original, before) }},
 		{"restore the same recovery point into a second namespace", func() error {
-			return d.coffer(ctx, "restore", "create", backup+"-copy", "--backup-name", backup, "--namespace-mappings", "shop=shop-copy", "--restore-hook-references", "default/reopen", "--wait")
+			return d.coffer(ctx, d.here, "restore", "create", backup+"-copy", "--backup-name", backup, "--namespace-mappings", "shop=shop-copy", "--restore-hook-references", "default/reopen", "--wait")
 		}},
 		{"count and compare the rows there", func() error { return compare(ctx, second, before) }},
+		{"install the extension in a second cluster, which may only read the bucket, and trust the first one's signature", func() error {
+			if err := shop.DeployHooks(ctx, d.there.client); err != nil {
+				return err
+			}
+			if err := d.install(ctx, d.there, "--set", "storageLocation.readOnly=true"); err != nil {
+				return err
+			}
+			signer, err := d.signer(ctx)
+			if err != nil {
+				return err
+			}
+			return d.coffer(ctx, d.there, "storage-location", "trust", "default", signer)
+		}},
+		{"restore the shop there", func() error {
+			return d.coffer(ctx, d.there, "restore", "create", backup+"-moved", "--backup-name", backup, "--restore-hook-references", "default/reopen", "--wait")
+		}},
+		{"count and compare the rows in the second cluster", func() error { return compare(ctx, moved, before) }},
 	}
 	began := time.Now()
 	for i, s := range steps {
@@ -141,6 +178,7 @@ func (d *demo) lookAround(backup string, took time.Duration) {
 		"coffer restore list",
 		"coffer backup delete " + backup + "      # its snapshots and archive, and nothing else",
 		"lab status --name demo",
+		"KUBECONFIG=" + d.second + " coffer restore list     # the second cluster",
 		"make demo-down                            # removes the lab and everything in it",
 	} {
 		fmt.Println("  " + line)
@@ -153,28 +191,89 @@ func (d *demo) connect() error {
 		return err
 	}
 	d.bin = bin
-	config, err := clientcmd.BuildConfigFromFlags("", d.kubeconfig)
-	if err != nil {
-		return fmt.Errorf("find the lab: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, snapshotv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return err
-		}
-	}
-	if d.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if d.here, err = connect(d.kubeconfig); err != nil {
 		return err
 	}
-	d.cluster, err = kube.New(config)
+	d.there, err = connect(d.second)
 	return err
 }
 
+func connect(kubeconfig string) (cluster, error) {
+	c := cluster{kubeconfig: kubeconfig}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return c, fmt.Errorf("find the lab: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, snapshotv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return c, err
+		}
+	}
+	if c.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return c, err
+	}
+	c.cluster, err = kube.New(config)
+	return c, err
+}
+
+// bucket of the lab's S3 service that holds the recovery points of the demo.
+const bucket = "coffer-demo"
+
+func makeBucket(ctx context.Context) error {
+	c := s3.New(s3.Options{
+		BaseEndpoint: aws.String(os.Getenv("COFFER_SERVICE_S3")), Region: os.Getenv("COFFER_SERVICE_S3_REGION"), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("COFFER_SERVICE_S3_ACCESS_KEY"), os.Getenv("COFFER_SERVICE_S3_SECRET_KEY"), ""),
+	})
+	_, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
+	var mine *s3types.BucketAlreadyOwnedByYou
+	var exists *s3types.BucketAlreadyExists
+	if err != nil && !errors.As(err, &mine) && !errors.As(err, &exists) {
+		return fmt.Errorf("make the bucket %s: %w", bucket, err)
+	}
+	return nil
+}
+
+// install installs the extension with the bucket as its storage location, and the keys in a Secret.
+func (d *demo) install(ctx context.Context, c cluster, more ...string) error {
+	for _, object := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.DefaultNamespace}},
+		&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "bucket-keys"},
+			StringData: map[string]string{
+				"accessKeyId": os.Getenv("COFFER_SERVICE_S3_ACCESS_KEY"), "secretAccessKey": os.Getenv("COFFER_SERVICE_S3_SECRET_KEY"),
+			},
+		},
+	} {
+		if err := c.client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
+			return err
+		}
+	}
+	args := []string{"extension", "install", "--image", d.extension, "--set", "image.pullPolicy=Never"}
+	for _, value := range []string{
+		"provider=s3", "container=" + bucket, "credentialsSecret=bucket-keys", "s3.forcePathStyle=true",
+		"s3.region=" + os.Getenv("COFFER_SERVICE_S3_REGION"), "s3.endpoint=" + os.Getenv("COFFER_SERVICE_S3_INSIDE"),
+	} {
+		args = append(args, "--set", "storageLocation."+value)
+	}
+	return d.coffer(ctx, c, append(args, more...)...)
+}
+
+// signer is the public key that the first cluster signs with.
+func (d *demo) signer(ctx context.Context) (string, error) {
+	var location v1alpha1.BackupStorageLocation
+	err := d.here.client.Get(ctx, client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "default"}, &location)
+	if err == nil && location.Status.Signer == "" {
+		err = errors.New("the storage location of the first cluster names no signer")
+	}
+	return location.Status.Signer, err
+}
+
 // coffer runs the real command line, as a person would.
-func (d *demo) coffer(ctx context.Context, args ...string) error {
+func (d *demo) coffer(ctx context.Context, c cluster, args ...string) error {
 	say("$ coffer %s", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "coffer"), args...) //nolint:gosec // the program that was just built
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+d.kubeconfig)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
 	cmd.Stdout, cmd.Stderr = indent{os.Stdout}, indent{os.Stderr}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("coffer %s: %w", args[0], err)

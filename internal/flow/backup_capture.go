@@ -165,7 +165,9 @@ func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *ar
 	if err := batch.Close(); err != nil {
 		return err
 	}
-	b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", to.countOf(t)-before, "took", b.Now().Sub(began))
+	if n := to.countOf(t) - before; n > 0 {
+		b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", n, "took", b.Now().Sub(began))
+	}
 	return nil
 }
 

@@ -119,10 +119,10 @@ func (d *demo) tell(ctx context.Context) error {
 		}},
 		{"count and compare the rows there", func() error { return compare(ctx, second, before) }},
 		{"install the extension in a second cluster, which may only read the bucket, and trust the first one's signature", func() error {
-			if err := shop.DeployHooks(ctx, d.there.client); err != nil {
+			if err := d.install(ctx, d.there, "--set", "storageLocation.readOnly=true"); err != nil {
 				return err
 			}
-			if err := d.install(ctx, d.there, "--set", "storageLocation.readOnly=true"); err != nil {
+			if err := shop.DeployHooks(ctx, d.there.client); err != nil {
 				return err
 			}
 			signer, err := d.signer(ctx)

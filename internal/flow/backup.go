@@ -256,9 +256,10 @@ func (b *backup) releaseSnapshots(ctx context.Context) error {
 	})
 }
 
-// removeSnapshots waits for a removal to be complete, if the cluster knows of snapshots at all.
+// removeSnapshots waits for a removal to be complete, if the cluster knows of snapshots at all. Others do the work, and the
+// message of one that stays undone says who.
 func (b *backup) removeSnapshots(ctx context.Context, what string, remove func(context.Context) (bool, error)) error {
-	err := pollUntil(ctx, b.CutTimeout, what, remove)
+	err := pollUntil(ctx, b.CutTimeout, what+", which takes the csi-snapshotter of their driver and the snapshot-controller", remove)
 	if coffer.CodeOf(err) == coffer.CodeSnapshotAPIUnavailable {
 		return nil
 	}

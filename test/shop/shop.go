@@ -129,12 +129,12 @@ func (s Shop) Destroy(ctx context.Context) error {
 	if err := s.Client.Delete(ctx, namespace); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete namespace %s: %w", s.Namespace, err)
 	}
-	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
-		err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, &corev1.Namespace{})
+	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := s.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return fmt.Errorf("wait for namespace %s to be gone: %w", s.Namespace, err)
+		return fmt.Errorf("wait for namespace %s to be gone: %w; it is %+v", s.Namespace, err, namespace.Status)
 	}
 	return nil
 }

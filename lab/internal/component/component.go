@@ -78,9 +78,7 @@ func All(c *cluster.Cluster) []Spec {
 	nodes := c.Nodes()
 	specs := []Spec{etcd(c), apiServer(c), controllerManager(c)}
 	if c.Mode == cluster.Full {
-		specs = append(specs, forwarder(c), scheduler(c), dns(c),
-			provisioner(c, Provisioner, DriverName), provisioner(c, ProvisionerNoSnap, DriverNameNoSnap),
-			snapshotController(c), snapshotter(c), resizer(c))
+		specs = append(specs, forwarder(c), scheduler(c), dns(c), snapshotController(c))
 	}
 	for i := range specs {
 		specs[i].Env = append(slices.Clone(modest), c.Marker())
@@ -98,10 +96,15 @@ func All(c *cluster.Cluster) []Spec {
 	return specs
 }
 
-// OfNode lists the components that are a node's own, which are not the control plane's.
+// OfNode lists the components that are a node's own, which are not the control plane's. The sidecars of the drivers are the
+// first node's: they use its driver by a socket, as in the one pod that they are elsewhere, and some end with it.
 func OfNode(c *cluster.Cluster, n cluster.Node) []Spec {
 	specs := []Spec{containerd(n), kubelet(c, n), proxy(c, n),
 		driver(c, n, Driver, DriverName), driver(c, n, DriverNoSnap, DriverNameNoSnap, "--no-snapshots")}
+	if n.First() {
+		specs = append(specs, provisioner(c, Provisioner, DriverName), provisioner(c, ProvisionerNoSnap, DriverNameNoSnap),
+			snapshotter(c), resizer(c))
+	}
 	for i := range specs {
 		specs[i].Env = append(slices.Clone(modest), c.Marker(), n.Marker())
 		specs[i].Network = n.NetworkPath()

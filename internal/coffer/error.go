@@ -26,6 +26,7 @@ const (
 	CodeSignerNotTrusted       Code = "UserErrorRecoveryPointSignerNotTrusted"
 	CodeSigningKeyUnusable     Code = "UserErrorSigningKeyUnusable"
 	CodeNothingToDo            Code = "UserErrorNothingSelected"
+	CodeNothingMatches         Code = "UserErrorFilterMatchesNothing"
 	CodeDriverMissing          Code = "UserErrorCSIDriverNotFound"
 	CodeSnapshotTimeout        Code = "CSISnapshottingTimedOut"
 	CodeSnapshotUnsupported    Code = "UserErrorPVSnapshotNotSupported"

@@ -80,6 +80,18 @@ type SkippedObject struct {
 	Reason string `json:"reason"`
 }
 
+// NeededObject is one cluster-scoped object that is in the archive because another object there needs it.
+type NeededObject struct {
+	ObjectRef
+	Reason string `json:"reason"`
+}
+
+// NotSelected counts the objects of one type that were seen and that nobody had asked for, for one reason.
+type NotSelected struct {
+	TypeGap
+	Objects int64 `json:"objects"`
+}
+
 // Coverage is the ledger of a recovery point: what is in scope, captured or skipped, and why.
 type Coverage struct {
 	// Captured counts the captured objects of each type, by RESOURCE.GROUP.
@@ -92,6 +104,10 @@ type Coverage struct {
 	Gaps []TypeGap `json:"gaps"`
 	// SkippedObjects of types that were captured.
 	SkippedObjects []SkippedObject `json:"skippedObjects"`
+	// Needed are the cluster-scoped objects that nobody has chosen and that those that were chosen need.
+	Needed []NeededObject `json:"needed,omitempty"`
+	// NotSelected counts what the filters left out of the types and namespaces that were looked at.
+	NotSelected []NotSelected `json:"notSelected,omitempty"`
 	// Volumes in scope, captured and skipped.
 	Volumes []Volume `json:"volumes"`
 }

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/hook"
-	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
@@ -31,9 +27,10 @@ type backup struct {
 	Config
 	*record
 	object   *v1alpha1.Backup
-	rules    selection.Rules
 	layout   recoverypoint.Layout
 	location Location
+	// scope is set by look.
+	scope *scope
 }
 
 // Backup takes a Backup to its end, or to the first error that may pass by itself: then it is to be called again.
@@ -78,28 +75,8 @@ func newBackup(c Config, object *v1alpha1.Backup, persist func(context.Context) 
 		Config: c,
 		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
 		object: object,
-		rules:  backupRules(object.Spec, c.Namespace),
 		layout: recoverypoint.LayoutOf(object.Name),
 	}
-}
-
-func backupRules(spec v1alpha1.BackupSpec, extension string) selection.Rules {
-	rules := selection.Rules{
-		Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces,
-		SystemNamespaces: selection.SystemNamespaces(extension),
-	}
-	rules.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, len(rules.Included) == 0)
-	return rules
-}
-
-func clusterScope(asked *bool, whole bool) selection.ClusterScope {
-	switch {
-	case asked != nil && *asked, asked == nil && whole:
-		return selection.ClusterScopeAll
-	case asked != nil:
-		return selection.ClusterScopeNone
-	}
-	return selection.ClusterScopeNeeded
 }
 
 // run identifies the run in the names of everything it makes.
@@ -130,7 +107,7 @@ func (b *backup) open(ctx context.Context) error {
 
 // validate refuses what cannot succeed, before anything is written, and then claims the recovery point's name.
 func (b *backup) validate(ctx context.Context) error {
-	if err := b.rules.Check(); err != nil {
+	if err := CheckBackup(b.object.Spec, b.Namespace); err != nil {
 		return err
 	}
 	if err := b.open(ctx); err != nil {
@@ -143,7 +120,7 @@ func (b *backup) validate(ctx context.Context) error {
 	if err := b.own(ctx, b.location); err != nil {
 		return err
 	}
-	if err := b.checkNamespaces(ctx); err != nil {
+	if err := b.checkScope(ctx); err != nil {
 		return err
 	}
 	if err := b.readHooks(ctx); err != nil {
@@ -153,27 +130,6 @@ func (b *backup) validate(ctx context.Context) error {
 }
 
 var namespaceType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "namespaces"}, Version: "v1", Kind: "Namespace"}
-
-func (b *backup) checkNamespaces(ctx context.Context) error {
-	if len(b.rules.Included) == 0 {
-		return nil
-	}
-	all, err := list[corev1.Namespace](ctx, b.Cluster, namespaceType, "")
-	if err != nil {
-		return err
-	}
-	var missing []string
-	for _, wanted := range b.rules.Included {
-		if !slices.ContainsFunc(all, func(n corev1.Namespace) bool { return n.Name == wanted }) {
-			missing = append(missing, fmt.Sprintf("%q", wanted))
-		}
-	}
-	if len(missing) > 0 {
-		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", strings.Join(missing, ", ")).
-			WithHint("see `kubectl get namespaces`")
-	}
-	return nil
-}
 
 // readHooks takes the hooks into the status: the run goes by them from here on.
 func (b *backup) readHooks(ctx context.Context) error {

@@ -12,10 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coffer-backup/coffer/internal/coffer"
-	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
@@ -46,6 +43,9 @@ func (b *backup) capture(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.checkFound(collected, volumes); err != nil {
+		return err
+	}
 	return b.seal(ctx, collected, archived, volumes)
 }
 
@@ -67,11 +67,11 @@ func (b *backup) removeAttempt(ctx context.Context) error {
 
 // archive writes the archive and returns its digest.
 func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest, error) {
-	types, gaps, err := b.Cluster.Types(ctx)
-	if err != nil {
+	// The cluster may have got other types and namespaces while its volumes were cut.
+	if err := b.lookAround(ctx); err != nil {
 		return coffer.BlobDigest{}, err
 	}
-	for _, g := range gaps {
+	for _, g := range b.scope.gaps {
 		b.recordGap(to, g)
 	}
 	b.update(func() { b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = 0, 0 })
@@ -80,7 +80,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		if err != nil {
 			return err
 		}
-		if err := b.captureTypes(ctx, types, out, to); err != nil {
+		if err := b.captureTypes(ctx, out, to); err != nil {
 			return err
 		}
 		if err := out.Close(); err != nil {
@@ -92,7 +92,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 	return digest, err
 }
 
-func (b *backup) captureTypes(ctx context.Context, types []coffer.ResourceType, out *archive.Writer, to *collection) error {
+func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *collection) error {
 	done := make(chan struct{})
 	var progress sync.WaitGroup
 	progress.Go(func() { b.reportProgress(ctx, out, to, done) })
@@ -100,16 +100,7 @@ func (b *backup) captureTypes(ctx context.Context, types []coffer.ResourceType, 
 		close(done)
 		progress.Wait()
 	}()
-	all, listCtx := errgroup.WithContext(ctx)
-	all.SetLimit(parallelLists)
-	for _, t := range types {
-		if d := b.rules.Type(t); !d.Include {
-			to.skippedType(t, d.Reason)
-			continue
-		}
-		all.Go(func() error { return b.captureType(listCtx, t, out, to) })
-	}
-	return all.Wait()
+	return b.captureScope(ctx, func(ctx context.Context, t coffer.ResourceType) error { return b.captureType(ctx, t, out, to) }, to)
 }
 
 // progressInterval is how often the status tells how far a capture is.
@@ -139,13 +130,9 @@ func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *co
 // up.
 func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *archive.Writer, to *collection) error {
 	batch := out.NewBatch()
-	namespaces := []string{""}
-	if t.Namespaced {
-		namespaces = b.listNamespaces()
-	}
 	seen := map[string]bool{}
 	began, before := b.Now(), to.countOf(t)
-	for _, namespace := range namespaces {
+	for _, namespace := range b.listNamespaces(t) {
 		err := b.Cluster.List(ctx, t, namespace, func(page []json.RawMessage) error {
 			for _, raw := range page {
 				if err := b.captureObject(t, raw, batch, seen, to); err != nil {
@@ -183,15 +170,16 @@ func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch
 		return nil
 	}
 	seen[id] = true
-	decision := b.rules.Object(ref, h, raw)
+	decision := b.scope.Object(t, h, raw, to.needed)
+	to.noteDecision(ref, decision)
 	if !decision.Include {
-		to.skippedObject(b.rules, ref, decision.Reason)
 		return nil
 	}
 	if err := batch.Add(ref, withType(raw, h, t)); err != nil {
 		return err
 	}
 	to.captured(t, ref)
+	to.noteNeeds(ref, raw)
 	return nil
 }
 
@@ -218,6 +206,10 @@ type collection struct {
 	spaces    map[string]bool
 	objects   int64
 	index     archive.Index
+	// needs are the reasons for which cluster-scoped objects are needed, by type and name; see selection.Need.
+	needs map[coffer.GroupResource]map[string]string
+	// unasked counts objects that nobody has asked for, by type and reason.
+	unasked map[coffer.TypeGap]int64
 }
 
 func newCollection() *collection {
@@ -225,6 +217,8 @@ func newCollection() *collection {
 		coverage:  coffer.Coverage{Captured: map[string]int64{}},
 		resources: recoverypoint.ResourceList{},
 		spaces:    map[string]bool{},
+		needs:     map[coffer.GroupResource]map[string]string{},
+		unasked:   map[coffer.TypeGap]int64{},
 	}
 }
 
@@ -264,17 +258,6 @@ func (c *collection) gap(g coffer.TypeGap) {
 	c.coverage.Gaps = append(c.coverage.Gaps, g)
 }
 
-// skippedObject notes an object that the selected namespaces hold and the archive does not. Those of namespaces that
-// were never asked for are out of scope and not part of the ledger.
-func (c *collection) skippedObject(rules selection.Rules, ref coffer.ObjectRef, reason string) {
-	if ref.Namespace != "" && !rules.Namespace(ref.Namespace).Include {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, coffer.SkippedObject{ObjectRef: ref, Reason: reason})
-}
-
 // ledger is the coverage in a stable order.
 func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	c.mu.Lock()
@@ -285,6 +268,13 @@ func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	byWhat := func(a, b coffer.TypeGap) int { return strings.Compare(a.What, b.What) }
 	slices.SortFunc(ledger.Gaps, byWhat)
 	slices.SortFunc(ledger.SkippedTypes, byWhat)
+	for left, n := range c.unasked {
+		ledger.NotSelected = append(ledger.NotSelected, coffer.NotSelected{TypeGap: left, Objects: n})
+	}
+	slices.SortFunc(ledger.NotSelected, func(a, b coffer.NotSelected) int {
+		return strings.Compare(a.What+"\x00"+a.Reason, b.What+"\x00"+b.Reason)
+	})
+	slices.SortFunc(ledger.Needed, func(a, b coffer.NeededObject) int { return strings.Compare(a.String(), b.String()) })
 	slices.SortFunc(ledger.SkippedObjects, func(a, b coffer.SkippedObject) int { return strings.Compare(a.String(), b.String()) })
 	return ledger
 }

@@ -118,7 +118,7 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 		{b.layout.VeleroBackup(), func(w io.Writer) error {
 			return recoverypoint.WriteVeleroBackup(w, recoverypoint.VeleroBackup{
 				Name: b.object.Name, StorageLocation: b.location.Name,
-				IncludedNamespaces: b.rules.Included, ExcludedNamespaces: b.rules.Excluded,
+				Filters: b.veleroFilters(),
 				Started: b.object.Status.StartTime.UTC(), Completed: completed,
 				Objects: c.objects, Warnings: b.object.Status.WarningCount, SnapshotsCompleted: captured,
 			})
@@ -148,7 +148,7 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 		FormatVersion: recoverypoint.ManifestFormat,
 		Name:          b.object.Name, UID: b.run(), Cluster: cluster, Producer: "coffer " + b.Version,
 		Started: b.object.Status.StartTime.UTC(), Completed: completed,
-		Objects: c.objects, Whole: b.rules.Whole(), Partial: partial,
+		Objects: c.objects, Whole: b.scope.Whole(), Partial: partial,
 		Volumes: volumes, Blobs: blobs,
 	})
 	if err != nil {

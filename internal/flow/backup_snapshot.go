@@ -64,11 +64,14 @@ func (b *backup) snapshotVolumes(ctx context.Context) error {
 
 // groups finds the claims and the hooked pods in scope.
 func (b *backup) groups(ctx context.Context) ([]group, error) {
+	if err := b.look(ctx); err != nil {
+		return nil, err
+	}
 	decisions, err := b.decideVolumes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	hooked, err := b.hookedPods(ctx)
+	hooked, err := b.hookedPods(ctx, decisions)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +113,7 @@ func (b *backup) groups(ctx context.Context) ([]group, error) {
 }
 
 func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
-	claims, err := b.listScoped(ctx, claimType)
+	claims, err := b.selectedClaims(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,58 +132,39 @@ func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
 	if err != nil && coffer.CodeOf(err) != coffer.CodeSnapshotAPIUnavailable {
 		return nil, err
 	}
+	policies, err := volume.ParsePolicies(b.object.Spec.VolumePolicies)
+	if err != nil {
+		return nil, err
+	}
+	asked := volume.Request{Snapshots: b.snapshotsWanted(), Policies: policies}
 	var decisions []volume.Decision
 	for _, claim := range claims {
-		decisions = append(decisions, volume.Decide(claim, byName[claim.Spec.VolumeName], classes, b.snapshotsWanted()))
+		decisions = append(decisions, volume.Decide(claim, byName[claim.Spec.VolumeName], classes, asked))
 	}
 	return decisions, nil
 }
 
-// listScoped lists the claims in scope.
-func (b *backup) listScoped(ctx context.Context, t coffer.ResourceType) ([]corev1.PersistentVolumeClaim, error) {
-	var found []corev1.PersistentVolumeClaim
-	for _, namespace := range b.listNamespaces() {
-		page, err := list[corev1.PersistentVolumeClaim](ctx, b.Cluster, t, namespace)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range page {
-			if c.DeletionTimestamp == nil && b.rules.Namespace(c.Namespace).Include {
-				found = append(found, c)
-			}
-		}
-	}
-	return found, nil
-}
-
-// maxNamespaceLists is up to how many chosen namespaces are listed one by one. Above it, one list of the whole
-// cluster, of which the rest is thrown away, is cheaper.
-const maxNamespaceLists = 5
-
-// listNamespaces are the namespaces to list one by one; a single empty one stands for the whole cluster.
-func (b *backup) listNamespaces() []string {
-	if n := len(b.rules.Included); n > 0 && n <= maxNamespaceLists {
-		return b.rules.Included
-	}
-	return []string{""}
-}
-
-func (b *backup) hookedPods(ctx context.Context) ([]hookedPod, error) {
+// hookedPods finds the pods to freeze for the volumes that are captured.
+func (b *backup) hookedPods(ctx context.Context, decisions []volume.Decision) ([]hookedPod, error) {
 	hooks := b.hooks()
 	if len(hooks) == 0 {
 		return nil, nil
 	}
+	byClaim := map[string]volume.Decision{}
+	for _, d := range decisions {
+		byClaim[d.Volume.Namespace+"/"+d.Volume.Claim] = d
+	}
 	var found []hookedPod
-	for _, namespace := range b.listNamespaces() {
+	for _, namespace := range b.listNamespaces(podType) {
 		pods, err := list[corev1.Pod](ctx, b.Cluster, podType, namespace)
 		if err != nil {
 			return nil, err
 		}
 		for _, pod := range pods {
-			if !b.rules.Namespace(pod.Namespace).Include {
+			if !b.scope.Namespace(pod.Namespace).Include {
 				continue
 			}
-			if h := hook.ForBackup(hooks, pod); !h.Empty() {
+			if h := hook.ForBackup(hooks, pod); !h.Empty() && b.toFreeze(pod, byClaim) {
 				found = append(found, hookedPod{pod: pod, hooks: h})
 			}
 		}

@@ -11,15 +11,16 @@ type BackupSpec struct {
 	// +optional
 	StorageLocation string `json:"storageLocation,omitempty"`
 
-	// IncludedNamespaces are the namespaces to back up. Empty means all, also those that come later;
-	// kube-system, kube-public, kube-node-lease and the extension's own are then left out.
+	// IncludedNamespaces are the namespaces to back up: names, or patterns with *, ? and [abc]. Empty means all, also
+	// those that come later. A name has to exist. kube-system, kube-public, kube-node-lease and the extension's own are
+	// left out unless they are named; no pattern matches them.
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
 	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=atomic
 	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
-	// ExcludedNamespaces are left out even when included. Naming one in both lists is refused.
+	// ExcludedNamespaces are left out even when included: names or patterns. Naming one in both lists is refused.
 	// +optional
 	// +nullable
 	// +kubebuilder:validation:MaxItems=800
@@ -27,16 +28,71 @@ type BackupSpec struct {
 	// +listType=atomic
 	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
 
-	// IncludeClusterScopeResources true takes every cluster-scoped object, false none. Left out, a backup of all
-	// namespaces takes them all and a backup of chosen namespaces takes only what those need: the
-	// PersistentVolumes of their claims, and the namespaces themselves.
+	// IncludedResourceTypes are the types of objects to back up, in any spelling: v1/Secret, apps/Deployment,
+	// deployments.apps, deployments, *.apps, apps/*, *. Empty means all. One that the cluster does not have is a warning.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=320
+	// +listType=atomic
+	IncludedResourceTypes []string `json:"includedResourceTypes,omitempty"`
+	// ExcludedResourceTypes are left out even when included. v1/Secret leaves out all Secrets.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=800
+	// +kubebuilder:validation:items:MaxLength=320
+	// +listType=atomic
+	ExcludedResourceTypes []string `json:"excludedResourceTypes,omitempty"`
+	// LabelSelectors have all to match the labels of an object: k=v (or k:v), k!=v, k in (a,b), k notin (a,b), k, !k,
+	// several of them separated by commas or semicolons.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +listType=atomic
+	LabelSelectors []string `json:"labelSelectors,omitempty"`
+	// OrLabelSelectors are alternatives: one of them has to match, beside all of LabelSelectors.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +listType=atomic
+	OrLabelSelectors []string `json:"orLabelSelectors,omitempty"`
+	// IncludedObjects are single objects: the recovery point holds these, and the cluster-scoped objects that they need.
+	// They have to exist. They cannot be combined with IncludedNamespaces, IncludedResourceTypes or label selectors.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=500
+	// +listType=atomic
+	IncludedObjects []ObjectName `json:"includedObjects,omitempty"`
+
+	// IncludeClusterScopeResources true takes every cluster-scoped object that the other filters let through, false
+	// none but the namespaces themselves. Left out, a backup of all namespaces takes them all, and one of chosen
+	// namespaces or single objects takes only those that the selected objects need.
 	// +optional
 	IncludeClusterScopeResources *bool `json:"includeClusterScopeResources,omitempty"`
+	// OnlyNeededClusterScopeResources takes only those cluster-scoped objects that the selected objects need, of all
+	// namespaces too. It cannot be combined with IncludeClusterScopeResources.
+	// +optional
+	OnlyNeededClusterScopeResources bool `json:"onlyNeededClusterScopeResources,omitempty"`
 
 	// SnapshotVolumes false leaves the data of all volumes out.
 	// +kubebuilder:default=true
 	// +optional
 	SnapshotVolumes *bool `json:"snapshotVolumes,omitempty"`
+
+	// VolumePolicies say for single volumes whether a snapshot is taken. The first one whose conditions all match
+	// decides; none matching, a snapshot is taken.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=atomic
+	VolumePolicies []VolumePolicy `json:"volumePolicies,omitempty"`
+
+	// AllowEmpty allows a recovery point that holds nothing. Left out, a selection that finds no object and no volume
+	// is an error.
+	// +optional
+	AllowEmpty bool `json:"allowEmpty,omitempty"`
 
 	// BackupHookReferences name the BackupHook objects whose hooks are run around the snapshots.
 	// +optional
@@ -133,7 +189,7 @@ type Backup struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.snapshotVolumes) == has(oldSelf.snapshotVolumes) && (!has(self.snapshotVolumes) || self.snapshotVolumes == oldSelf.snapshotVolumes) && has(self.backupHookReferences) == has(oldSelf.backupHookReferences) && (!has(self.backupHookReferences) || self.backupHookReferences == oldSelf.backupHookReferences)",message="a Backup cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.snapshotVolumes) == has(oldSelf.snapshotVolumes) && (!has(self.snapshotVolumes) || self.snapshotVolumes == oldSelf.snapshotVolumes) && has(self.backupHookReferences) == has(oldSelf.backupHookReferences) && (!has(self.backupHookReferences) || self.backupHookReferences == oldSelf.backupHookReferences) && has(self.includedResourceTypes) == has(oldSelf.includedResourceTypes) && (!has(self.includedResourceTypes) || self.includedResourceTypes == oldSelf.includedResourceTypes) && has(self.excludedResourceTypes) == has(oldSelf.excludedResourceTypes) && (!has(self.excludedResourceTypes) || self.excludedResourceTypes == oldSelf.excludedResourceTypes) && has(self.labelSelectors) == has(oldSelf.labelSelectors) && (!has(self.labelSelectors) || self.labelSelectors == oldSelf.labelSelectors) && has(self.orLabelSelectors) == has(oldSelf.orLabelSelectors) && (!has(self.orLabelSelectors) || self.orLabelSelectors == oldSelf.orLabelSelectors) && has(self.includedObjects) == has(oldSelf.includedObjects) && (!has(self.includedObjects) || self.includedObjects == oldSelf.includedObjects) && has(self.onlyNeededClusterScopeResources) == has(oldSelf.onlyNeededClusterScopeResources) && (!has(self.onlyNeededClusterScopeResources) || self.onlyNeededClusterScopeResources == oldSelf.onlyNeededClusterScopeResources) && has(self.volumePolicies) == has(oldSelf.volumePolicies) && (!has(self.volumePolicies) || self.volumePolicies == oldSelf.volumePolicies) && has(self.allowEmpty) == has(oldSelf.allowEmpty) && (!has(self.allowEmpty) || self.allowEmpty == oldSelf.allowEmpty)",message="a Backup cannot be changed once created, but for cancel; create another"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel) && self.cancel",message="a run that is being cancelled cannot be taken up again; create another"
 	// +kubebuilder:default={}
 	Spec   BackupSpec   `json:"spec,omitempty"`

@@ -1,8 +1,6 @@
 package selection
 
 import (
-	"encoding/json"
-
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -28,53 +26,76 @@ const (
 	ownGroup      = "clusterbackup.dataprotection.microsoft.com"
 )
 
-// Type decides on a resource type as a whole.
-func (r Rules) Type(t coffer.ResourceType) Decision {
+// reasonClusterScope is why a cluster-scoped type is left out as a whole.
+const reasonClusterScope = "cluster-scoped objects are not included"
+
+// Type decides on a resource type as a whole: a yes means that its objects are to be looked at one by one.
+func (s *Selection) Type(t coffer.ResourceType) Decision {
 	if reason, never := neverTaken[t.GroupResource]; never {
 		return no(reason)
 	}
-	if t.Namespaced || r.ClusterScope == ClusterScopeAll {
+	if by, excluded := s.excluded[t.GroupResource]; excluded {
+		return no("the type is excluded by " + by)
+	}
+	if !t.Namespaced {
+		return s.clusterType(t)
+	}
+	if s.picks != nil {
+		if !s.picks.holds(t.GroupResource) {
+			return unasked("no object of the type is among includedObjects")
+		}
 		return yes()
 	}
+	if !s.chosen(t.GroupResource) {
+		return unasked("the type is not included")
+	}
+	return yes()
+}
+
+func (s *Selection) clusterType(t coffer.ResourceType) Decision {
 	if t.GroupResource == namespaces {
 		return yes()
 	}
-	if r.ClusterScope == ClusterScopeNeeded {
-		if _, needed := homes[t.GroupResource]; needed {
-			return yes()
+	if s.picks != nil && s.picks.holds(t.GroupResource) {
+		return yes()
+	}
+	_, needable := findNeed[t.GroupResource]
+	switch scope := s.rules.ClusterScope; {
+	case scope == ClusterScopeNone:
+		return unasked(reasonClusterScope)
+	case needable:
+		return yes()
+	case scope == ClusterScopeNeeded:
+		return unasked(reasonClusterScope)
+	case s.picks != nil:
+		return unasked("no object of the type is among includedObjects")
+	case !s.chosen(t.GroupResource):
+		return unasked("the type is not included")
+	}
+	return yes()
+}
+
+// chosen says whether the objects of a type are selected by their own merit.
+func (s *Selection) chosen(t coffer.GroupResource) bool {
+	return s.included == nil || s.included[t]
+}
+
+// Stages orders types so that what an object needs is looked for after it: namespaced types, then those cluster-scoped
+// ones that need others, then the rest. Types that Type leaves out are in it as well.
+func (s *Selection) Stages(types []coffer.ResourceType) [][]coffer.ResourceType {
+	if !s.closes() {
+		return [][]coffer.ResourceType{types}
+	}
+	stages := make([][]coffer.ResourceType, 3)
+	for _, t := range types {
+		stage := 0
+		if !t.Namespaced {
+			stage = 1
+			if neededLast[t.GroupResource] {
+				stage = 2
+			}
 		}
+		stages[stage] = append(stages[stage], t)
 	}
-	return no("cluster-scoped objects are not included")
-}
-
-var (
-	namespaces        = coffer.GroupResource{Resource: "namespaces"}
-	persistentVolumes = coffer.GroupResource{Resource: "persistentvolumes"}
-)
-
-// homes are the cluster-scoped types whose objects belong to a namespace all the same, and how to tell to which.
-var homes = map[coffer.GroupResource]func(name string, body []byte) string{
-	namespaces:        func(name string, _ []byte) string { return name },
-	persistentVolumes: func(_ string, body []byte) string { return claimNamespace(body) },
-}
-
-func homeNamespace(ref coffer.ObjectRef, body []byte) (home string, known bool) {
-	find, known := homes[ref.GroupResource]
-	if !known {
-		return "", false
-	}
-	return find(ref.Name, body), true
-}
-
-func claimNamespace(body []byte) string {
-	var volume struct {
-		Spec struct {
-			ClaimRef struct {
-				Namespace string `json:"namespace"`
-			} `json:"claimRef"`
-		} `json:"spec"`
-	}
-	// A volume that cannot be read is one that no claim is known for.
-	_ = json.Unmarshal(body, &volume)
-	return volume.Spec.ClaimRef.Namespace
+	return stages
 }

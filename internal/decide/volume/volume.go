@@ -19,24 +19,35 @@ type Decision struct {
 	Volume coffer.Volume
 	// Class to take the snapshot with; empty if the claim is skipped.
 	Class string
+	// LeftOut says that somebody chose to skip this volume, by a policy or a label.
+	LeftOut bool
 }
 
 // classAnnotation on a claim names the VolumeSnapshotClass to use for it. Velero's name: people have set it already.
 const classAnnotation = "velero.io/csi-volumesnapshot-class"
 
-// Decide decides on one claim in scope. volume is the PersistentVolume it is bound to, nil if there is none;
-// snapshots false means that the backup asked for no volume data.
-func Decide(claim corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume, classes []coffer.SnapshotClass, snapshots bool) Decision {
+// Request is what a backup was asked for.
+type Request struct {
+	// Snapshots false means that it was asked for no volume data.
+	Snapshots bool
+	// Policies for single volumes.
+	Policies Policies
+}
+
+// Decide decides on one claim in scope. volume is the PersistentVolume it is bound to, nil if there is none.
+func Decide(claim corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume, classes []coffer.SnapshotClass, r Request) Decision {
 	d := Decision{Volume: describe(claim, volume)}
 	skip := func(code coffer.Code, format string, args ...any) Decision {
 		d.Volume.Result, d.Volume.Code, d.Volume.Reason = coffer.VolumeSkipped, code, fmt.Sprintf(format, args...)
 		return d
 	}
-	switch excluded := selection.Excluded(claim.Labels); {
-	case !snapshots:
+	switch excluded, policy := selection.Excluded(claim.Labels), r.Policies.skips(claim, volume); {
+	case !r.Snapshots:
 		return skip("", "the backup was asked for no volume data (snapshotVolumes: false)")
 	case !excluded.Include:
-		return skip("", "%s", excluded.Reason)
+		return d.leaveOut(excluded.Reason)
+	case policy != "":
+		return d.leaveOut(policy + " says skip")
 	case claim.Status.Phase != corev1.ClaimBound:
 		return skip(coffer.CodeClaimNotBound, "the claim is %s, not bound to a volume", phaseOf(claim))
 	case volume == nil:
@@ -50,6 +61,12 @@ func Decide(claim corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume,
 		return skip(coffer.CodeSnapshotUnsupported, "%s", reason)
 	}
 	d.Class, d.Volume.Result = class, coffer.VolumeCaptured
+	return d
+}
+
+// leaveOut skips a volume because somebody chose to.
+func (d Decision) leaveOut(reason string) Decision {
+	d.LeftOut, d.Volume.Result, d.Volume.Reason = true, coffer.VolumeSkipped, reason
 	return d
 }
 

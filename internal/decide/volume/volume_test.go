@@ -64,7 +64,7 @@ func TestDecide(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decide(tt.claim, tt.volume, classes, !tt.off)
+			d := Decide(tt.claim, tt.volume, classes, Request{Snapshots: !tt.off})
 			if d.Class != tt.class || d.Volume.Code != tt.code || !strings.Contains(d.Volume.Reason, tt.reason) {
 				t.Errorf("Decide = %+v, want class %q, code %q, reason with %q", d, tt.class, tt.code, tt.reason)
 			}

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -16,21 +18,57 @@ import (
 type VeleroBackup struct {
 	Name               string
 	StorageLocation    string
-	IncludedNamespaces []string
-	ExcludedNamespaces []string
+	Filters            VeleroFilters
 	Started, Completed time.Time
 	Objects            int64
 	Warnings           int
 	SnapshotsCompleted int
 }
 
-// WriteVeleroBackup writes the object by which Velero discovers a backup. It bears no expiration: Velero deletes by
-// it, and here that is retention's decision.
-func WriteVeleroBackup(w io.Writer, b VeleroBackup) error {
-	included := b.IncludedNamespaces
+// VeleroFilters are what a backup was asked for, as far as Velero has fields for it.
+type VeleroFilters struct {
+	IncludedNamespaces, ExcludedNamespaces []string
+	// IncludedResources and ExcludedResources are RESOURCE.GROUP.
+	IncludedResources, ExcludedResources []string
+	IncludeClusterResources              *bool
+	SnapshotVolumes                      bool
+	// LabelSelectors are alternatives.
+	LabelSelectors []metav1.LabelSelector
+}
+
+// spec is the part of a Velero backup's spec that selects.
+func (f VeleroFilters) spec() map[string]any {
+	included := f.IncludedNamespaces
 	if len(included) == 0 {
 		included = []string{"*"}
 	}
+	spec := map[string]any{
+		"includedNamespaces": included, "excludedNamespaces": f.ExcludedNamespaces, "snapshotVolumes": f.SnapshotVolumes,
+	}
+	if len(f.IncludedResources) > 0 {
+		spec["includedResources"] = f.IncludedResources
+	}
+	if len(f.ExcludedResources) > 0 {
+		spec["excludedResources"] = f.ExcludedResources
+	}
+	if f.IncludeClusterResources != nil {
+		spec["includeClusterResources"] = *f.IncludeClusterResources
+	}
+	switch len(f.LabelSelectors) {
+	case 0:
+	case 1:
+		spec["labelSelector"] = f.LabelSelectors[0]
+	default:
+		spec["orLabelSelectors"] = f.LabelSelectors
+	}
+	return spec
+}
+
+// WriteVeleroBackup writes the object by which Velero discovers a backup. It bears no expiration: Velero deletes by
+// it, and here that is retention's decision.
+func WriteVeleroBackup(w io.Writer, b VeleroBackup) error {
+	spec := b.Filters.spec()
+	spec["storageLocation"], spec["ttl"] = b.StorageLocation, "0s"
 	object := map[string]any{
 		"apiVersion": "velero.io/v1",
 		"kind":       "Backup",
@@ -40,13 +78,7 @@ func WriteVeleroBackup(w io.Writer, b VeleroBackup) error {
 			"creationTimestamp": b.Started.UTC().Format(time.RFC3339),
 			"labels":            map[string]string{"velero.io/storage-location": b.StorageLocation},
 		},
-		"spec": map[string]any{
-			"storageLocation":    b.StorageLocation,
-			"includedNamespaces": included,
-			"excludedNamespaces": b.ExcludedNamespaces,
-			"snapshotVolumes":    true,
-			"ttl":                "0s",
-		},
+		"spec": spec,
 		"status": map[string]any{
 			"version":                       1,
 			"formatVersion":                 "1.1.0",
@@ -71,12 +103,22 @@ type ResourceList map[string][]string
 
 // Add notes one object, by the API version and kind that it bears.
 func (l ResourceList) Add(apiVersion, kind string, ref coffer.ObjectRef) {
-	key := apiVersion + "/" + kind
-	name := ref.Name
+	key, name := resourceEntry(apiVersion, kind, ref)
+	l[key] = append(l[key], name)
+}
+
+// Has says whether an object was noted.
+func (l ResourceList) Has(apiVersion, kind string, ref coffer.ObjectRef) bool {
+	key, name := resourceEntry(apiVersion, kind, ref)
+	return slices.Contains(l[key], name)
+}
+
+func resourceEntry(apiVersion, kind string, ref coffer.ObjectRef) (key, name string) {
+	name = ref.Name
 	if ref.Namespace != "" {
 		name = ref.Namespace + "/" + name
 	}
-	l[key] = append(l[key], name)
+	return apiVersion + "/" + kind, name
 }
 
 // WriteResourceList writes the list in a stable order.

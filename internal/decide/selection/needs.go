@@ -1,0 +1,301 @@
+package selection
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+var (
+	namespaces        = coffer.GroupResource{Resource: "namespaces"}
+	persistentVolumes = coffer.GroupResource{Resource: "persistentvolumes"}
+	claims            = coffer.GroupResource{Resource: "persistentvolumeclaims"}
+	pods              = coffer.GroupResource{Resource: "pods"}
+	serviceAccounts   = coffer.GroupResource{Resource: "serviceaccounts"}
+	definitions       = coffer.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
+	storageClasses    = coffer.GroupResource{Group: "storage.k8s.io", Resource: "storageclasses"}
+	attributesClasses = coffer.GroupResource{Group: "storage.k8s.io", Resource: "volumeattributesclasses"}
+	priorityClasses   = coffer.GroupResource{Group: "scheduling.k8s.io", Resource: "priorityclasses"}
+	runtimeClasses    = coffer.GroupResource{Group: "node.k8s.io", Resource: "runtimeclasses"}
+	ingressClasses    = coffer.GroupResource{Group: "networking.k8s.io", Resource: "ingressclasses"}
+	ingresses         = coffer.GroupResource{Group: "networking.k8s.io", Resource: "ingresses"}
+	gatewayClasses    = coffer.GroupResource{Group: "gateway.networking.k8s.io", Resource: "gatewayclasses"}
+	gateways          = coffer.GroupResource{Group: "gateway.networking.k8s.io", Resource: "gateways"}
+	clusterRoles      = rbac("clusterroles")
+	clusterBindings   = rbac("clusterrolebindings")
+)
+
+func rbac(resource string) coffer.GroupResource {
+	return coffer.GroupResource{Group: "rbac.authorization.k8s.io", Resource: resource}
+}
+
+// Need is a cluster-scoped object that a captured object cannot do without.
+type Need struct {
+	// Type of the object.
+	Type coffer.GroupResource
+	// Name of the object, or another word by which it is found.
+	Name string
+	// Word says how the one needs the other: BY is WORD it.
+	Word string
+}
+
+// Needed answers why an object is needed, if it is, by a name that Needs gave.
+type Needed func(t coffer.GroupResource, name string) (reason string, needed bool)
+
+// Needs are the cluster-scoped objects that a captured object needs. What an object does not say of itself, it does
+// not need: one that cannot be read needs nothing.
+func Needs(ref coffer.ObjectRef, body []byte) []Need {
+	var found []Need
+	if ref.Namespace != "" {
+		found = append(found, Need{namespaces, ref.Namespace, "in"})
+	}
+	if ref.Group != "" {
+		// Types of Kubernetes itself have no definition: none is found then.
+		found = append(found, Need{definitions, ref.GroupResource.String(), "of"})
+	}
+	if read, known := needsOf[ref.GroupResource]; known {
+		found = append(found, read(ref, body)...)
+	}
+	return found
+}
+
+// needsOf reads what objects of a type need beside their namespace and definition.
+var needsOf = map[coffer.GroupResource]func(ref coffer.ObjectRef, body []byte) []Need{
+	claims:            claimNeeds,
+	persistentVolumes: volumeNeeds,
+	serviceAccounts:   accountNeeds,
+	clusterBindings:   bindingNeeds,
+	ingresses: func(_ coffer.ObjectRef, body []byte) []Need {
+		return classNeed(ingressClasses, body, "spec", "ingressClassName")
+	},
+	gateways: func(_ coffer.ObjectRef, body []byte) []Need {
+		return classNeed(gatewayClasses, body, "spec", "gatewayClassName")
+	},
+	rbac("rolebindings"):                      bindingNeeds,
+	pods:                                      podNeeds,
+	{Resource: "podtemplates"}:                podNeeds,
+	{Resource: "replicationcontrollers"}:      podNeeds,
+	{Group: "apps", Resource: "deployments"}:  podNeeds,
+	{Group: "apps", Resource: "daemonsets"}:   podNeeds,
+	{Group: "apps", Resource: "replicasets"}:  podNeeds,
+	{Group: "apps", Resource: "statefulsets"}: setNeeds,
+	{Group: "batch", Resource: "jobs"}:        podNeeds,
+	{Group: "batch", Resource: "cronjobs"}:    podNeeds,
+}
+
+func claimNeeds(ref coffer.ObjectRef, body []byte) []Need {
+	var claim struct {
+		Spec claimSpec `json:"spec"`
+	}
+	_ = json.Unmarshal(body, &claim)
+	found := claim.Spec.needs()
+	found = append(found, Need{persistentVolumes, claimKey(ref.Namespace, ref.Name), "bound to"})
+	if claim.Spec.VolumeName != "" {
+		found = append(found, Need{persistentVolumes, claim.Spec.VolumeName, "bound to"})
+	}
+	return found
+}
+
+type claimSpec struct {
+	VolumeName                string `json:"volumeName"`
+	StorageClassName          string `json:"storageClassName"`
+	VolumeAttributesClassName string `json:"volumeAttributesClassName"`
+}
+
+func (s claimSpec) needs() []Need {
+	var found []Need
+	if s.StorageClassName != "" {
+		found = append(found, Need{storageClasses, s.StorageClassName, "of"})
+	}
+	if s.VolumeAttributesClassName != "" {
+		found = append(found, Need{attributesClasses, s.VolumeAttributesClassName, "of"})
+	}
+	return found
+}
+
+// claimKey cannot be the name of a volume: that has no slash.
+func claimKey(namespace, name string) string { return namespace + "/" + name }
+
+func volumeNeeds(_ coffer.ObjectRef, body []byte) []Need {
+	var volume struct {
+		Spec claimSpec `json:"spec"`
+	}
+	_ = json.Unmarshal(body, &volume)
+	return volume.Spec.needs()
+}
+
+func accountNeeds(ref coffer.ObjectRef, _ []byte) []Need {
+	return []Need{
+		{clusterBindings, accountUser(ref.Namespace, ref.Name), "bound by"},
+		{clusterBindings, accountGroup(ref.Namespace), "bound by"},
+	}
+}
+
+func accountUser(namespace, name string) string {
+	return "system:serviceaccount:" + namespace + ":" + name
+}
+func accountGroup(namespace string) string { return "system:serviceaccounts:" + namespace }
+
+type binding struct {
+	RoleRef struct {
+		Kind string `json:"kind"`
+		Name string `json:"name"`
+	} `json:"roleRef"`
+	Subjects []struct {
+		Kind      string `json:"kind"`
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"subjects"`
+}
+
+func bindingNeeds(_ coffer.ObjectRef, body []byte) []Need {
+	var b binding
+	_ = json.Unmarshal(body, &b)
+	if b.RoleRef.Kind != "ClusterRole" {
+		return nil
+	}
+	return []Need{{clusterRoles, b.RoleRef.Name, "bound to"}}
+}
+
+func classNeed(class coffer.GroupResource, body []byte, path ...string) []Need {
+	var level json.RawMessage = body
+	for _, field := range path {
+		var fields map[string]json.RawMessage
+		_ = json.Unmarshal(level, &fields)
+		level = fields[field]
+	}
+	var name string
+	if json.Unmarshal(level, &name) != nil || name == "" {
+		return nil
+	}
+	return []Need{{class, name, "of"}}
+}
+
+type podSpec struct {
+	PriorityClassName string `json:"priorityClassName"`
+	RuntimeClassName  string `json:"runtimeClassName"`
+}
+
+type podTemplate struct {
+	Spec podSpec `json:"spec"`
+}
+
+// podNeeds reads a pod, or the template of pods wherever the types of Kubernetes have it.
+func podNeeds(_ coffer.ObjectRef, body []byte) []Need {
+	// Most have neither, and decoding them all would cost more than capturing them.
+	if !bytes.Contains(body, []byte(`"priorityClassName"`)) && !bytes.Contains(body, []byte(`"runtimeClassName"`)) {
+		return nil
+	}
+	var o struct {
+		Spec struct {
+			podSpec
+			Template    podTemplate `json:"template"`
+			JobTemplate struct {
+				Spec struct {
+					Template podTemplate `json:"template"`
+				} `json:"spec"`
+			} `json:"jobTemplate"`
+		} `json:"spec"`
+		Template podTemplate `json:"template"`
+	}
+	_ = json.Unmarshal(body, &o)
+	var found []Need
+	for _, s := range []podSpec{o.Spec.podSpec, o.Spec.Template.Spec, o.Spec.JobTemplate.Spec.Template.Spec, o.Template.Spec} {
+		if s.PriorityClassName != "" {
+			found = append(found, Need{priorityClasses, s.PriorityClassName, "of"})
+		}
+		if s.RuntimeClassName != "" {
+			found = append(found, Need{runtimeClasses, s.RuntimeClassName, "of"})
+		}
+	}
+	return found
+}
+
+// setNeeds reads a StatefulSet, whose templates of claims name classes as well.
+func setNeeds(ref coffer.ObjectRef, body []byte) []Need {
+	var set struct {
+		Spec struct {
+			Templates []struct {
+				Spec claimSpec `json:"spec"`
+			} `json:"volumeClaimTemplates"`
+		} `json:"spec"`
+	}
+	_ = json.Unmarshal(body, &set)
+	found := podNeeds(ref, body)
+	for _, t := range set.Spec.Templates {
+		found = append(found, t.Spec.needs()...)
+	}
+	return found
+}
+
+// findNeed says for each cluster-scoped type that can be needed how an object of it is asked for.
+var findNeed = map[coffer.GroupResource]func(name string, body []byte, needed Needed) (string, bool){
+	namespaces:        byName(namespaces),
+	persistentVolumes: findVolume,
+	clusterBindings:   findBinding,
+	clusterRoles:      byName(clusterRoles),
+	definitions:       byName(definitions),
+	storageClasses:    byName(storageClasses),
+	attributesClasses: byName(attributesClasses),
+	priorityClasses:   byName(priorityClasses),
+	runtimeClasses:    byName(runtimeClasses),
+	ingressClasses:    byName(ingressClasses),
+	gatewayClasses:    byName(gatewayClasses),
+}
+
+// neededLast are the types that cluster-scoped objects need themselves.
+var neededLast = map[coffer.GroupResource]bool{
+	namespaces: true, clusterRoles: true, definitions: true, storageClasses: true, attributesClasses: true,
+}
+
+func byName(t coffer.GroupResource) func(string, []byte, Needed) (string, bool) {
+	return func(name string, _ []byte, needed Needed) (string, bool) { return needed(t, name) }
+}
+
+// findVolume finds the volume of a claim from either side.
+func findVolume(name string, body []byte, needed Needed) (string, bool) {
+	if reason, ok := needed(persistentVolumes, name); ok {
+		return reason, true
+	}
+	var volume struct {
+		Spec struct {
+			ClaimRef struct {
+				Namespace string `json:"namespace"`
+				Name      string `json:"name"`
+			} `json:"claimRef"`
+		} `json:"spec"`
+	}
+	_ = json.Unmarshal(body, &volume)
+	claim := volume.Spec.ClaimRef
+	return needed(persistentVolumes, claimKey(claim.Namespace, claim.Name))
+}
+
+// findBinding finds a binding by those that it binds.
+func findBinding(_ string, body []byte, needed Needed) (string, bool) {
+	var b binding
+	_ = json.Unmarshal(body, &b)
+	for _, s := range b.Subjects {
+		user := s.Name
+		if s.Kind == "ServiceAccount" {
+			user = accountUser(s.Namespace, s.Name)
+		}
+		if reason, ok := needed(clusterBindings, user); ok {
+			return reason, true
+		}
+	}
+	return "", false
+}
+
+// builtIn says of a needed object that every cluster has it: those of the API server bear a label, or a name that is
+// kept for them.
+func builtIn(t coffer.GroupResource, h coffer.Header) bool {
+	switch t {
+	case clusterRoles, clusterBindings:
+		return h.Metadata.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" || strings.HasPrefix(h.Metadata.Name, "system:")
+	case priorityClasses:
+		return strings.HasPrefix(h.Metadata.Name, "system-")
+	}
+	return false
+}

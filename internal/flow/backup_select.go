@@ -1,0 +1,334 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
+	"github.com/coffer-backup/coffer/internal/decide/volume"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
+)
+
+// scope is what a Backup asks for, applied to the cluster as it is now.
+type scope struct {
+	*selection.Selection
+	// types of the cluster, and what of its discovery failed.
+	types []coffer.ResourceType
+	gaps  []coffer.TypeGap
+	// spaces are the cluster's namespaces.
+	spaces []selection.Space
+}
+
+// CheckBackup refuses what can be seen to be wrong with a request without asking a cluster. extension is the namespace
+// of the Backup extension.
+func CheckBackup(spec v1alpha1.BackupSpec, extension string) error {
+	if spec.OnlyNeededClusterScopeResources && spec.IncludeClusterScopeResources != nil {
+		return coffer.Errorf(coffer.CodeInvalid, "includeClusterScopeResources and onlyNeededClusterScopeResources are both set").
+			WithHint("leave the first out to have only what is needed")
+	}
+	if _, err := volume.ParsePolicies(spec.VolumePolicies); err != nil {
+		return err
+	}
+	return backupConfig(spec, extension).Check()
+}
+
+func backupConfig(spec v1alpha1.BackupSpec, extension string) selection.Config {
+	c := selection.Config{
+		Rules: selection.Rules{
+			Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces,
+			SystemNamespaces: selection.SystemNamespaces(extension),
+		},
+		IncludedTypes: spec.IncludedResourceTypes, ExcludedTypes: spec.ExcludedResourceTypes,
+		LabelSelectors: spec.LabelSelectors, OrLabelSelectors: spec.OrLabelSelectors,
+	}
+	for _, o := range spec.IncludedObjects {
+		c.Objects = append(c.Objects, selection.ObjectName{Type: o.Type, Namespace: o.Namespace, Name: o.Name})
+	}
+	whole := c.All() && len(c.Objects) == 0 && !spec.OnlyNeededClusterScopeResources
+	c.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, whole)
+	return c
+}
+
+func clusterScope(asked *bool, whole bool) selection.ClusterScope {
+	switch {
+	case asked != nil && *asked, asked == nil && whole:
+		return selection.ClusterScopeAll
+	case asked != nil:
+		return selection.ClusterScopeNone
+	}
+	return selection.ClusterScopeNeeded
+}
+
+// lookAround applies the request to the cluster as it is now: its types, and its namespaces with their labels.
+func (b *backup) lookAround(ctx context.Context) error {
+	types, gaps, err := b.Cluster.Types(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := list[metav1.PartialObjectMetadata](ctx, b.Cluster, namespaceType, "")
+	if err != nil {
+		return err
+	}
+	spaces := make([]selection.Space, 0, len(all))
+	for _, n := range all {
+		spaces = append(spaces, selection.Space{Name: n.Name, Labels: n.Labels})
+	}
+	chosen, warnings, err := selection.New(backupConfig(b.object.Spec, b.Namespace), types, spaces)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		b.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
+	}
+	b.scope = &scope{Selection: chosen, types: types, gaps: gaps, spaces: spaces}
+	return nil
+}
+
+// look is lookAround for a process that has not yet.
+func (b *backup) look(ctx context.Context) error {
+	if b.scope != nil {
+		return nil
+	}
+	return b.lookAround(ctx)
+}
+
+// checkScope refuses names of what is not there, and what selects nothing.
+func (b *backup) checkScope(ctx context.Context) error {
+	if err := b.lookAround(ctx); err != nil {
+		return err
+	}
+	var missing []string
+	for _, wanted := range backupConfig(b.object.Spec, b.Namespace).Named() {
+		if !slices.ContainsFunc(b.scope.spaces, func(s selection.Space) bool { return s.Name == wanted }) {
+			missing = append(missing, fmt.Sprintf("%q", wanted))
+		}
+	}
+	if len(missing) > 0 {
+		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", someOf(missing)).
+			WithHint("see `kubectl get namespaces`")
+	}
+	return b.checkPicks(ctx)
+}
+
+// someOf lists the first few of many.
+func someOf(all []string) string {
+	const shown = 5
+	if len(all) <= shown {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(all[:shown], ", "), len(all)-shown)
+}
+
+// checkPicks asks for each object that was named whether it exists: there are few of them, and a type may have many.
+func (b *backup) checkPicks(ctx context.Context) error {
+	picks := b.scope.Picks()
+	absent := make([]bool, len(picks))
+	calls, ctx := errgroup.WithContext(ctx)
+	calls.SetLimit(parallelCalls)
+	for i, p := range picks {
+		calls.Go(func() error {
+			_, err := b.Cluster.Get(ctx, p.Type, p.Ref.Namespace, p.Ref.Name)
+			if absent[i] = coffer.CodeOf(err) == coffer.CodeNotFound; absent[i] {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := calls.Wait(); err != nil {
+		return err
+	}
+	var missing []string
+	for i, p := range picks {
+		if absent[i] {
+			missing = append(missing, p.Ref.String())
+		}
+	}
+	if len(missing) > 0 {
+		return coffer.Errorf(coffer.CodeNotFound, "includedObjects: the cluster has no %s", someOf(missing)).
+			WithHint("correct the name, or remove it")
+	}
+	return nil
+}
+
+// checkFound refuses a recovery point of nothing, and tells of named objects that went away meanwhile.
+func (b *backup) checkFound(to *collection, volumes []coffer.Volume) error {
+	for _, p := range b.scope.Picks() {
+		space := b.scope.Namespace(p.Ref.Namespace)
+		switch {
+		case to.holds(p):
+		case p.Ref.Namespace != "" && !space.Include:
+			b.warn(coffer.CodeNothingMatches, p.Ref.String(), "it is not in the recovery point: the namespace has "+space.Reason)
+		default:
+			b.warn(coffer.CodeNothingMatches, p.Ref.String(), "it is not in the recovery point: "+to.whyNot(p.Ref))
+		}
+	}
+	if to.count() > 0 || len(volumes) > 0 || b.object.Spec.AllowEmpty {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeNothingToDo, "no object of the cluster is selected, so there would be nothing in the recovery point").
+		WithHint("correct namespaces, types and labels; or set allowEmpty if nothing is what you want at times")
+}
+
+// captureScope captures the selected types stage by stage: what is needed is known once those that need it have been
+// seen.
+func (b *backup) captureScope(ctx context.Context, capture func(context.Context, coffer.ResourceType) error, to *collection) error {
+	for _, stage := range b.scope.Stages(b.scope.types) {
+		all, ctx := errgroup.WithContext(ctx)
+		all.SetLimit(parallelLists)
+		for _, t := range stage {
+			if d := b.scope.Type(t); !d.Include {
+				to.skippedType(t, d.Reason)
+				continue
+			}
+			all.Go(func() error { return capture(ctx, t) })
+		}
+		if err := all.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxNamespaceLists is up to how many chosen namespaces are listed one by one. Above it, one list of the whole
+// cluster, of which the rest is thrown away, is cheaper.
+const maxNamespaceLists = 5
+
+// listNamespaces are the namespaces to list one by one for a type; a single empty one stands for the whole cluster.
+func (b *backup) listNamespaces(t coffer.ResourceType) []string {
+	if !t.Namespaced {
+		return []string{""}
+	}
+	names, bounded := b.scope.Namespaces(t.GroupResource)
+	if bounded && len(names) <= maxNamespaceLists {
+		return names
+	}
+	return []string{""}
+}
+
+// selectedClaims lists the claims in scope. Those that their label leaves out are among them: the ledger names their
+// volumes.
+func (b *backup) selectedClaims(ctx context.Context) ([]corev1.PersistentVolumeClaim, error) {
+	if !b.scope.Type(claimType).Include {
+		return nil, nil
+	}
+	var found []corev1.PersistentVolumeClaim
+	for _, namespace := range b.listNamespaces(claimType) {
+		page, err := list[corev1.PersistentVolumeClaim](ctx, b.Cluster, claimType, namespace)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			if c.DeletionTimestamp == nil && !b.decide(claimType, c.ObjectMeta).OutOfScope {
+				found = append(found, c)
+			}
+		}
+	}
+	return found, nil
+}
+
+// decide decides on an object that nothing needs.
+func (b *backup) decide(t coffer.ResourceType, o metav1.ObjectMeta) selection.Decision {
+	h := coffer.Header{Metadata: coffer.HeaderMetadata{Name: o.Name, Namespace: o.Namespace, Labels: o.Labels}}
+	return b.scope.Object(t, h, nil, nil)
+}
+
+// toFreeze says whether the hooks of a pod are to be run: it uses a volume of which a snapshot is taken, or it is
+// selected itself and none of its volumes was left out. Nobody's application is frozen for data that nobody wants.
+func (b *backup) toFreeze(pod corev1.Pod, decisions map[string]volume.Decision) bool {
+	leftOut := false
+	for _, v := range pod.Spec.Volumes {
+		var claim string
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			claim = v.PersistentVolumeClaim.ClaimName
+		case v.Ephemeral != nil:
+			claim = pod.Name + "-" + v.Name
+		default:
+			continue
+		}
+		d, selected := decisions[pod.Namespace+"/"+claim]
+		if d.Volume.Result == coffer.VolumeCaptured {
+			return true
+		}
+		leftOut = leftOut || !selected || d.LeftOut
+	}
+	return !leftOut && b.scope.Type(podType).Include && b.decide(podType, pod.ObjectMeta).Include
+}
+
+// noteNeeds takes down what a captured object needs.
+func (c *collection) noteNeeds(ref coffer.ObjectRef, body []byte) {
+	needs := selection.Needs(ref, body)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range needs {
+		of := c.needs[n.Type]
+		if of == nil {
+			of = map[string]string{}
+			c.needs[n.Type] = of
+		}
+		if _, known := of[n.Name]; !known {
+			of[n.Name] = ref.String() + " is " + n.Word + " it"
+		}
+	}
+}
+
+// needed implements selection.Needed by what has been captured up to now.
+func (c *collection) needed(t coffer.GroupResource, name string) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reason, found := c.needs[t][name]
+	return reason, found
+}
+
+// noteDecision puts a decision that needs a word into the ledger: what was left out of what was asked for, by name;
+// what nobody asked for, counted; and what is there because something needs it.
+func (c *collection) noteDecision(ref coffer.ObjectRef, d selection.Decision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case d.OutOfScope:
+		c.unasked[coffer.TypeGap{What: ref.GroupResource.String(), Reason: d.Reason}]++
+	case !d.Include:
+		c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, coffer.SkippedObject{ObjectRef: ref, Reason: d.Reason})
+	case d.Reason != "":
+		c.coverage.Needed = append(c.coverage.Needed, coffer.NeededObject{ObjectRef: ref, Reason: d.Reason})
+	}
+}
+
+// holds says whether an object that was named is captured.
+func (c *collection) holds(p selection.Pick) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resources.Has(p.Type.APIVersion(), p.Type.Kind, p.Ref)
+}
+
+// whyNot is the reason for which an object that was named is not captured.
+func (c *collection) whyNot(ref coffer.ObjectRef) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.coverage.SkippedObjects {
+		if o.ObjectRef == ref {
+			return o.Reason
+		}
+	}
+	return "it went away while the backup was running, or its type could not be read"
+}
+
+// veleroFilters are the filters in Velero's words.
+func (b *backup) veleroFilters() recoverypoint.VeleroFilters {
+	spec := b.object.Spec
+	return recoverypoint.VeleroFilters{
+		IncludedNamespaces: spec.IncludedNamespaces, ExcludedNamespaces: spec.ExcludedNamespaces,
+		IncludedResources: b.scope.Included(), ExcludedResources: b.scope.Excluded(),
+		IncludeClusterResources: spec.IncludeClusterScopeResources, SnapshotVolumes: b.snapshotsWanted(),
+		LabelSelectors: b.scope.LabelSelectors(),
+	}
+}

@@ -34,6 +34,15 @@ func CheckBackup(spec v1alpha1.BackupSpec, extension string) error {
 		return coffer.Errorf(coffer.CodeInvalid, "includeClusterScopeResources and onlyNeededClusterScopeResources are both set").
 			WithHint("leave the first out to have only what is needed")
 	}
+	for _, named := range []struct {
+		field string
+		names []string
+	}{{"includedNamespaces", spec.IncludedNamespaces}, {"excludedNamespaces", spec.ExcludedNamespaces}} {
+		if n := len(named.names); n > v1alpha1.MaxNamespaces {
+			return coffer.Errorf(coffer.CodeInvalid, "%s names %d namespaces, and at most %d can be named", named.field, n, v1alpha1.MaxNamespaces).
+				WithHint("write patterns as in team-*, or leave includedNamespaces empty for all and name the ones to leave out")
+		}
+	}
 	if _, err := volume.ParsePolicies(spec.VolumePolicies); err != nil {
 		return err
 	}
@@ -211,6 +220,17 @@ func (b *backup) listNamespaces(t coffer.ResourceType) []string {
 		return names
 	}
 	return []string{""}
+}
+
+// podNamespaces are the namespaces to list for pods: those of pods to capture, and of pods that use a claim that is.
+func (b *backup) podNamespaces(decisions []volume.Decision) []string {
+	names := b.listNamespaces(podType)
+	for _, d := range decisions {
+		if ns := d.Volume.Namespace; !slices.Contains(names, "") && !slices.Contains(names, ns) {
+			names = append(names, ns)
+		}
+	}
+	return names
 }
 
 // selectedClaims lists the claims in scope. Those that their label leaves out are among them: the ledger names their

@@ -155,7 +155,7 @@ func (b *backup) hookedPods(ctx context.Context, decisions []volume.Decision) ([
 		byClaim[d.Volume.Namespace+"/"+d.Volume.Claim] = d
 	}
 	var found []hookedPod
-	for _, namespace := range b.listNamespaces(podType) {
+	for _, namespace := range b.podNamespaces(decisions) {
 		pods, err := list[corev1.Pod](ctx, b.Cluster, podType, namespace)
 		if err != nil {
 			return nil, err

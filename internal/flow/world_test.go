@@ -41,6 +41,8 @@ type world struct {
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
 	readOnly     bool
+	// extra are types that the cluster serves beside worldTypes.
+	extra []coffer.ResourceType
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
 
@@ -165,7 +167,7 @@ var worldTypes = []coffer.ResourceType{
 
 // Types implements coffer.Cluster.
 func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
-	return worldTypes, nil, w.call()
+	return slices.Concat(worldTypes, w.extra), nil, w.call()
 }
 
 // List implements coffer.Cluster.

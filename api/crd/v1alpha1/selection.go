@@ -1,5 +1,9 @@
 package v1alpha1
 
+// MaxNamespaces is how many namespaces can be named in a list, as in AKS Backup. Patterns, and an empty list, stand for
+// any number of them.
+const MaxNamespaces = 800
+
 // ObjectName names one object of a cluster.
 type ObjectName struct {
 	// Type of the object in any spelling without wildcards: v1/Secret, apps/Deployment, deployments.apps, deployments.

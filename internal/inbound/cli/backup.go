@@ -21,48 +21,6 @@ func (p *program) newBackup() *cobra.Command {
 		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
 }
 
-func (p *program) newBackupCreate() *cobra.Command {
-	var f struct {
-		spec         v1alpha1.BackupSpec
-		clusterScope bool
-		snapshots    bool
-		hooks        []string
-		wait         bool
-	}
-	cmd := &cobra.Command{
-		Use:   "create NAME",
-		Short: "Back up the chosen namespaces, or all, into a recovery point of this name",
-		Example: `  coffer backup create shop-1 --included-namespaces shop --wait
-  coffer backup create everything --wait
-  coffer backup create shop-2 --included-namespaces shop --backup-hook-references shop/quiesce --wait`,
-		Args: oneName("backup"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			refs, err := parseReferences("--backup-hook-references", f.hooks)
-			if err != nil {
-				return err
-			}
-			f.spec.BackupHookReferences = refs
-			f.spec.SnapshotVolumes = &f.snapshots
-			if cmd.Flags().Changed("include-cluster-scope-resources") {
-				f.spec.IncludeClusterScopeResources = &f.clusterScope
-			}
-			return p.createBackup(cmd.Context(), args[0], f.spec, f.wait)
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.spec.StorageLocation, "storage-location", "default", "BackupStorageLocation that receives the archive")
-	flags.StringSliceVar(&f.spec.IncludedNamespaces, "included-namespaces", nil, "namespaces to back up (default all but those of the system)")
-	flags.StringSliceVar(&f.spec.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out")
-	flags.BoolVar(&f.clusterScope, "include-cluster-scope-resources", false, "all cluster-scoped objects, or none (default: all with all namespaces, else what the chosen ones need)")
-	flags.BoolVar(&f.snapshots, "snapshot-volumes", true, "take snapshots of the volumes")
-	flags.StringSliceVar(&f.hooks, "backup-hook-references", nil, "BackupHooks to run, each NAMESPACE/NAME")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
-	return cmd
-}
-
 func (p *program) createBackup(ctx context.Context, name string, spec v1alpha1.BackupSpec, wait bool) error {
 	c, err := p.client()
 	if err != nil {
@@ -128,12 +86,61 @@ func (p *program) backupTable(all []v1alpha1.Backup) error {
 	for _, b := range all {
 		g := b.Status.Progress
 		rows = append(rows, []string{
-			b.Name, phaseText(b.Status.Phase), namespacesText(b.Spec.IncludedNamespaces, b.Spec.ExcludedNamespaces),
+			b.Name, phaseText(b.Status.Phase), backupNamespaces(b.Spec),
 			strconv.FormatInt(g.Objects, 10), fmt.Sprintf("%d/%d", g.VolumesReady, g.VolumesTotal), bytesText(g.Bytes),
 			strconv.Itoa(b.Status.WarningCount), took(b.Status.RunStatus), age(b.CreationTimestamp),
 		})
 	}
 	return p.table(rows)
+}
+
+func backupNamespaces(spec v1alpha1.BackupSpec) string {
+	if len(spec.IncludedObjects) > 0 {
+		return fmt.Sprintf("%d single objects", len(spec.IncludedObjects))
+	}
+	return namespacesText(spec.IncludedNamespaces, spec.ExcludedNamespaces)
+}
+
+func typesText(included, excluded []string) string {
+	if len(included)+len(excluded) == 0 {
+		return ""
+	}
+	return namespacesText(included, excluded)
+}
+
+func labelsText(every, alternatives []string) string {
+	text := strings.Join(every, " and ")
+	if len(alternatives) > 0 {
+		if text != "" {
+			text += " and one of "
+		}
+		text += strings.Join(alternatives, " or ")
+	}
+	return text
+}
+
+func objectsText(objects []v1alpha1.ObjectName) string {
+	var texts []string
+	for _, o := range objects {
+		name := o.Name
+		if o.Namespace != "" {
+			name = o.Namespace + "/" + name
+		}
+		texts = append(texts, o.Type+" "+name)
+	}
+	return shorten(strings.Join(texts, ", "), 200)
+}
+
+func clusterScopeText(spec v1alpha1.BackupSpec) string {
+	switch asked := spec.IncludeClusterScopeResources; {
+	case spec.OnlyNeededClusterScopeResources:
+		return "what the selected objects need"
+	case asked == nil:
+		return ""
+	case *asked:
+		return "all"
+	}
+	return "none"
 }
 
 func namespacesText(included, excluded []string) string {
@@ -144,7 +151,10 @@ func namespacesText(included, excluded []string) string {
 	if len(excluded) > 0 {
 		text += " but " + strings.Join(excluded, ",")
 	}
-	const width = 40
+	return shorten(text, 40)
+}
+
+func shorten(text string, width int) string {
 	if len(text) > width {
 		text = text[:width-1] + "…"
 	}
@@ -183,7 +193,11 @@ func (p *program) showBackup(b *v1alpha1.Backup) error {
 			{"Step", stepText(b.Status.RunStatus)},
 			{"Reason", b.Status.Reason},
 			{"Message", b.Status.Message},
-			{"Namespaces", namespacesText(b.Spec.IncludedNamespaces, b.Spec.ExcludedNamespaces)},
+			{"Namespaces", backupNamespaces(b.Spec)},
+			{"Resource types", typesText(b.Spec.IncludedResourceTypes, b.Spec.ExcludedResourceTypes)},
+			{"Labels", labelsText(b.Spec.LabelSelectors, b.Spec.OrLabelSelectors)},
+			{"Single objects", objectsText(b.Spec.IncludedObjects)},
+			{"Cluster scope", clusterScopeText(b.Spec)},
 			{"Storage location", b.Spec.StorageLocation},
 			{"Started", when(b.Status.StartTime)},
 			{"Completed", when(b.Status.CompletionTime)},

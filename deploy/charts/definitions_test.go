@@ -43,7 +43,7 @@ func newRefuse(t *testing.T, resource string) refuse {
 	return func(t *testing.T, spec string) string {
 		t.Helper()
 		var object map[string]any
-		if err := yaml.Unmarshal([]byte("{spec: "+spec+"}"), &object); err != nil {
+		if err := yaml.Unmarshal([]byte("{metadata: {name: x}, spec: "+spec+"}"), &object); err != nil {
 			t.Fatal(err)
 		}
 		var complaints []string
@@ -55,6 +55,30 @@ func newRefuse(t *testing.T, resource string) refuse {
 			complaints = append(complaints, complaint.Error())
 		}
 		return strings.Join(complaints, "; ")
+	}
+}
+
+func TestBackupsThatMakeNoSenseAreRefusedByTheAPIServer(t *testing.T) {
+	judge := newRefuse(t, "backups")
+	many := "[" + strings.Repeat("a,", 800) + "a]"
+	for _, tt := range []struct{ name, spec, want string }{
+		{"everything", `{}`, ""},
+		{"every filter", `{includedNamespaces: ["a*"], excludedNamespaces: [b], includedResourceTypes: [v1/Secret], excludedResourceTypes: ["*.apps"],
+			labelSelectors: ["a=b"], orLabelSelectors: [c, d], onlyNeededClusterScopeResources: true, allowEmpty: true,
+			volumePolicies: [{conditions: {capacity: "1Gi,", storageClass: [x], csi: {driver: d}, pvcLabels: {a: b}, pvcPhase: [Bound]}, action: {type: skip}}]}`, ""},
+		{"single objects", `{includedObjects: [{type: v1/Secret, namespace: a, name: b}, {type: clusterroles, name: "a:b"}]}`, ""},
+		{"a single object without a name", `{includedObjects: [{type: v1/Secret, namespace: a}]}`, "spec.includedObjects[0].name: Required"},
+		{"more namespaces than can be named", `{includedNamespaces: ` + many + `}`, "must have at most 800 items"},
+		{"an action of Velero's that is none here", `{volumePolicies: [{action: {type: fs-backup}}]}`, `supported values: "snapshot", "skip"`},
+		{"a policy without action", `{volumePolicies: [{conditions: {capacity: "1,2"}}]}`, "spec.volumePolicies[0].action: Required"},
+		{"a phase that is none", `{volumePolicies: [{conditions: {pvcPhase: [Broken]}, action: {type: skip}}]}`, "spec.volumePolicies[0].conditions.pvcPhase[0]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := judge(t, tt.spec)
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("the API server says %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -41,7 +40,7 @@ func (p *program) newBackupCreate() *cobra.Command {
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			spec, err := f.spec(cmd.Flags())
+			spec, err := f.spec(cmd)
 			if err != nil {
 				return err
 			}
@@ -51,12 +50,12 @@ func (p *program) newBackupCreate() *cobra.Command {
 			return p.createBackup(cmd.Context(), args[0], spec, f.wait)
 		},
 	}
-	f.define(cmd.Flags())
+	f.define(cmd)
 	return cmd
 }
 
-func (f *backupFlags) define(flags *pflag.FlagSet) {
-	g := &f.given
+func (f *backupFlags) define(cmd *cobra.Command) {
+	g, flags := &f.given, cmd.Flags()
 	flags.StringVar(&f.fromFile, "from-file", "", "YAML or JSON of a Backup, whose spec is taken; other flags change it")
 	flags.StringVar(&g.StorageLocation, "storage-location", "default", "BackupStorageLocation that receives the archive")
 	flags.StringSliceVar(&g.IncludedNamespaces, "included-namespaces", nil, "namespaces to back up, names or patterns with *, ? and [abc] (default all but those of the system)")
@@ -77,7 +76,7 @@ func (f *backupFlags) define(flags *pflag.FlagSet) {
 }
 
 // spec is what the file says, changed by what the flags say.
-func (f *backupFlags) spec(flags *pflag.FlagSet) (v1alpha1.BackupSpec, error) {
+func (f *backupFlags) spec(cmd *cobra.Command) (v1alpha1.BackupSpec, error) {
 	spec := v1alpha1.BackupSpec{StorageLocation: f.given.StorageLocation}
 	if f.fromFile != "" {
 		var b v1alpha1.Backup
@@ -101,7 +100,7 @@ func (f *backupFlags) spec(flags *pflag.FlagSet) (v1alpha1.BackupSpec, error) {
 		"allow-empty":             func() { spec.AllowEmpty = g.AllowEmpty },
 		"snapshot-volumes":        func() { spec.SnapshotVolumes = &f.snapshots },
 	} {
-		if flags.Changed(name) {
+		if cmd.Flags().Changed(name) {
 			set()
 		}
 	}

@@ -3,7 +3,7 @@ package selection
 import (
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -34,7 +34,7 @@ func (o ObjectName) check() (spelling, error) {
 	case o.Name == "" || isPattern(o.Namespace):
 		return s, coffer.Errorf(coffer.CodeInvalid, "includedObjects: %s: a single object has a name, and its namespace no wildcards", o)
 	}
-	for _, problem := range path.IsValidPathSegmentName(o.Name) {
+	for _, problem := range content.IsPathSegmentName(o.Name) {
 		return s, coffer.Errorf(coffer.CodeInvalid, "includedObjects: %s: the name %s", o, problem)
 	}
 	if o.Namespace != "" {

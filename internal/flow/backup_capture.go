@@ -171,7 +171,7 @@ func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch
 	}
 	seen[id] = true
 	decision := b.scope.Object(t, h, raw, to.needed)
-	to.noteDecision(ref, decision)
+	b.noteDecision(to, ref, decision)
 	if !decision.Include {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch
 		return err
 	}
 	to.captured(t, ref)
-	to.noteNeeds(ref, raw)
+	b.noteNeeds(to, ref, raw)
 	return nil
 }
 

@@ -124,6 +124,11 @@ func (b *backup) checkScope(ctx context.Context) error {
 		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", someOf(missing)).
 			WithHint("see `kubectl get namespaces`")
 	}
+	for _, named := range backupConfig(b.object.Spec, b.Namespace).Named() {
+		if d := b.scope.Namespace(named); !d.Include {
+			b.warn(coffer.CodeNothingMatches, "includedNamespaces "+named, "the namespace is left out: it has "+d.Reason)
+		}
+	}
 	return b.checkPicks(ctx)
 }
 
@@ -284,15 +289,18 @@ func (b *backup) toFreeze(pod corev1.Pod, decisions map[string]volume.Decision) 
 }
 
 // noteNeeds takes down what a captured object needs.
-func (c *collection) noteNeeds(ref coffer.ObjectRef, body []byte) {
+func (b *backup) noteNeeds(to *collection, ref coffer.ObjectRef, body []byte) {
+	if !b.scope.Closes() {
+		return
+	}
 	needs := selection.Needs(ref, body)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	to.mu.Lock()
+	defer to.mu.Unlock()
 	for _, n := range needs {
-		of := c.needs[n.Type]
+		of := to.needs[n.Type]
 		if of == nil {
 			of = map[string]string{}
-			c.needs[n.Type] = of
+			to.needs[n.Type] = of
 		}
 		if _, known := of[n.Name]; !known {
 			of[n.Name] = ref.String() + " is " + n.Word + " it"
@@ -309,17 +317,21 @@ func (c *collection) needed(t coffer.GroupResource, name string) (string, bool) 
 }
 
 // noteDecision puts a decision that needs a word into the ledger: what was left out of what was asked for, by name;
-// what nobody asked for, counted; and what is there because something needs it.
-func (c *collection) noteDecision(ref coffer.ObjectRef, d selection.Decision) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// what the filters left out of the selected namespaces, counted; and what is there because something needs it. What
+// other namespaces hold is nobody's business.
+func (b *backup) noteDecision(to *collection, ref coffer.ObjectRef, d selection.Decision) {
+	if d.Include && d.Reason == "" || d.OutOfScope && ref.Namespace != "" && !b.scope.Namespace(ref.Namespace).Include {
+		return
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
 	switch {
 	case d.OutOfScope:
-		c.unasked[coffer.TypeGap{What: ref.GroupResource.String(), Reason: d.Reason}]++
+		to.unasked[coffer.TypeGap{What: ref.GroupResource.String(), Reason: d.Reason}]++
 	case !d.Include:
-		c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, coffer.SkippedObject{ObjectRef: ref, Reason: d.Reason})
-	case d.Reason != "":
-		c.coverage.Needed = append(c.coverage.Needed, coffer.NeededObject{ObjectRef: ref, Reason: d.Reason})
+		to.coverage.SkippedObjects = append(to.coverage.SkippedObjects, coffer.SkippedObject{ObjectRef: ref, Reason: d.Reason})
+	default:
+		to.coverage.Needed = append(to.coverage.Needed, coffer.NeededObject{ObjectRef: ref, Reason: d.Reason})
 	}
 }
 

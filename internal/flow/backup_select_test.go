@@ -383,6 +383,15 @@ func TestNothingSelectedIsAnErrorUnlessAllowed(t *testing.T) {
 	}
 }
 
+func TestANamedNamespaceThatSaysNoIsToldOf(t *testing.T) {
+	w := newTown(t)
+	w.objects[objectKey("namespaces", "", "shop")]["metadata"].(map[string]any)["labels"] = map[string]any{"velero.io/exclude-from-backup": "true"}
+	b := mustBackUp(t, w)
+	if b.Status.Reason != string(coffer.CodeNothingToDo) || !strings.Contains(fmt.Sprint(b.Status.Warnings), "includedNamespaces shop") || len(w.execs) > 0 {
+		t.Errorf("phase %s: %s, warnings %v, hooks %v", b.Status.Phase, b.Status.Message, b.Status.Warnings, w.execs)
+	}
+}
+
 func TestTyposAreWarnings(t *testing.T) {
 	w := newTown(t)
 	b := mustBackUp(t, w, func(s *v1alpha1.BackupSpec) {

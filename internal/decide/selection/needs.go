@@ -259,7 +259,12 @@ func findVolume(name string, body []byte, needed Needed) (string, bool) {
 	if reason, ok := needed(persistentVolumes, name); ok {
 		return reason, true
 	}
-	var volume struct {
+	return needed(persistentVolumes, claimKey(claimOf(body)))
+}
+
+// claimOf is the claim that a volume is bound to, or kept for.
+func claimOf(volume []byte) (namespace, name string) {
+	var v struct {
 		Spec struct {
 			ClaimRef struct {
 				Namespace string `json:"namespace"`
@@ -267,9 +272,9 @@ func findVolume(name string, body []byte, needed Needed) (string, bool) {
 			} `json:"claimRef"`
 		} `json:"spec"`
 	}
-	_ = json.Unmarshal(body, &volume)
-	claim := volume.Spec.ClaimRef
-	return needed(persistentVolumes, claimKey(claim.Namespace, claim.Name))
+	// A volume that cannot be read is one that no claim is known for.
+	_ = json.Unmarshal(volume, &v)
+	return v.Spec.ClaimRef.Namespace, v.Spec.ClaimRef.Name
 }
 
 // findBinding finds a binding by those that it binds.

@@ -4,8 +4,8 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// closes says whether objects are in the recovery point because others need them.
-func (s *Selection) closes() bool {
+// Closes says whether objects are in the recovery point because others need them.
+func (s *Selection) Closes() bool {
 	return s.rules.ClusterScope == ClusterScopeNeeded || s.picks != nil || s.included != nil || !s.labels.empty()
 }
 
@@ -13,7 +13,7 @@ func (s *Selection) closes() bool {
 // now; nil is nothing. Reasons to leave out what was asked for come last: only that is worth to be named.
 func (s *Selection) Object(t coffer.ResourceType, h coffer.Header, body []byte, needed Needed) Decision {
 	ref := coffer.ObjectRef{GroupResource: t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
-	d := s.asked(t, ref, h)
+	d := s.asked(t, ref, h, body)
 	if !d.Include && d.OutOfScope {
 		reason, ok := s.needs(t.GroupResource, ref, h, body, needed)
 		if !ok {
@@ -34,15 +34,19 @@ func (s *Selection) Object(t coffer.ResourceType, h coffer.Header, body []byte, 
 }
 
 // asked decides whether an object is selected by its own merit.
-func (s *Selection) asked(t coffer.ResourceType, ref coffer.ObjectRef, h coffer.Header) Decision {
+func (s *Selection) asked(t coffer.ResourceType, ref coffer.ObjectRef, h coffer.Header, body []byte) Decision {
 	space := ref.Namespace
-	if t.GroupResource == namespaces {
+	switch {
+	case t.GroupResource == namespaces:
 		space = ref.Name
+	case t.GroupResource == persistentVolumes && s.picks == nil:
+		// Whoever leaves out a namespace does not want the volumes of its claims.
+		space, _ = claimOf(body)
 	}
 	if space != "" {
 		if d := s.Namespace(space); !d.Include {
 			// A namespace that its label leaves out is named, once, and not all that it holds.
-			d.OutOfScope = d.OutOfScope || ref.Namespace != ""
+			d.OutOfScope = d.OutOfScope || t.GroupResource != namespaces
 			return d
 		}
 	}
@@ -52,7 +56,7 @@ func (s *Selection) asked(t coffer.ResourceType, ref coffer.ObjectRef, h coffer.
 		}
 		return yes()
 	}
-	if space == "" && s.rules.ClusterScope != ClusterScopeAll {
+	if !t.Namespaced && t.GroupResource != namespaces && s.rules.ClusterScope != ClusterScopeAll {
 		return unasked("no selected object needs it")
 	}
 	if !s.chosen(t.GroupResource) {

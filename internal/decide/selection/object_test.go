@@ -88,6 +88,8 @@ func TestObjects(t *testing.T) {
 		{"a cluster role that nobody needs", shop, "ClusterRole", "/r", coffer.HeaderMetadata{Labels: web}, false, false},
 		{"a webhook with all", whole, "ValidatingWebhookConfiguration", "/w", coffer.HeaderMetadata{}, true, false},
 		{"a webhook with needed", shop, "ValidatingWebhookConfiguration", "/w", coffer.HeaderMetadata{}, false, false},
+		{"a volume with all", whole, "PersistentVolume", "/v", coffer.HeaderMetadata{}, true, false},
+		{"a volume of a namespace that is left out, with all", Config{Rules: Rules{Excluded: []string{"claimant"}, ClusterScope: ClusterScopeAll}}, "PersistentVolume", "/v", coffer.HeaderMetadata{}, false, false},
 		{"a volume with none", Config{Rules: Rules{ClusterScope: ClusterScopeNone}}, "PersistentVolume", "/v", coffer.HeaderMetadata{}, false, false},
 		{"a namespace with none", Config{Rules: Rules{ClusterScope: ClusterScopeNone}}, "Namespace", "/shop", coffer.HeaderMetadata{}, true, false},
 		{"events", whole, "Event", "shop/e", coffer.HeaderMetadata{}, false, true},
@@ -105,7 +107,7 @@ func TestObjects(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _ := mustSelect(t, tt.config)
 			tt.meta.Namespace, tt.meta.Name, _ = strings.Cut(tt.object, "/")
-			d := decide(s, typeOf(t, tt.kind), coffer.Header{Metadata: tt.meta}, `{}`, nil)
+			d := decide(s, typeOf(t, tt.kind), coffer.Header{Metadata: tt.meta}, `{"spec":{"claimRef":{"namespace":"claimant","name":"c"}}}`, nil)
 			if d.Include != tt.want || !d.Include && (d.Reason == "" || d.OutOfScope == tt.scoped) {
 				t.Errorf("decision = %+v, want %v, named %v", d, tt.want, tt.scoped)
 			}

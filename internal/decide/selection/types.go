@@ -83,7 +83,7 @@ func (s *Selection) chosen(t coffer.GroupResource) bool {
 // Stages orders types so that what an object needs is looked for after it: namespaced types, then those cluster-scoped
 // ones that need others, then the rest. Types that Type leaves out are in it as well.
 func (s *Selection) Stages(types []coffer.ResourceType) [][]coffer.ResourceType {
-	if !s.closes() {
+	if !s.Closes() {
 		return [][]coffer.ResourceType{types}
 	}
 	stages := make([][]coffer.ResourceType, 3)

@@ -195,6 +195,29 @@ func TestObjectsBringWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestASelectionSurvivesEveryCrash(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newTown(t)
+		w.dieAfter(dieAt)
+		b := mustBackUp(t, w, func(s *v1alpha1.BackupSpec) {
+			s.IncludedNamespaces, s.LabelSelectors, s.ExcludedResourceTypes = []string{"sh*"}, []string{"app=web"}, []string{"v1/Secrett"}
+		})
+		calls := w.calls
+		w.revive()
+		if b.Status.Phase != v1alpha1.RunCompletedWithWarnings || b.Status.WarningCount != 1 {
+			t.Fatalf("phase %s: %s, %d warnings: %v", b.Status.Phase, b.Status.Message, b.Status.WarningCount, b.Status.Warnings)
+		}
+		if diff := cmp.Diff(whatWebNeeds, objectsOf(t, w)); diff != "" {
+			t.Error(diff)
+		}
+		if len(w.disks) != 1 {
+			t.Errorf("the storage has %v", w.disks)
+		}
+		mustBeThawed(t, w, b)
+		return calls
+	})
+}
+
 func TestWhatIsInTheRecoveryPoint(t *testing.T) {
 	none := false
 	skip := v1alpha1.VolumePolicyAction{Type: v1alpha1.VolumeSkip}

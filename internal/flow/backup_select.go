@@ -202,6 +202,10 @@ func (b *backup) captureScope(ctx context.Context, capture func(context.Context,
 				to.skippedType(t, d.Reason)
 				continue
 			}
+			if b.scope.OnlyNeeded(t) && !to.needsAny(t.GroupResource) {
+				to.skippedType(t, "no selected object needs one")
+				continue
+			}
 			all.Go(func() error { return capture(ctx, t) })
 		}
 		if err := all.Wait(); err != nil {
@@ -306,6 +310,13 @@ func (b *backup) noteNeeds(to *collection, ref coffer.ObjectRef, body []byte) {
 			of[n.Name] = ref.String() + " is " + n.Word + " it"
 		}
 	}
+}
+
+// needsAny says whether anything of a type is needed.
+func (c *collection) needsAny(t coffer.GroupResource) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.needs[t]) > 0
 }
 
 // needed implements selection.Needed by what has been captured up to now.

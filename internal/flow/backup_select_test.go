@@ -415,6 +415,23 @@ func TestANamedNamespaceThatSaysNoIsToldOf(t *testing.T) {
 	}
 }
 
+func TestWhatNothingNeedsIsNotListed(t *testing.T) {
+	w := newTown(t)
+	mustBackUp(t, w, func(s *v1alpha1.BackupSpec) { s.IncludedResourceTypes = []string{"secrets"} })
+	listed := map[string]bool{}
+	for _, resource := range w.listed {
+		listed[resource] = true
+	}
+	for _, resource := range []string{"clusterroles.rbac.authorization.k8s.io", "customresourcedefinitions.apiextensions.k8s.io", "persistentvolumes", "configmaps"} {
+		if listed[resource] {
+			t.Errorf("%s were listed for nothing", resource)
+		}
+	}
+	if !listed["secrets"] {
+		t.Errorf("listed were %v", w.listed)
+	}
+}
+
 func TestTyposAreWarnings(t *testing.T) {
 	w := newTown(t)
 	b := mustBackUp(t, w, func(s *v1alpha1.BackupSpec) {

@@ -41,6 +41,8 @@ type world struct {
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
 	readOnly     bool
+	// listed are the types that were listed.
+	listed []string
 	// extra are types that the cluster serves beside worldTypes.
 	extra []coffer.ResourceType
 	// forbidden is a namespace in which nothing may be created.
@@ -176,6 +178,7 @@ func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string,
 		return err
 	}
 	w.mu.Lock()
+	w.listed = append(w.listed, t.GroupResource.String())
 	var page []json.RawMessage
 	for _, key := range slices.Sorted(maps.Keys(w.objects)) {
 		parts := strings.Split(key, "|")

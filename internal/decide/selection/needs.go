@@ -51,8 +51,7 @@ func Needs(ref coffer.ObjectRef, body []byte) []Need {
 	if ref.Namespace != "" {
 		found = append(found, Need{namespaces, ref.Namespace, "in"})
 	}
-	if ref.Group != "" {
-		// Types of Kubernetes itself have no definition: none is found then.
+	if defined(ref.Group) {
 		found = append(found, Need{definitions, ref.GroupResource.String(), "of"})
 	}
 	if read, known := needsOf[ref.GroupResource]; known {
@@ -60,6 +59,18 @@ func Needs(ref coffer.ObjectRef, body []byte) []Need {
 	}
 	return found
 }
+
+// builtInGroups are those of Kubernetes itself that are named like others'.
+var builtInGroups = map[string]bool{
+	"admissionregistration.k8s.io": true, "apiextensions.k8s.io": true, "apiregistration.k8s.io": true, "authentication.k8s.io": true,
+	"authorization.k8s.io": true, "certificates.k8s.io": true, "coordination.k8s.io": true, "discovery.k8s.io": true, "events.k8s.io": true,
+	"flowcontrol.apiserver.k8s.io": true, "internal.apiserver.k8s.io": true, "networking.k8s.io": true, "node.k8s.io": true,
+	"rbac.authorization.k8s.io": true, "resource.k8s.io": true, "scheduling.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
+}
+
+// defined says whether the types of a group may have definitions. The built-in ones have none, and definitions are too
+// large to be read for nothing.
+func defined(group string) bool { return strings.Contains(group, ".") && !builtInGroups[group] }
 
 // needsOf reads what objects of a type need beside their namespace and definition.
 var needsOf = map[coffer.GroupResource]func(ref coffer.ObjectRef, body []byte) []Need{

@@ -139,6 +139,7 @@ func TestWhatCapturedObjectsNeed(t *testing.T) {
 		{"the class of a volume", captured{"PersistentVolume", "", "pv", `{"spec":{"storageClassName":"fast"}}`}, "StorageClass", "fast", `{}`, true},
 		{"the class of a template of claims", captured{"StatefulSet", "shop", "db", `{"spec":{"volumeClaimTemplates":[{"spec":{"storageClassName":"fast"}}]}}`}, "StorageClass", "fast", `{}`, true},
 		{"the definition of a custom resource", captured{"Rocket", "shop", "r", `{}`}, "CustomResourceDefinition", "rockets.acme.io", `{}`, true},
+		{"the definition of a type of Kubernetes itself", captured{"RoleBinding", "shop", "b", `{}`}, "CustomResourceDefinition", "rolebindings.rbac.authorization.k8s.io", `{}`, false},
 		{"another definition", captured{"Rocket", "shop", "r", `{}`}, "CustomResourceDefinition", "planets.acme.io", `{}`, false},
 		{"the binding of an account", account, "ClusterRoleBinding", "b", `{"subjects":[{"kind":"User","name":"x"},{"kind":"ServiceAccount","namespace":"shop","name":"robot"}]}`, true},
 		{"the binding of all accounts of the namespace", account, "ClusterRoleBinding", "b", `{"subjects":[{"kind":"Group","name":"system:serviceaccounts:shop"}]}`, true},

@@ -75,6 +75,17 @@ func (s *Selection) clusterType(t coffer.ResourceType) Decision {
 	return yes()
 }
 
+// OnlyNeeded says of a type that Type let through that its objects are taken only if something needs them.
+func (s *Selection) OnlyNeeded(t coffer.ResourceType) bool {
+	switch {
+	case t.Namespaced || t.GroupResource == namespaces:
+		return false
+	case s.picks != nil:
+		return !s.picks.holds(t.GroupResource)
+	}
+	return s.rules.ClusterScope != ClusterScopeAll || !s.chosen(t.GroupResource)
+}
+
 // chosen says whether the objects of a type are selected by their own merit.
 func (s *Selection) chosen(t coffer.GroupResource) bool {
 	return s.included == nil || s.included[t]

@@ -25,6 +25,8 @@ type scope struct {
 	gaps  []coffer.TypeGap
 	// spaces are the cluster's namespaces.
 	spaces []selection.Space
+	// warnings of filters that match nothing.
+	warnings []selection.Warning
 }
 
 // CheckBackup refuses what can be seen to be wrong with a request without asking a cluster. extension is the namespace
@@ -94,10 +96,7 @@ func (b *backup) lookAround(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
-		b.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
-	}
-	b.scope = &scope{Selection: chosen, types: types, gaps: gaps, spaces: spaces}
+	b.scope = &scope{Selection: chosen, types: types, gaps: gaps, spaces: spaces, warnings: warnings}
 	return nil
 }
 
@@ -123,6 +122,9 @@ func (b *backup) checkScope(ctx context.Context) error {
 	if len(missing) > 0 {
 		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", someOf(missing)).
 			WithHint("see `kubectl get namespaces`")
+	}
+	for _, w := range b.scope.warnings {
+		b.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
 	}
 	for _, named := range backupConfig(b.object.Spec, b.Namespace).Named() {
 		if d := b.scope.Namespace(named); !d.Include {

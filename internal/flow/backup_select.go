@@ -93,6 +93,10 @@ func (b *backup) lookAround(ctx context.Context) error {
 		spaces = append(spaces, selection.Space{Name: n.Name, Labels: n.Labels})
 	}
 	chosen, warnings, err := selection.New(backupConfig(b.object.Spec, b.Namespace), types, spaces)
+	if err != nil && len(gaps) > 0 {
+		// What is not known may be of an API group that does not answer.
+		return coffer.Errorf(coffer.CodeOf(err), "%w; the types of %s are not known: %s", err, gaps[0].What, gaps[0].Reason)
+	}
 	if err != nil {
 		return err
 	}

@@ -231,7 +231,8 @@ func TestServiceDownGoesByWhatIsThere(t *testing.T) {
 
 func TestServiceDownAfterUpWasInterrupted(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
-		for _, after := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond} {
+		for _, after := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond, 150 * time.Millisecond,
+			300 * time.Millisecond, 600 * time.Millisecond} {
 			t.Run(signal.String()+" after "+after.String(), func(t *testing.T) {
 				l := newLab(t, "j")
 				before := mustRead(t, l)

@@ -25,10 +25,10 @@ import (
 // machine is how the lab cluster of the tests is named.
 const machine = "e2e"
 
-// mustLab runs the lab's program.
+// mustLab runs the lab's program, also while a test cleans up.
 func mustLab(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), os.Getenv("COFFER_E2E_LAB"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), os.Getenv("COFFER_E2E_LAB"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("lab %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
@@ -205,7 +205,12 @@ func newBucket(t *testing.T, bucket string) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
 	mustCoffer(t, "storage-location", "create", "objects", "--provider", "s3", "--container", bucket, "--force-path-style",
 		"--region", os.Getenv("COFFER_SERVICE_S3_REGION"), "--endpoint", os.Getenv("COFFER_SERVICE_S3_INSIDE"), "--credentials-env", "--wait")
-	t.Cleanup(func() { _, _, _ = lab.run(t, "storage-location", "delete", "objects", "--yes") })
+	t.Cleanup(func() {
+		location := &v1alpha1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "objects"}}
+		if err := lab.client.Delete(context.Background(), location); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestObjectStoreThatIsCutOff(t *testing.T) {

@@ -34,6 +34,9 @@ const (
 	maxObjectSize = 16 << 20
 	// maxMemberSize bounds a member as read: the writer's own are far smaller.
 	maxMemberSize = 64 << 20
+	// maxLineSize bounds one entry of the index. The API server sets no limit to the names of RBAC objects but that of
+	// the object, and JSON writes some characters with six.
+	maxLineSize = 16 << 20
 )
 
 // WriteTo writes the index as gzipped lines of JSON.
@@ -59,7 +62,7 @@ func ReadIndex(r io.Reader) (Index, error) {
 		return nil, corrupt("archive index: %w", err)
 	}
 	lines := bufio.NewScanner(zipped)
-	lines.Buffer(make([]byte, 64<<10), 64<<10)
+	lines.Buffer(make([]byte, 64<<10), maxLineSize)
 	var index Index
 	for lines.Scan() {
 		var e Entry

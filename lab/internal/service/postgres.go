@@ -27,6 +27,12 @@ func asPostgres() []string {
 		"--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"}
 }
 
+// beforeServer is asPostgres for what runs before the server. In the services' network, `lab service down` finds whatever
+// of it outlives a killed `lab service up`: initdb starts others, which write on when it is gone.
+func beforeServer(s *Set) []string {
+	return append([]string{"nsenter", "--net=" + s.networkPath(), "--"}, asPostgres()...)
+}
+
 func postgresData(s *Set) string { return s.Path(Postgres, "data") }
 
 // preparePostgres makes the database, under another name first: a folder that has the final name is complete.
@@ -49,12 +55,12 @@ func preparePostgres(ctx context.Context, s *Set) error {
 	if err := makeOwned(temporary); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}
-	initialise := append(asPostgres(), filepath.Join(programs, "initdb"), "--pgdata="+temporary, "--username="+postgresUser,
+	initialise := append(beforeServer(s), filepath.Join(programs, "initdb"), "--pgdata="+temporary, "--username="+postgresUser,
 		"--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 	if _, err := tool.Run(ctx, initialise[0], initialise[1:]...); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}
-	alone := append(asPostgres(), filepath.Join(programs, "postgres"), "--single", "-D", temporary, "postgres")
+	alone := append(beforeServer(s), filepath.Join(programs, "postgres"), "--single", "-D", temporary, "postgres")
 	if _, err := tool.RunInput(ctx, "CREATE DATABASE "+postgresUser+"\n", alone[0], alone[1:]...); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}

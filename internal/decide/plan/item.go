@@ -103,6 +103,15 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 	{Resource: "persistentvolumes"}: func(coffer.Header, []byte) string {
 		return "the claim gets a volume of its own"
 	},
+	// Those that a backup adds for Velero, and Velero's own.
+	{Group: snapshotGroup, Resource: "volumesnapshots"}:        snapshotOfVolume,
+	{Group: snapshotGroup, Resource: "volumesnapshotcontents"}: snapshotOfVolume,
+}
+
+const snapshotGroup = "snapshot.storage.k8s.io"
+
+func snapshotOfVolume(coffer.Header, []byte) string {
+	return "the claim's volume is made of the snapshot directly"
 }
 
 // controllers are the built-in kinds that make their dependents anew: what one of them owns is not restored beside it.

@@ -1,0 +1,103 @@
+package velero
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// An Object is one that Coffer adds to an archive for Velero.
+type Object struct {
+	coffer.ObjectRef
+	APIVersion, Kind string
+	Body             []byte
+}
+
+// Claim is a claim's JSON with the name of its VolumeSnapshot in it, or, if snapshot is empty, with none: one that an
+// earlier restore by Velero has left there would keep the claim waiting for ever. Nothing else of it is changed but the
+// order of the fields that lead there.
+func Claim(body []byte, snapshot string) ([]byte, error) {
+	var object, metadata, annotations map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
+		return nil, fmt.Errorf("read claim: %w", err)
+	}
+	if err := json.Unmarshal(object["metadata"], &metadata); err != nil {
+		return nil, fmt.Errorf("read metadata of claim: %w", err)
+	}
+	if raw, ok := metadata["annotations"]; ok {
+		if err := json.Unmarshal(raw, &annotations); err != nil {
+			return nil, fmt.Errorf("read annotations of claim: %w", err)
+		}
+	}
+	if _, stale := annotations[snapshotNameKey]; snapshot == "" && !stale {
+		return body, nil
+	}
+	if annotations == nil {
+		annotations = map[string]json.RawMessage{}
+	}
+	delete(annotations, snapshotNameKey)
+	var err error
+	if snapshot != "" {
+		if annotations[snapshotNameKey], err = json.Marshal(snapshot); err != nil {
+			return nil, fmt.Errorf("encode the name of a snapshot: %w", err)
+		}
+	}
+	if metadata["annotations"], err = json.Marshal(annotations); err != nil {
+		return nil, fmt.Errorf("encode annotations of claim: %w", err)
+	}
+	if object["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, fmt.Errorf("encode metadata of claim: %w", err)
+	}
+	return json.Marshal(object)
+}
+
+// Snapshot is the VolumeSnapshot of this name and the VolumeSnapshotContent by which Velero finds a captured volume's data.
+// Both are as of a snapshot that exists already, and keep it: restored by a Velero that knows nothing of CSI they do no
+// harm. They bear no label of a Velero backup: Velero deletes the snapshots that do along with its backup, and this one
+// is not Velero's to delete.
+func Snapshot(v coffer.Volume, name string) ([]Object, error) {
+	annotations := map[string]string{handleKey: v.Handle, driverKey: v.Driver, policyKey: "Retain"}
+	snapshotStatus := map[string]any{"boundVolumeSnapshotContentName": v.Content, "readyToUse": true}
+	contentStatus := map[string]any{"snapshotHandle": v.Handle, "readyToUse": true}
+	if v.RestoreSize > 0 {
+		size := resource.NewQuantity(v.RestoreSize, resource.BinarySI).String()
+		annotations[restoreSizeKey], snapshotStatus["restoreSize"], contentStatus["restoreSize"] = size, size, v.RestoreSize
+	}
+	if v.CutTime != nil {
+		snapshotStatus["creationTime"], contentStatus["creationTime"] = v.CutTime.UTC().Format(time.RFC3339), v.CutTime.UnixNano()
+	}
+	mode := v.VolumeMode
+	if mode == "" {
+		mode = "Filesystem"
+	}
+	snapshot, err := json.Marshal(map[string]any{
+		"apiVersion": snapshotVersion, "kind": "VolumeSnapshot",
+		"metadata": map[string]any{"namespace": v.Namespace, "name": name, "annotations": annotations},
+		"spec":     map[string]any{"source": map[string]any{"volumeSnapshotContentName": v.Content}},
+		"status":   snapshotStatus,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode VolumeSnapshot %s/%s: %w", v.Namespace, name, err)
+	}
+	content, err := json.Marshal(map[string]any{
+		"apiVersion": snapshotVersion, "kind": "VolumeSnapshotContent",
+		"metadata": map[string]any{"name": v.Content},
+		"spec": map[string]any{
+			"deletionPolicy": "Retain", "driver": v.Driver, "sourceVolumeMode": mode,
+			"source":            map[string]any{"snapshotHandle": v.Handle},
+			"volumeSnapshotRef": map[string]any{"apiVersion": snapshotVersion, "kind": "VolumeSnapshot", "namespace": v.Namespace, "name": name},
+		},
+		"status": contentStatus,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode VolumeSnapshotContent %s: %w", v.Content, err)
+	}
+	return []Object{
+		{coffer.ObjectRef{GroupResource: contents, Name: v.Content}, snapshotVersion, "VolumeSnapshotContent", content},
+		{coffer.ObjectRef{GroupResource: snapshots, Namespace: v.Namespace, Name: name}, snapshotVersion, "VolumeSnapshot", snapshot},
+	}, nil
+}

@@ -30,6 +30,9 @@ func Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	if check, special := remadeChecks[ref.GroupResource]; special {
 		item.remade = check(h, body)
 	}
+	if why, never := neverRestored[ref.GroupResource]; never {
+		item.remade = why
+	}
 	return item, nil
 }
 
@@ -103,15 +106,6 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 	{Resource: "persistentvolumes"}: func(coffer.Header, []byte) string {
 		return "the claim gets a volume of its own"
 	},
-	// Those that a backup adds for Velero, and Velero's own.
-	{Group: snapshotGroup, Resource: "volumesnapshots"}:        snapshotOfVolume,
-	{Group: snapshotGroup, Resource: "volumesnapshotcontents"}: snapshotOfVolume,
-}
-
-const snapshotGroup = "snapshot.storage.k8s.io"
-
-func snapshotOfVolume(coffer.Header, []byte) string {
-	return "the claim's volume is made of the snapshot directly"
 }
 
 // controllers are the built-in kinds that make their dependents anew: what one of them owns is not restored beside it.

@@ -41,6 +41,8 @@ type world struct {
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
 	readOnly     bool
+	// velero and trustUnsigned are the location's.
+	velero, trustUnsigned bool
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
 
@@ -437,6 +439,7 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	}
 	at := (*world)(s).location()
 	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
+	at.Velero, at.TrustUnsigned = s.velero, s.trustUnsigned
 	return at, nil
 }
 

@@ -1,6 +1,7 @@
 package velero
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -60,8 +61,10 @@ func Claim(body []byte, snapshot string) ([]byte, error) {
 // harm. They bear no label of a Velero backup: Velero deletes the snapshots that do along with its backup, and this one
 // is not Velero's to delete.
 func Snapshot(v coffer.Volume, name string) ([]Object, error) {
+	// A driver's content has a name always; a recovery point without it is restored all the same.
+	contentName := cmp.Or(v.Content, name)
 	annotations := map[string]string{handleKey: v.Handle, driverKey: v.Driver, policyKey: "Retain"}
-	snapshotStatus := map[string]any{"boundVolumeSnapshotContentName": v.Content, "readyToUse": true}
+	snapshotStatus := map[string]any{"boundVolumeSnapshotContentName": contentName, "readyToUse": true}
 	contentStatus := map[string]any{"snapshotHandle": v.Handle, "readyToUse": true}
 	if v.RestoreSize > 0 {
 		size := resource.NewQuantity(v.RestoreSize, resource.BinarySI).String()
@@ -77,7 +80,7 @@ func Snapshot(v coffer.Volume, name string) ([]Object, error) {
 	snapshot, err := json.Marshal(map[string]any{
 		"apiVersion": snapshotVersion, "kind": "VolumeSnapshot",
 		"metadata": map[string]any{"namespace": v.Namespace, "name": name, "annotations": annotations},
-		"spec":     map[string]any{"source": map[string]any{"volumeSnapshotContentName": v.Content}},
+		"spec":     map[string]any{"source": map[string]any{"volumeSnapshotContentName": contentName}},
 		"status":   snapshotStatus,
 	})
 	if err != nil {
@@ -85,7 +88,7 @@ func Snapshot(v coffer.Volume, name string) ([]Object, error) {
 	}
 	content, err := json.Marshal(map[string]any{
 		"apiVersion": snapshotVersion, "kind": "VolumeSnapshotContent",
-		"metadata": map[string]any{"name": v.Content},
+		"metadata": map[string]any{"name": contentName},
 		"spec": map[string]any{
 			"deletionPolicy": "Retain", "driver": v.Driver, "sourceVolumeMode": mode,
 			"source":            map[string]any{"snapshotHandle": v.Handle},
@@ -94,10 +97,10 @@ func Snapshot(v coffer.Volume, name string) ([]Object, error) {
 		"status": contentStatus,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encode VolumeSnapshotContent %s: %w", v.Content, err)
+		return nil, fmt.Errorf("encode VolumeSnapshotContent %s: %w", contentName, err)
 	}
 	return []Object{
-		{coffer.ObjectRef{GroupResource: contents, Name: v.Content}, snapshotVersion, "VolumeSnapshotContent", content},
+		{coffer.ObjectRef{GroupResource: contents, Name: contentName}, snapshotVersion, "VolumeSnapshotContent", content},
 		{coffer.ObjectRef{GroupResource: snapshots, Namespace: v.Namespace, Name: name}, snapshotVersion, "VolumeSnapshot", snapshot},
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -18,9 +19,13 @@ type Object struct {
 	Body             []byte
 }
 
+// beingCut is the finalizer that the snapshot controller keeps on a claim while a snapshot of it is made.
+const beingCut = "snapshot.storage.kubernetes.io/pvc-as-source-protection"
+
 // Claim is a claim's JSON with the name of its VolumeSnapshot in it, or, if snapshot is empty, with none: one that an
-// earlier restore by Velero has left there would keep the claim waiting for ever. Nothing else of it is changed but the
-// order of the fields that lead there.
+// earlier restore by Velero has left there would keep the claim waiting for ever. The finalizer by which the claim is
+// protected during a backup is left out: Velero would restore it, and nobody remove it. Nothing else of the claim is changed
+// but the order of the fields that lead there.
 func Claim(body []byte, snapshot string) ([]byte, error) {
 	var object, metadata, annotations map[string]json.RawMessage
 	if err := json.Unmarshal(body, &object); err != nil {
@@ -34,26 +39,50 @@ func Claim(body []byte, snapshot string) ([]byte, error) {
 			return nil, fmt.Errorf("read annotations of claim: %w", err)
 		}
 	}
-	if _, stale := annotations[snapshotNameKey]; snapshot == "" && !stale {
-		return body, nil
-	}
-	if annotations == nil {
-		annotations = map[string]json.RawMessage{}
-	}
-	delete(annotations, snapshotNameKey)
-	var err error
-	if snapshot != "" {
-		if annotations[snapshotNameKey], err = json.Marshal(snapshot); err != nil {
-			return nil, fmt.Errorf("encode the name of a snapshot: %w", err)
+	var finalizers []string
+	if raw, ok := metadata["finalizers"]; ok {
+		if err := json.Unmarshal(raw, &finalizers); err != nil {
+			return nil, fmt.Errorf("read finalizers of claim: %w", err)
 		}
 	}
-	if metadata["annotations"], err = json.Marshal(annotations); err != nil {
-		return nil, fmt.Errorf("encode annotations of claim: %w", err)
+	_, stale := annotations[snapshotNameKey]
+	protected := slices.Contains(finalizers, beingCut)
+	if snapshot == "" && !stale && !protected {
+		return body, nil
 	}
-	if object["metadata"], err = json.Marshal(metadata); err != nil {
-		return nil, fmt.Errorf("encode metadata of claim: %w", err)
+	if protected {
+		kept := slices.DeleteFunc(finalizers, func(f string) bool { return f == beingCut })
+		if err := set(metadata, "finalizers", kept); err != nil {
+			return nil, err
+		}
+	}
+	if snapshot != "" || stale {
+		delete(annotations, snapshotNameKey)
+		if annotations == nil {
+			annotations = map[string]json.RawMessage{}
+		}
+		if snapshot != "" {
+			if err := set(annotations, snapshotNameKey, snapshot); err != nil {
+				return nil, err
+			}
+		}
+		if err := set(metadata, "annotations", annotations); err != nil {
+			return nil, err
+		}
+	}
+	if err := set(object, "metadata", metadata); err != nil {
+		return nil, err
 	}
 	return json.Marshal(object)
+}
+
+func set(object map[string]json.RawMessage, field string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode %s of claim: %w", field, err)
+	}
+	object[field] = raw
+	return nil
 }
 
 // Snapshot is the VolumeSnapshot of this name and the VolumeSnapshotContent by which Velero finds a captured volume's data.

@@ -274,7 +274,7 @@ func (v *Velero) run(ctx context.Context, o *unstructured.Unstructured) (*unstru
 		return nil, err
 	}
 	if o, err = v.Get(ctx, kind, name); err == nil && phase != "Completed" {
-		err = fmt.Errorf("Velero's %s %s: %s: %v: see %s", kind, name, phase, o.Object["status"], v.Log())
+		err = fmt.Errorf("the %s %s of Velero: %s: %v: see %s", kind, name, phase, o.Object["status"], v.Log())
 	}
 	return o, err
 }

@@ -3,6 +3,7 @@ package velero
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,6 +34,9 @@ func Claim(body []byte, snapshot string) ([]byte, error) {
 	}
 	if err := json.Unmarshal(object["metadata"], &metadata); err != nil {
 		return nil, fmt.Errorf("read metadata of claim: %w", err)
+	}
+	if metadata == nil {
+		return nil, errors.New("the claim has no metadata")
 	}
 	if raw, ok := metadata["annotations"]; ok {
 		if err := json.Unmarshal(raw, &annotations); err != nil {

@@ -39,7 +39,7 @@ func TestClaimIsChangedInOneAnnotationOnly(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "[]", `{"metadata":1}`, `{"metadata":{"annotations":[]}}`, `{}`} {
+	for _, bad := range []string{"", "[]", `{"metadata":1}`, `{"metadata":null}`, `{"metadata":{"annotations":[]}}`, `{}`} {
 		if got, err := Claim([]byte(bad), "s"); err == nil {
 			t.Errorf("Claim(%s) = %s", bad, got)
 		}

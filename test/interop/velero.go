@@ -63,7 +63,7 @@ func Start(ctx context.Context, c Config) (*Velero, error) {
 	}
 	defer func() { _ = log.Close() }()
 	args := []string{
-		"server", "--plugin-dir", filepath.Join(c.Folder, "plugins"), "--metrics-address", "127.0.0.1:0",
+		"server", "--plugin-dir", filepath.Join(c.Folder, "plugins"), "--metrics-address", "127.0.0.1:0", "--profiler-address", "",
 		"--backup-sync-period", "2s", "--item-operation-sync-frequency", "1s", "--default-backup-storage-location", c.Buckets[0],
 	}
 	if c.CSI {

@@ -41,7 +41,7 @@ func careClaim(object map[string]any, c Context) {
 	// What Velero finds the claim's snapshot by: see format/velero.
 	for _, field := range []string{"annotations", "labels"} {
 		dropKeys(child(object, "metadata"), field, "velero.io/volume-snapshot-name", "velero.io/backup-name",
-			"velero.io/data-upload-name", "backup.velero.io/must-include-additional-items", "backup.velero.io/skipped-no-csi-pv")
+			"velero.io/data-upload-name", "backup.velero.io/must-include-additional-items", "backup.velero.io/skipped-no-csi-pv", "restore.velero.io/must-include-additional-items")
 	}
 	dropFinalizers(child(object, "metadata"))
 	spec := child(object, "spec")

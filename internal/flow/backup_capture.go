@@ -35,11 +35,7 @@ func (b *backup) capture(ctx context.Context) error {
 		return err
 	}
 	collected := newCollection()
-	archived, err := b.archive(ctx, collected)
-	if err != nil {
-		return err
-	}
-	volumes, err := b.awaitVolumes(ctx)
+	archived, volumes, err := b.archive(ctx, collected)
 	if err != nil {
 		return err
 	}
@@ -65,12 +61,13 @@ func (b *backup) removeAttempt(ctx context.Context) error {
 	return nil
 }
 
-// archive writes the archive and returns its digest.
-func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest, error) {
+// archive writes the archive and returns its digest, and what became of the volumes.
+func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest, []coffer.Volume, error) {
 	// The cluster may have got other types and namespaces while its volumes were cut.
 	if err := b.lookAround(ctx); err != nil {
-		return coffer.BlobDigest{}, err
+		return coffer.BlobDigest{}, nil, err
 	}
+	var volumes []coffer.Volume
 	for _, g := range b.scope.gaps {
 		b.recordGap(to, g)
 	}
@@ -83,13 +80,16 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		if err := b.captureTypes(ctx, out, to); err != nil {
 			return err
 		}
+		if volumes, err = b.archiveVolumes(ctx, out, to); err != nil {
+			return err
+		}
 		if err := out.Close(); err != nil {
 			return err
 		}
 		to.index = out.Index()
 		return nil
 	})
-	return digest, err
+	return digest, volumes, err
 }
 
 func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *collection) error {
@@ -175,7 +175,10 @@ func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch
 	if !decision.Include {
 		return nil
 	}
-	if err := batch.Add(ref, withType(raw, h, t)); err != nil {
+	body := withType(raw, h, t)
+	if t.GroupResource == claimType.GroupResource {
+		to.hold(ref, body)
+	} else if err := batch.Add(ref, body); err != nil {
 		return err
 	}
 	to.captured(t, ref)
@@ -210,6 +213,8 @@ type collection struct {
 	needs map[coffer.GroupResource]map[string]string
 	// unasked counts objects that nobody has asked for, by type and reason.
 	unasked map[coffer.TypeGap]int64
+	// claims are added to the archive last.
+	claims []heldClaim
 }
 
 func newCollection() *collection {

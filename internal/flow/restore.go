@@ -36,6 +36,8 @@ type restore struct {
 	items    []plan.Item
 	plan     plan.Plan
 	request  plan.Request
+	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
+	streamed bool
 }
 
 // Restore takes a Restore to its end, or to the first error that may pass by itself: then it is to be called again.

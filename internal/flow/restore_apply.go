@@ -242,6 +242,9 @@ func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error
 // createAll creates the objects of the steps at the same time. They are read member by member: a member is fetched
 // once, and holds objects of one type.
 func (a *application) createAll(ctx context.Context, steps []plan.Step) error {
+	if a.streamed {
+		return a.createStreamed(ctx, steps)
+	}
 	type member struct{ offset, length int64 }
 	wanted := map[member]map[coffer.ObjectRef]plan.Step{}
 	for _, s := range steps {

@@ -29,26 +29,19 @@ func (r *restore) prepare(ctx context.Context) error {
 		}
 		r.location = location
 	}
-	manifest, digest, err := readManifest(ctx, r.location, r.object.Spec.BackupName)
+	digest, err := r.readPoint(ctx)
 	if err != nil {
 		return err
 	}
-	if before := r.object.Status.ManifestDigest; before != "" && before != digest {
-		return coffer.Errorf(coffer.CodeArchiveCorrupt, "recovery point %s was changed while it was being restored", manifest.Name)
-	}
-	r.manifest = manifest
-	if err := r.verify(ctx); err != nil {
-		return err
-	}
 	r.request = restoreRequest(r.object.Spec)
-	if err := r.request.Check(manifest.Name, r.namespaces()); err != nil {
+	if err := r.request.Check(r.manifest.Name, r.namespaces()); err != nil {
 		return err
 	}
 	served, err := r.servedTypes(ctx)
 	if err != nil {
 		return err
 	}
-	r.plan = plan.Make(r.items, manifest.Volumes, r.request, served.find)
+	r.plan = plan.Make(r.items, r.manifest.Volumes, r.request, served.find)
 	r.update(func() { r.object.Status.ManifestDigest = digest })
 	return nil
 }

@@ -36,6 +36,9 @@ type Location struct {
 	// TrustedSigners are the public keys, as recoverypoint.SignerText has them, whose recovery points are believed: the
 	// extension's own, and those that the location lists.
 	TrustedSigners []string
+	// Velero says that the container is one that Velero writes to, and TrustUnsigned that what Velero has written may be
+	// restored although nothing vouches for it.
+	Velero, TrustUnsigned bool
 	// Close releases the container.
 	Close func()
 }

@@ -45,6 +45,8 @@ type world struct {
 	listed []string
 	// extra are types that the cluster serves beside worldTypes.
 	extra []coffer.ResourceType
+	// velero and trustUnsigned are the location's.
+	velero, trustUnsigned bool
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
 
@@ -442,6 +444,7 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	}
 	at := (*world)(s).location()
 	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
+	at.Velero, at.TrustUnsigned = s.velero, s.trustUnsigned
 	return at, nil
 }
 

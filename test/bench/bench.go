@@ -41,6 +41,8 @@ type bench struct {
 	cluster   *kube.Cluster
 	extension *exec.Cmd
 	folder    string
+	// kubeconfig and program are what the extension was started with.
+	kubeconfig, program string
 }
 
 func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
@@ -55,7 +57,7 @@ func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
 			return nil, err
 		}
 	}
-	b := &bench{config: config}
+	b := &bench{config: config, kubeconfig: kubeconfig, program: program}
 	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
@@ -111,7 +113,7 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	if err := os.Mkdir(filepath.Join(b.folder, "backups"), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.folder, "backups"), 0o750); err != nil {
 		return err
 	}
 	//nolint:gosec // The program that was just built.

@@ -51,6 +51,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.provider != 'filesystem' || !has(self.prefix)",message="prefix is for object stores: name another container of the filesystem instead"
 // +kubebuilder:validation:XValidation:rule="!(self.provider in ['filesystem', 'azure']) || self.container.matches('^[a-z0-9](-?[a-z0-9])+$')",message="the container of this provider has lower-case letters, digits and single hyphens in its name"
 // +kubebuilder:validation:XValidation:rule="!(has(self.gcs) && has(self.gcs.anonymous) && self.gcs.anonymous) || !has(self.credentialsSecretRef)",message="gcs.anonymous asks without credentials: give no credentialsSecretRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.velero) || (has(self.readOnly) && self.readOnly)",message="velero is for containers that Velero writes to: set readOnly"
 type BackupStorageLocationSpec struct {
 	// Provider is the kind of store.
 	Provider StorageProvider `json:"provider"`
@@ -76,6 +77,9 @@ type BackupStorageLocationSpec struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:validation:items:Pattern=`^ed25519:[A-Za-z0-9+/]{43}=$`
 	TrustedSigners []string `json:"trustedSigners,omitempty"`
+	// Velero says that Velero writes to this container: its backups can be listed and restored from here. Needs readOnly.
+	// +optional
+	Velero *VeleroSource `json:"velero,omitempty"`
 	// CredentialsSecretRef names a Secret in the namespace of the extension. Left out, the extension's own identity is used:
 	// workload identity on Azure and Google Cloud, IRSA or pod identity on AWS.
 	// +optional
@@ -89,6 +93,14 @@ type BackupStorageLocationSpec struct {
 	// GCS is how Google Cloud Storage is reached. Left out, it is Google's.
 	// +optional
 	GCS *GCSStorage `json:"gcs,omitempty"`
+}
+
+// VeleroSource says what may be done with the backups of Velero in a container.
+type VeleroSource struct {
+	// TrustUnsigned allows restores of Velero's backups, which bear no signature: whoever can write to the container decides
+	// what is restored, and from which snapshots.
+	// +optional
+	TrustUnsigned bool `json:"trustUnsigned,omitempty"`
 }
 
 // SecretReference names a Secret in the namespace of the extension.
@@ -175,6 +187,48 @@ type StorageLocationOwner struct {
 	Self bool `json:"self,omitempty"`
 }
 
+// VeleroBackup is one backup of Velero, as its blobs describe it.
+type VeleroBackup struct {
+	// Name of the backup, to be restored by.
+	Name string `json:"name"`
+	// Phase that Velero left it in. Completed and PartiallyFailed ones can be restored.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+	// Problem is why its description cannot be read.
+	// +optional
+	Problem string `json:"problem,omitempty"`
+	// IncludedNamespaces that it was asked for, the first 20; "*" is all.
+	// +optional
+	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
+	// Objects that it holds.
+	// +optional
+	Objects int64 `json:"objects,omitempty"`
+	// Errors and Warnings that Velero counted.
+	// +optional
+	Errors int `json:"errors,omitempty"`
+	// +optional
+	Warnings int `json:"warnings,omitempty"`
+	// VolumesCaptured are those whose CSI snapshots can be restored from, and VolumesSkipped all others.
+	// +optional
+	VolumesCaptured int `json:"volumesCaptured,omitempty"`
+	// +optional
+	VolumesSkipped int `json:"volumesSkipped,omitempty"`
+	// Skipped are the first 10 volumes whose data Coffer cannot restore, and why.
+	// +optional
+	Skipped []VeleroSkippedVolume `json:"skipped,omitempty"`
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+}
+
+// VeleroSkippedVolume is a volume whose data Coffer cannot restore.
+type VeleroSkippedVolume struct {
+	// Volume is the claim, NAMESPACE/NAME, or the volume of a pod, NAMESPACE/POD: NAME.
+	Volume string `json:"volume"`
+	Reason string `json:"reason"`
+}
+
 // BackupStorageLocationStatus says whether the container was reachable, and why not.
 type BackupStorageLocationStatus struct {
 	// Phase of the location at the last check.
@@ -214,6 +268,10 @@ type BackupStorageLocationStatus struct {
 	// at each that was asked for.
 	// +optional
 	RecoveryPoints *int64 `json:"recoveryPoints,omitempty"`
+	// VeleroBackups are the backups of Velero in the container, newest first, as of when recovery points were last counted.
+	// At most 200; recoveryPoints counts all.
+	// +optional
+	VeleroBackups []VeleroBackup `json:"veleroBackups,omitempty"`
 	// LastCheckedTime is when the container was last listed and, unless read-only, written to.
 	// +optional
 	LastCheckedTime *metav1.Time `json:"lastCheckedTime,omitempty"`

@@ -30,6 +30,9 @@ func Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	if check, special := remadeChecks[ref.GroupResource]; special {
 		item.remade = check(h, body)
 	}
+	if why, never := neverRestored[ref.GroupResource]; never {
+		item.remade = why
+	}
 	return item, nil
 }
 

@@ -38,6 +38,11 @@ func careClaim(object map[string]any, c Context) {
 		"pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller",
 		"volume.kubernetes.io/selected-node", "volume.kubernetes.io/storage-provisioner",
 		"volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-resizer")
+	// What Velero finds the claim's snapshot by: see format/velero.
+	for _, field := range []string{"annotations", "labels"} {
+		dropKeys(child(object, "metadata"), field, "velero.io/volume-snapshot-name", "velero.io/backup-name",
+			"velero.io/data-upload-name", "backup.velero.io/must-include-additional-items", "backup.velero.io/skipped-no-csi-pv", "restore.velero.io/must-include-additional-items")
+	}
 	dropFinalizers(child(object, "metadata"))
 	spec := child(object, "spec")
 	// A source that the claim once had is history: the data is that of the recovery point, or none.

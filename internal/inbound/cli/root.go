@@ -110,7 +110,7 @@ func newRoot(c Config) *cobra.Command {
 	flags.StringVar(&p.target.Context, "context", "", "context of the kubeconfig (default the current one)")
 	flags.StringVarP(&p.target.Namespace, "namespace", "n", v1alpha1.DefaultNamespace, "namespace of the Backup extension")
 	flags.StringVarP(&p.output, "output", "o", "table", "how results are shown: table, json or yaml")
-	root.AddCommand(p.newBackup(), p.newRestore(), p.newStorageLocation(), p.newExtension())
+	root.AddCommand(p.newBackup(), p.newRestore(), p.newStorageLocation(), p.newVelero(), p.newExtension())
 	return root
 }
 

@@ -78,6 +78,17 @@ func accessText(s v1alpha1.BackupStorageLocationSpec) string {
 	return "read and write"
 }
 
+// veleroText says what may be done with the backups of Velero in a location.
+func veleroText(s v1alpha1.BackupStorageLocationSpec) string {
+	switch {
+	case s.Velero == nil:
+		return ""
+	case s.Velero.TrustUnsigned:
+		return "Velero's backups can be restored, though nothing vouches for them"
+	}
+	return "Velero's backups are not trusted"
+}
+
 // locationPhaseText is the phase for a person: a location that no extension has checked has none yet.
 func locationPhaseText(phase v1alpha1.StorageLocationPhase) string {
 	if phase == "" {
@@ -138,6 +149,7 @@ func (p *program) showStorage(l *v1alpha1.BackupStorageLocation) error {
 			{"Container", containerText(l.Spec)},
 			{"Store", storeText(l.Spec)},
 			{"Access", accessText(l.Spec)},
+			{"Velero", veleroText(l.Spec)},
 			{"Credentials", credentialsText(l.Spec)},
 			{"Phase", locationPhaseText(l.Status.Phase)},
 			{"Reason", l.Status.Reason},
@@ -228,23 +240,47 @@ func (p *program) newStorageCheck() *cobra.Command {
 
 // askStorage has a location checked, with more annotations if something else is asked for too, and shows the answer.
 func (p *program) askStorage(ctx context.Context, c client.Client, l *v1alpha1.BackupStorageLocation, more map[string]string, timeout time.Duration) error {
+	ask, err := p.askForCheck(ctx, c, l, more)
+	if err != nil {
+		return err
+	}
+	return p.waitForStorage(ctx, c, l, timeout, func() bool { return l.Status.LastHandledCheck == ask })
+}
+
+// askForCheck asks for a check, and answers by which status.lastHandledCheck its answer is known.
+func (p *program) askForCheck(ctx context.Context, c client.Client, l *v1alpha1.BackupStorageLocation, more map[string]string) (ask string, err error) {
 	before := l.DeepCopy()
 	if l.Annotations == nil {
 		l.Annotations = map[string]string{}
 	}
-	ask := time.Now().UTC().Format(time.RFC3339Nano)
+	ask = time.Now().UTC().Format(time.RFC3339Nano)
 	l.Annotations[v1alpha1.AnnotationCheck] = ask
 	for key, value := range more {
 		l.Annotations[key] = value
 	}
 	if err := c.Patch(ctx, l, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("ask for a check of storage location %s: %w", l.Name, err)
+		return "", fmt.Errorf("ask for a check of storage location %s: %w", l.Name, err)
 	}
-	return p.waitForStorage(ctx, c, l, timeout, func() bool { return l.Status.LastHandledCheck == ask })
+	return ask, nil
 }
 
 // waitForStorage waits for an answer of the extension and shows it. A location that is Unavailable is errShown.
 func (p *program) waitForStorage(ctx context.Context, c client.Client, l *v1alpha1.BackupStorageLocation, timeout time.Duration, answered func() bool) error {
+	if err := p.awaitCheck(ctx, c, l, timeout, answered); err != nil {
+		return err
+	}
+	if err := p.showStorage(l); err != nil {
+		return err
+	}
+	if l.Status.Phase != v1alpha1.StorageLocationAvailable {
+		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", l.Status.Phase, l.Status.Reason, l.Status.Message)
+		return errShown
+	}
+	return nil
+}
+
+// awaitCheck waits for an answer of the extension.
+func (p *program) awaitCheck(ctx context.Context, c client.Client, l *v1alpha1.BackupStorageLocation, timeout time.Duration, answered func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
@@ -264,13 +300,6 @@ func (p *program) waitForStorage(ctx context.Context, c client.Client, l *v1alph
 		if err := c.Get(ctx, client.ObjectKeyFromObject(l), l); err != nil {
 			return fmt.Errorf("follow the check: %w", err)
 		}
-	}
-	if err := p.showStorage(l); err != nil {
-		return err
-	}
-	if l.Status.Phase != v1alpha1.StorageLocationAvailable {
-		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", l.Status.Phase, l.Status.Reason, l.Status.Message)
-		return errShown
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,11 +57,17 @@ func (p *program) newStorageCreate() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	f.bind(flags)
+	flags.BoolVar(&f.readOnly, "read-only", false, "only restore from it")
+	flags.StringSliceVar(&f.trusted, "trusted-signers", nil, "signers of other clusters whose recovery points are believed, each ed25519:...")
+	return cmd
+}
+
+// bind binds the flags by which any location is named.
+func (f *storageFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.provider, "provider", "", "kind of store: filesystem, azure, s3 or gcs")
 	flags.StringVar(&f.container, "container", "", "the container, bucket or folder")
 	flags.StringVar(&f.prefix, "prefix", "", "folder inside of the container (default all of it)")
-	flags.BoolVar(&f.readOnly, "read-only", false, "only restore from it")
-	flags.StringSliceVar(&f.trusted, "trusted-signers", nil, "signers of other clusters whose recovery points are believed, each ed25519:...")
 	flags.StringVar(&f.account, "storage-account", "", "Azure storage account")
 	flags.StringVar(&f.region, "region", "", "region of an S3 bucket")
 	flags.StringVar(&f.endpoint, "endpoint", "", "URL of the store (default the provider's own)")
@@ -72,7 +79,6 @@ func (p *program) newStorageCreate() *cobra.Command {
 	flags.BoolVar(&f.credentialsEnv, "credentials-env", false, "make the Secret of the variables that the provider's own tools read")
 	flags.BoolVar(&f.wait, "wait", false, "wait for the first check and show what it found")
 	flags.DurationVar(&f.timeout, "timeout", 3*time.Minute, "how long to wait for the first check")
-	return cmd
 }
 
 // spec is what the flags say; the API server judges the values.

@@ -55,6 +55,7 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 	return flow.Location{
 		Name: name, ReadOnly: object.Spec.ReadOnly, Container: container, Close: done,
 		TrustedSigners: append(slices.Clone(object.Spec.TrustedSigners), own),
+		Velero:         object.Spec.Velero != nil, TrustUnsigned: object.Spec.Velero != nil && object.Spec.Velero.TrustUnsigned,
 	}, nil
 }
 

@@ -72,12 +72,12 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	asked := object.Annotations[v1alpha1.AnnotationCheck]
 	status := v1alpha1.BackupStorageLocationStatus{
 		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
-		LastHandledCheck: asked, RecoveryPoints: before.RecoveryPoints,
+		LastHandledCheck: asked, RecoveryPoints: before.RecoveryPoints, VeleroBackups: before.VeleroBackups,
 		Signer: before.Signer, PreviousSigner: before.PreviousSigner, Conditions: slices.Clone(before.Conditions),
 	}
 	if asked != before.LastHandledCheck || object.Generation != before.ObservedGeneration {
 		// To count takes a listing of everything.
-		status.RecoveryPoints = nil
+		status.RecoveryPoints, status.VeleroBackups = nil, nil
 	}
 	checking, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -168,6 +168,14 @@ func (r *locationReconciler) check(ctx context.Context, object *v1alpha1.BackupS
 		n, err := flow.CountPoints(ctx, container)
 		if err != nil {
 			return err
+		}
+		if object.Spec.Velero != nil {
+			newest, theirs, err := flow.VeleroBackups(ctx, container)
+			if err != nil {
+				return err
+			}
+			n += theirs
+			status.VeleroBackups = newest
 		}
 		status.RecoveryPoints = &n
 	}

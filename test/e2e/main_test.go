@@ -140,9 +140,10 @@ func coffer(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return lab.run(t, args...)
 }
 
+// run runs the command line, also while a test cleans up.
 func (c *labCluster) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, args...)
 	var out, errs bytes.Buffer

@@ -1,10 +1,7 @@
 package flow
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -16,9 +13,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/archive"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
-
-// parallelLists bounds how many types are listed at the same time. Each holds one page of objects.
-const parallelLists = 4
 
 // capture streams the objects into the archive, waits for the snapshots to be usable, and seals the recovery point.
 // An attempt that did not come to the seal is thrown away: what it wrote is removed first.
@@ -77,6 +71,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		if err != nil {
 			return err
 		}
+		defer out.Abort()
 		if err := b.captureTypes(ctx, out, to); err != nil {
 			return err
 		}
@@ -86,7 +81,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		if err := out.Close(); err != nil {
 			return err
 		}
-		to.index = out.Index()
+		to.index = out
 		return nil
 	})
 	return digest, volumes, err
@@ -126,76 +121,6 @@ func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *co
 	}
 }
 
-// captureType lists one type into the archive. A type that cannot be read is a gap and a warning: the rest is backed
-// up.
-func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *archive.Writer, to *collection) error {
-	batch := out.NewBatch()
-	seen := map[string]bool{}
-	began, before := b.Now(), to.countOf(t)
-	for _, namespace := range b.listNamespaces(t) {
-		err := b.Cluster.List(ctx, t, namespace, func(page []json.RawMessage) error {
-			for _, raw := range page {
-				if err := b.captureObject(t, raw, batch, seen, to); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if coffer.Final(err) && coffer.CodeOf(err) != coffer.CodeLocationNotReady {
-			b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := batch.Close(); err != nil {
-		return err
-	}
-	if n := to.countOf(t) - before; n > 0 {
-		b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", n, "took", b.Now().Sub(began))
-	}
-	return nil
-}
-
-func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch *archive.Batch, seen map[string]bool, to *collection) error {
-	var h coffer.Header
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return fmt.Errorf("read %s: %w", t.GroupResource, err)
-	}
-	ref := coffer.ObjectRef{GroupResource: t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
-	id := ref.Namespace + "/" + ref.Name
-	if seen[id] {
-		// A list that was continued at a later resource version names some objects twice.
-		return nil
-	}
-	seen[id] = true
-	decision := b.scope.Object(t, h, raw, to.needed)
-	b.noteDecision(to, ref, decision)
-	if !decision.Include {
-		return nil
-	}
-	body := withType(raw, h, t)
-	if t.GroupResource == claimType.GroupResource {
-		to.hold(ref, body)
-	} else if err := batch.Add(ref, body); err != nil {
-		return err
-	}
-	to.captured(t, ref)
-	b.noteNeeds(to, ref, raw)
-	return nil
-}
-
-// withType puts apiVersion and kind into an object from a list, where the API server leaves them out of built-in
-// types.
-func withType(raw json.RawMessage, h coffer.Header, t coffer.ResourceType) []byte {
-	if h.APIVersion != "" && h.Kind != "" {
-		return raw
-	}
-	head := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,`, t.APIVersion(), t.Kind)
-	return append([]byte(head), bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("{"))...)
-}
-
 func (b *backup) recordGap(to *collection, g coffer.TypeGap) {
 	to.gap(g)
 	b.warn(coffer.CodeTypeNotCaptured, g.What, "it is not in the recovery point: "+g.Reason)
@@ -208,7 +133,7 @@ type collection struct {
 	resources recoverypoint.ResourceList
 	spaces    map[string]bool
 	objects   int64
-	index     archive.Index
+	index     *archive.Writer
 	// needs are the reasons for which cluster-scoped objects are needed, by type and name; see selection.Need.
 	needs map[coffer.GroupResource]map[string]string
 	// unasked counts objects that nobody has asked for, by type and reason.
@@ -227,14 +152,17 @@ func newCollection() *collection {
 	}
 }
 
-func (c *collection) captured(t coffer.ResourceType, ref coffer.ObjectRef) {
+// captured notes objects of one type that are in the archive.
+func (c *collection) captured(t coffer.ResourceType, refs []coffer.ObjectRef) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.objects++
-	c.coverage.Captured[t.GroupResource.String()]++
-	c.resources.Add(t.APIVersion(), t.Kind, ref)
-	if ref.Namespace != "" {
-		c.spaces[ref.Namespace] = true
+	c.objects += int64(len(refs))
+	c.coverage.Captured[t.GroupResource.String()] += int64(len(refs))
+	c.resources.Add(t.APIVersion(), t.Kind, refs...)
+	for _, ref := range refs {
+		if ref.Namespace != "" {
+			c.spaces[ref.Namespace] = true
+		}
 	}
 }
 
@@ -263,6 +191,19 @@ func (c *collection) gap(g coffer.TypeGap) {
 	c.coverage.Gaps = append(c.coverage.Gaps, g)
 }
 
+// inconsistent notes a type that is not of one moment.
+func (c *collection) inconsistent(g coffer.TypeGap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.Inconsistent = append(c.coverage.Inconsistent, g)
+}
+
+func (c *collection) skipped(o coffer.SkippedObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, o)
+}
+
 // ledger is the coverage in a stable order.
 func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	c.mu.Lock()
@@ -273,6 +214,7 @@ func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	byWhat := func(a, b coffer.TypeGap) int { return strings.Compare(a.What, b.What) }
 	slices.SortFunc(ledger.Gaps, byWhat)
 	slices.SortFunc(ledger.SkippedTypes, byWhat)
+	slices.SortFunc(ledger.Inconsistent, byWhat)
 	for left, n := range c.unasked {
 		ledger.NotSelected = append(ledger.NotSelected, coffer.NotSelected{TypeGap: left, Objects: n})
 	}

@@ -201,8 +201,8 @@ func (b *backup) checkFound(to *collection, volumes []coffer.Volume) error {
 // seen.
 func (b *backup) captureScope(ctx context.Context, capture func(context.Context, coffer.ResourceType) error, to *collection) error {
 	for _, stage := range b.scope.Stages(b.scope.types) {
+		// All begin at once, so that they are of about one moment. How much of them is in memory is the cluster's care.
 		all, ctx := errgroup.WithContext(ctx)
-		all.SetLimit(parallelLists)
 		for _, t := range stage {
 			if d := b.scope.Type(t); !d.Include {
 				to.skippedType(t, d.Reason)

@@ -175,7 +175,7 @@ func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap,
 }
 
 // List implements coffer.Cluster.
-func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func([]json.RawMessage) error) error {
+func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
 	if err := w.call(); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string,
 		page = append(page, w.encode(w.objects[key]))
 	}
 	w.mu.Unlock()
-	return each(page)
+	return each(coffer.Page{Items: page})
 }
 
 func (w *world) encode(o map[string]any) json.RawMessage {

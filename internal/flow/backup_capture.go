@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
@@ -65,7 +65,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 	for _, g := range b.scope.gaps {
 		b.recordGap(to, g)
 	}
-	b.update(func() { b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = 0, 0 })
+	b.noteGoneNamespaces(to)
 	digest, err := put(ctx, b.location.Container, b.layout.Archive(), func(w io.Writer) error {
 		out, err := archive.NewWriter(w, b.Now())
 		if err != nil {
@@ -95,29 +95,40 @@ func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *coll
 		close(done)
 		progress.Wait()
 	}()
-	return b.captureScope(ctx, func(ctx context.Context, t coffer.ResourceType) error { return b.captureType(ctx, t, out, to) }, to)
+	err := b.captureScope(ctx, func(ctx context.Context, t coffer.ResourceType) error { return b.captureType(ctx, t, out, to) }, to)
+	if err != nil {
+		return err
+	}
+	b.noteNewTypes(ctx, to)
+	return nil
 }
 
-// progressInterval is how often the status tells how far a capture is.
-const progressInterval = 2 * time.Second
-
-func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *collection, done <-chan struct{}) {
-	tick := time.NewTicker(progressInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			b.update(func() {
-				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
-			})
-			return
-		case <-tick.C:
-			b.update(func() {
-				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
-			})
-			// Progress that cannot be shown now is shown next time.
-			_ = b.save(ctx)
+// noteNewTypes records the types that the cluster got while it was read. Those that went away have been found by their
+// lists.
+func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
+	types, _, err := b.Cluster.Types(ctx)
+	if err != nil {
+		// Nothing is missing that was there when the backup was asked for.
+		b.Log.Info("types were not compared", "error", err)
+		return
+	}
+	for _, t := range types {
+		known := slices.ContainsFunc(b.scope.types, func(k coffer.ResourceType) bool { return k.GroupResource == t.GroupResource })
+		if !known && b.scope.Type(t).Include {
+			to.skippedType(t, "the cluster got the type while the backup was running")
 		}
+	}
+}
+
+// noteGoneNamespaces records the namespaces that were named, were there when the run was validated, and are not any more.
+func (b *backup) noteGoneNamespaces(to *collection) {
+	for _, name := range backupConfig(b.object.Spec, b.Namespace).Named() {
+		if slices.ContainsFunc(b.scope.spaces, func(s selection.Space) bool { return s.Name == name }) {
+			continue
+		}
+		ref := coffer.ObjectRef{GroupResource: namespaceType.GroupResource, Name: name}
+		to.skipped(coffer.SkippedObject{ObjectRef: ref, Code: coffer.CodeNamespaceNotFound, Reason: "the namespace went away while the backup was running"})
+		b.warn(coffer.CodeNamespaceNotFound, ref.String(), "it is not in the recovery point: the namespace went away while the backup was running")
 	}
 }
 
@@ -133,6 +144,9 @@ type collection struct {
 	resources recoverypoint.ResourceList
 	spaces    map[string]bool
 	objects   int64
+	// listed counts the objects that were read, selected or not, and remaining those that are still to come, by type.
+	listed    int64
+	remaining map[coffer.GroupResource]int64
 	index     *archive.Writer
 	// needs are the reasons for which cluster-scoped objects are needed, by type and name; see selection.Need.
 	needs map[coffer.GroupResource]map[string]string
@@ -147,6 +161,7 @@ func newCollection() *collection {
 		coverage:  coffer.Coverage{Captured: map[string]int64{}},
 		resources: recoverypoint.ResourceList{},
 		spaces:    map[string]bool{},
+		remaining: map[coffer.GroupResource]int64{},
 		needs:     map[coffer.GroupResource]map[string]string{},
 		unasked:   map[coffer.TypeGap]int64{},
 	}
@@ -170,13 +185,6 @@ func (c *collection) count() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.objects
-}
-
-// countOf is how many objects of a type were captured.
-func (c *collection) countOf(t coffer.ResourceType) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.coverage.Captured[t.GroupResource.String()]
 }
 
 func (c *collection) skippedType(t coffer.ResourceType, reason string) {

@@ -19,6 +19,11 @@ type typeCapture struct {
 	out  *archive.Writer
 	to   *collection
 	seen seenObjects
+	// sparse is how many objects may follow the first page, if not zero, before the list is given up with errSparse.
+	sparse int64
+	// begun says that there was a page, and captured counts the objects of all.
+	begun    bool
+	captured int
 	// head is what the objects of built-in types lack in a list.
 	head []byte
 }
@@ -27,27 +32,90 @@ type typeCapture struct {
 // up.
 func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *archive.Writer, to *collection) error {
 	c := &typeCapture{backup: b, t: t, out: out, to: to, head: fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,`, t.APIVersion(), t.Kind)}
-	began, before := b.Now(), to.countOf(t)
-	for _, namespace := range b.listNamespaces(t) {
+	began := b.Now()
+	err := c.list(ctx)
+	switch code := coffer.CodeOf(err); {
+	case code == coffer.CodeLocationNotReady:
+		return err
+	case code == coffer.CodeNotFound:
+		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: "the type went away while the backup was running: " + err.Error()})
+	case coffer.Final(err), code == coffer.CodeUnanswered:
+		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
+	case err != nil:
+		return err
+	}
+	to.progress(t.GroupResource, 0, 0)
+	if c.captured > 0 {
+		b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", c.captured, "took", b.Now().Sub(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+const (
+	// maxNamespaceLists is up to how many chosen namespaces are always listed one by one.
+	maxNamespaceLists = 5
+	// maxSparseLists is up to how many are listed one by one if the cluster has many objects in other namespaces.
+	maxSparseLists = 100
+	// requestWorth is how many objects are read in the time that a request takes.
+	requestWorth = 50
+	// maxRefusals is after how many namespaces that refuse a list, and none that allows it, the others are not asked.
+	maxRefusals = 5
+)
+
+// errSparse says that the chosen namespaces have so little of a type that they are listed one by one.
+var errSparse = errors.New("other namespaces hold too much")
+
+// list lists the type: in the whole cluster, from which the rest is thrown away, or in one chosen namespace after the
+// other where that is cheaper, or where nothing else is allowed.
+func (c *typeCapture) list(ctx context.Context) error {
+	if !c.t.Namespaced {
+		return c.Cluster.List(ctx, c.t, "", c.page)
+	}
+	names, bounded := c.scope.Namespaces(c.t.GroupResource)
+	if bounded && len(names) <= maxNamespaceLists {
+		return c.listEach(ctx, names)
+	}
+	if bounded && len(names) <= maxSparseLists {
+		c.sparse = int64(len(names)) * requestWorth
+	}
+	err := c.Cluster.List(ctx, c.t, "", c.page)
+	if errors.Is(err, errSparse) || coffer.CodeOf(err) == coffer.CodeForbidden && !c.begun {
+		return c.listEach(ctx, names)
+	}
+	return err
+}
+
+func (c *typeCapture) listEach(ctx context.Context, names []string) error {
+	c.sparse = 0
+	var refused []string
+	var refusal error
+	for i, namespace := range names {
 		c.seen = seenObjects{}
-		err := b.Cluster.List(ctx, t, namespace, c.page)
-		if coffer.Final(err) && coffer.CodeOf(err) != coffer.CodeLocationNotReady || coffer.CodeOf(err) == coffer.CodeUnanswered {
-			b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
-			break
+		err := c.Cluster.List(ctx, c.t, namespace, c.page)
+		if coffer.CodeOf(err) != coffer.CodeForbidden {
+			if err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		refused, refusal = append(refused, namespace), err
+		if i+1 == maxRefusals && len(refused) == maxRefusals {
 			return err
 		}
 	}
-	if n := to.countOf(t) - before; n > 0 {
-		b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", n, "took", b.Now().Sub(began).Round(time.Millisecond))
+	if refusal == nil || len(refused) == len(names) {
+		return refusal
 	}
-	return nil
+	return coffer.Errorf(coffer.CodeForbidden, "in namespaces %s, not in others: %w", someOf(refused), refusal)
 }
 
 // page takes one page of a list into the archive. What is left of a member at its end makes a smaller one: nothing is in
 // memory of lists that wait for their next page.
 func (c *typeCapture) page(p coffer.Page) error {
+	if !c.begun && c.sparse > 0 && p.Remaining > c.sparse {
+		return errSparse
+	}
+	c.begun = true
 	if p.Later != "" && c.seen.distrust() {
 		c.noteInconsistent(p.Later)
 	}
@@ -65,7 +133,9 @@ func (c *typeCapture) page(p coffer.Page) error {
 	if err := batch.Close(); err != nil {
 		return err
 	}
+	c.captured += len(captured)
 	c.to.captured(c.t, captured)
+	c.to.progress(c.t.GroupResource, len(p.Items), p.Remaining)
 	return nil
 }
 

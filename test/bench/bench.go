@@ -40,11 +40,11 @@ type bench struct {
 	folder    string
 	// captured is how many objects of the capture rows there are.
 	captured int
-	// kubeconfig and program are what the extension was started with.
-	kubeconfig, program string
+	// kubeconfig, program and pprof are what the extension was started with.
+	kubeconfig, program, pprof string
 }
 
-func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
+func newBench(ctx context.Context, kubeconfig, program, pprof string) (*bench, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
@@ -56,7 +56,7 @@ func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
 			return nil, err
 		}
 	}
-	b := &bench{config: config, kubeconfig: kubeconfig, program: program}
+	b := &bench{config: config, kubeconfig: kubeconfig, program: program, pprof: pprof}
 	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 	}
 	//nolint:gosec // The program that was just built.
 	b.extension = exec.CommandContext(ctx, program, "run", "--namespace", namespace, "--filesystem-root", b.folder,
-		"--leader-elect=false", "--metrics-address=0", "--health-address=0")
+		"--leader-elect=false", "--metrics-address=0", "--health-address=0", "--pprof-address="+b.pprof)
 	b.extension.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=450MiB")
 	b.extension.Stdout, b.extension.Stderr = log, log
 	return b.extension.Start()

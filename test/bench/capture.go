@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -22,11 +23,13 @@ const capturePrefix = "capture"
 func (b *bench) capture(ctx context.Context, n int) ([]row, error) {
 	name := fmt.Sprintf("capture-%dk", n/1000)
 	namespaces, objects := mixed(capturePrefix, n)
-	say("%s: creating %d objects in %d namespaces", name, n-b.captured, len(namespaces))
-	if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), ensureAll(ctx, b.cluster, objects[b.captured:])); err != nil {
-		return nil, err
+	if b.captured < n {
+		say("%s: creating %d objects in %d namespaces", name, n-b.captured, len(namespaces))
+		if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), createAll(ctx, b.cluster, objects[b.captured:])); err != nil {
+			return nil, err
+		}
+		b.captured = n
 	}
-	b.captured = n
 	// Its peak is to be of this alone.
 	if err := b.restart(ctx); err != nil {
 		return nil, err
@@ -38,7 +41,7 @@ func (b *bench) capture(ctx context.Context, n int) ([]row, error) {
 			return nil, err
 		}
 		reference = append(reference, took.Seconds())
-		backup := fmt.Sprintf("%s-%d", name, i)
+		backup := fmt.Sprintf("%s-%d-%d", name, os.Getpid(), i)
 		took, err = b.backUp(ctx, backup, nil)
 		if err != nil {
 			return nil, err

@@ -88,28 +88,13 @@ func mixed(prefix string, n int) (namespaces []string, objects []object) {
 
 // createAll creates objects, many at a time, and does nothing else.
 func createAll(ctx context.Context, c coffer.Cluster, objects []object) error {
-	return forAll(ctx, objects, func(ctx context.Context, o object) error {
-		_, err := c.Create(ctx, o.resource, o.namespace, o.body)
-		return err
-	})
-}
-
-// ensureAll is createAll for objects some of which may be there, on a cluster that was kept.
-func ensureAll(ctx context.Context, c coffer.Cluster, objects []object) error {
-	return forAll(ctx, objects, func(ctx context.Context, o object) error {
-		_, err := c.Create(ctx, o.resource, o.namespace, o.body)
-		if coffer.CodeOf(err) == coffer.CodeExists {
-			return nil
-		}
-		return err
-	})
-}
-
-func forAll(ctx context.Context, objects []object, do func(context.Context, object) error) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(workers)
 	for _, o := range objects {
-		all.Go(func() error { return do(ctx, o) })
+		all.Go(func() error {
+			_, err := c.Create(ctx, o.resource, o.namespace, o.body)
+			return err
+		})
 	}
 	return all.Wait()
 }

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,14 +11,14 @@ import (
 // spool is an index that is being written: compressed at once, for of its entries there are as many as a cluster has
 // objects. A thousand take about 60 KiB, a fifth of what they take uncompressed.
 type spool struct {
-	buf     bytes.Buffer
+	kept    chunks
 	zipped  *gzip.Writer
 	encoder *json.Encoder
 }
 
 func newSpool() *spool {
 	s := &spool{}
-	s.zipped = gzip.NewWriter(&s.buf)
+	s.zipped = gzip.NewWriter(&s.kept)
 	s.encoder = json.NewEncoder(s.zipped)
 	return s
 }
@@ -41,9 +40,32 @@ func (s *spool) close() error {
 
 // WriteTo implements io.WriterTo.
 func (s *spool) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(s.buf.Bytes())
-	if err != nil {
-		return int64(n), fmt.Errorf("write archive index: %w", err)
+	var written int64
+	for _, chunk := range s.kept {
+		n, err := w.Write(chunk)
+		if written += int64(n); err != nil {
+			return written, fmt.Errorf("write archive index: %w", err)
+		}
 	}
-	return int64(n), nil
+	return written, nil
+}
+
+// chunks are bytes that grow without being copied.
+type chunks [][]byte
+
+const chunkSize = 64 << 10
+
+// Write implements io.Writer.
+func (c *chunks) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		last := len(*c) - 1
+		if last < 0 || len((*c)[last]) == chunkSize {
+			*c = append(*c, make([]byte, 0, chunkSize))
+			continue
+		}
+		room := min(len(p), chunkSize-len((*c)[last]))
+		(*c)[last], p = append((*c)[last], p[:room]...), p[room:]
+	}
+	return n, nil
 }

@@ -63,7 +63,8 @@ type compressor struct {
 func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
 	n := min(runtime.GOMAXPROCS(0), maxCompressors)
 	a := &Writer{out: w, modified: modified.UTC().Truncate(time.Second), compressors: make(chan *compressor, n), index: newSpool()}
-	a.raw.New = func() any { return new(bytes.Buffer) }
+	// A member ends with the object that fills it.
+	a.raw.New = func() any { return bytes.NewBuffer(make([]byte, 0, memberSize+memberSize/8)) }
 	for range n {
 		zipped, err := gzip.NewWriterLevel(io.Discard, compressionLevel)
 		if err != nil {

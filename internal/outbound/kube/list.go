@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// pageTarget is how many bytes a page is meant to have: enough for the request to cost little against it.
-	pageTarget = 4 << 20
+	// pageTarget is how many bytes a page is meant to have: enough for the request to cost little against it, and for two of
+	// the largest objects.
+	pageTarget = 3 << 20
 	// pageLimit is how many bytes of a page are read. One that has more is asked for again, with fewer objects.
 	pageLimit = 2 * pageTarget
 	// objectLimit is how many bytes a page of one object may have, and one of an API server that sends all at once,
@@ -29,7 +30,7 @@ const (
 	// largestPage bounds the objects of a page, as small as they may be.
 	largestPage = 1000
 	// parallelPages is how many pages there are at a time in this process, being read or worked on.
-	parallelPages = 6
+	parallelPages = 4
 	// maxRestarts is how often a list is begun anew because its continue token has expired.
 	maxRestarts = 3
 )
@@ -303,7 +304,7 @@ func readPage(r io.Reader, buf []byte, limit int) ([]byte, error) {
 			if len(buf) >= limit {
 				return buf, fmt.Errorf("%w: it has more than %d bytes", errPageTooLarge, limit)
 			}
-			larger := make([]byte, len(buf), min(max(2*cap(buf), 64<<10), limit))
+			larger := make([]byte, len(buf), min(max(2*cap(buf), 96<<10), limit))
 			copy(larger, buf)
 			buf = larger
 		}

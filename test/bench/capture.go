@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"time"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/coffer-backup/coffer/test/interop"
 )
+
+const mebi = 1 << 20
 
 // capturePrefix is how the namespaces of the capture rows are called.
 const capturePrefix = "capture"
@@ -56,12 +59,44 @@ func (b *bench) capture(ctx context.Context, n int) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	const mebi = 1 << 20
 	return []row{
 		newRow(name, ours, reference, "s", "<= 2.0", "whole Backup against a raw paged LIST by one connection"),
 		newRow(fmt.Sprintf("capture-memory-%dk", n/1000), []float64{float64(peak) / mebi}, []float64{160}, "MiB", "<= 1.0",
 			"peak resident memory of the capturing process, of all repetitions, against the budget"),
 	}, nil
+}
+
+// captureLarge measures the peak of the memory of a Backup of the largest objects that an API server takes.
+func (b *bench) captureLarge(ctx context.Context, n int) ([]row, error) {
+	const name, space = "capture-memory-large", "capture-large"
+	objects := make([]object, 0, n)
+	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same objects every time, and no secret in them
+	for i := range n {
+		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"large-%d","namespace":%q,"annotations":{"a":%q}},"data":{"d":%q}}`,
+			i, space, text(r, 250<<10), text(r, 1020<<10))
+		objects = append(objects, object{core("configmaps", "ConfigMap"), space, []byte(body)})
+	}
+	say("%s: creating %d objects of 1.3 MB", name, n)
+	if err := errors.Join(createNamespaces(ctx, b.cluster, []string{space}), createAll(ctx, b.cluster, objects), b.restart(ctx)); err != nil {
+		return nil, err
+	}
+	for i := range repetitions {
+		backup := fmt.Sprintf("%s-%d", name, i)
+		took, err := b.backUp(ctx, backup, nil)
+		if err != nil {
+			return nil, err
+		}
+		say("%s: backed up in %.2fs", name, took.Seconds())
+		if err := b.deleteBackup(ctx, backup); err != nil {
+			return nil, err
+		}
+	}
+	peak, err := interop.Peak(b.extension.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
+	return []row{newRow(name, []float64{float64(peak) / mebi}, []float64{160}, "MiB", "<= 1.0", fmt.Sprintf("the same of %d objects of 1.3 MB among the others", n))},
+		b.deleteNamespaces(ctx, []string{space})
 }
 
 // listAll reads every list of the cluster, page by page over one connection, and does nothing with it.

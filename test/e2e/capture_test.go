@@ -94,7 +94,8 @@ func TestWhatDoesNotAnswerIsAGapAndTheRestIsBackedUp(t *testing.T) {
 // TestAListGoesOnWhereItsTokenHasExpired lists with a real API server that loses the state of the first page meanwhile: its
 // etcd is compacted, and it is started anew.
 func TestAListGoesOnWhereItsTokenHasExpired(t *testing.T) {
-	const ns, n = "expiry", 3000
+	const n = 3000
+	ns := fmt.Sprintf("expiry-%d", os.Getpid())
 	if err := lab.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}); err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +105,15 @@ func TestAListGoesOnWhereItsTokenHasExpired(t *testing.T) {
 	newMap := func(name string) *corev1.ConfigMap {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
 	}
+	maps := product.ResourceType{GroupResource: product.GroupResource{Resource: "configmaps"}, Version: "v1", Kind: "ConfigMap", Namespaced: true}
 	var all errgroup.Group
 	all.SetLimit(16)
 	for i := range n {
-		all.Go(func() error { return lab.client.Create(t.Context(), newMap(fmt.Sprintf("m-%04d", i))) })
+		all.Go(func() error {
+			body := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m-%04d","namespace":%q}}`, i, ns)
+			_, err := lab.cluster.Create(t.Context(), maps, ns, []byte(body))
+			return err
+		})
 	}
 	if err := all.Wait(); err != nil {
 		t.Fatal(err)
@@ -121,7 +127,6 @@ func TestAListGoesOnWhereItsTokenHasExpired(t *testing.T) {
 		mustLab(t, "kill", "kube-apiserver", "--name", machineName())
 		mustLab(t, "start", "kube-apiserver", "--name", machineName())
 	}
-	maps := product.ResourceType{GroupResource: product.GroupResource{Resource: "configmaps"}, Version: "v1", Kind: "ConfigMap", Namespaced: true}
 	names, later := map[string]int{}, []bool(nil)
 	err := lab.cluster.List(t.Context(), maps, ns, func(p product.Page) error {
 		if len(later) == 0 {

@@ -94,6 +94,7 @@ func (s *apiServer) page(w http.ResponseWriter, r *http.Request, limit int) {
 func answerStatus(w http.ResponseWriter, code int, reason, token string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
+	//nolint:gosec // a test's own words
 	_, _ = fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":%q},"status":"Failure","message":"no","reason":%q,"code":%d}`, token, reason, code)
 }
 

@@ -122,9 +122,11 @@ func (s *splitter) value() (json.RawMessage, error) {
 	switch c {
 	case '{', '[', '"':
 	default:
-		for ; s.at < len(s.data) && !bytes.ContainsRune([]byte(",]} \t\r\n"), rune(s.data[s.at])); s.at++ {
+		n := bytes.IndexAny(s.data[s.at:], ",]} \t\r\n")
+		if n < 0 {
+			n = len(s.data) - s.at
 		}
-		if s.at == begin {
+		if s.at += n; n == 0 {
 			return nil, fmt.Errorf("%w: no value at byte %d", errNotJSON, s.at)
 		}
 		return s.data[begin:s.at], nil

@@ -371,3 +371,32 @@ func TestProgressSaysWhatIsLeft(t *testing.T) {
 		t.Errorf("at the end: %+v", p)
 	}
 }
+
+func TestPodsAreFrozenOnlyWhileTheirVolumesAreCut(t *testing.T) {
+	w := newShop(t)
+	captured := false
+	w.list = func(r coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		// ConfigMaps are listed for nothing but the archive.
+		if r.Resource == "configmaps" {
+			captured = true
+			if len(w.frozen) > 0 || len(w.snapshots) != 1 {
+				t.Errorf("while objects are listed, %d pods are frozen and %d volumes cut", len(w.frozen), len(w.snapshots))
+			}
+		}
+		return false, nil
+	}
+	b := mustBackUp(t, w)
+	if !captured || b.Status.Phase != v1alpha1.RunCompleted {
+		t.Errorf("phase %s, captured %v", b.Status.Phase, captured)
+	}
+	for handle, frozen := range w.cutFrozen {
+		if !frozen {
+			t.Errorf("%s was cut of a pod that was not frozen", handle)
+		}
+	}
+	if len(w.cutFrozen) != 1 || len(w.execs) != 2 {
+		t.Errorf("%d volumes were cut; hooks ran: %v", len(w.cutFrozen), w.execs)
+	}
+}

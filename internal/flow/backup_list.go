@@ -24,6 +24,8 @@ type typeCapture struct {
 	// begun says that there was a page, and captured counts the objects of all.
 	begun    bool
 	captured int
+	// unreadable says that there was something that is no object.
+	unreadable bool
 	// head is what the objects of built-in types lack in a list.
 	head []byte
 }
@@ -143,7 +145,8 @@ func (c *typeCapture) page(p coffer.Page) error {
 func (c *typeCapture) object(raw json.RawMessage, batch *archive.Batch) (coffer.ObjectRef, bool, error) {
 	var h coffer.Header
 	if err := json.Unmarshal(raw, &h); err != nil {
-		return coffer.ObjectRef{}, false, fmt.Errorf("read %s: %w", c.t.GroupResource, err)
+		c.noteUnreadable(err)
+		return coffer.ObjectRef{}, false, nil
 	}
 	ref := coffer.ObjectRef{GroupResource: c.t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
 	o, found := c.seen.find(h.Metadata)
@@ -187,6 +190,14 @@ func (c *typeCapture) withType(raw json.RawMessage, h coffer.Header) [][]byte {
 		return [][]byte{raw}
 	}
 	return [][]byte{c.head, bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("{"))}
+}
+
+// noteUnreadable records, once, that an API server sends what is no object.
+func (c *typeCapture) noteUnreadable(err error) {
+	if !c.unreadable {
+		c.unreadable = true
+		c.recordGap(c.to, coffer.TypeGap{What: c.t.GroupResource.String(), Reason: "the API server sends what cannot be read as an object, and only the others are captured: " + err.Error()})
+	}
 }
 
 // noteInconsistent records that a type is not of one moment.

@@ -210,6 +210,21 @@ func TestAnObjectThatNoArchiveHoldsIsNamedAndTheRestIsBackedUp(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoObjectIsAGapAndTheOthersAreCaptured(t *testing.T) {
+	w := newShop(t)
+	w.listsMaps(coffer.Page{Items: []json.RawMessage{
+		mapNamed("a", uidA, ""), json.RawMessage(`{"metadata":{"name":"b"},"data":tru}`), json.RawMessage(`7`),
+		mapNamed("c", uidC, `,"labels":{"app":7}`), mapNamed("d", uidD, ""),
+	}})
+	mustBackUp(t, w)
+	if got := mapsOf(t, w); !slices.Equal(got, []string{"ConfigMap shop/a", "ConfigMap shop/d"}) {
+		t.Errorf("captured %v", got)
+	}
+	if c, m := coverageOf(t, w); len(c.Gaps) != 1 || !m.Partial {
+		t.Errorf("gaps %v, partial %v", c.Gaps, m.Partial)
+	}
+}
+
 // namespacesListed runs a backup of n namespaces, in a cluster whose other namespaces hold so many ConfigMaps after the first
 // page, and answers where ConfigMaps were listed.
 func namespacesListed(t *testing.T, n int, remaining int64) []string {

@@ -144,7 +144,7 @@ func (c *typeCapture) page(p coffer.Page) error {
 // object takes one object into the archive, if it is selected and did not come before.
 func (c *typeCapture) object(raw json.RawMessage, batch *archive.Batch) (coffer.ObjectRef, bool, error) {
 	var h coffer.Header
-	if err := json.Unmarshal(raw, &h); err != nil {
+	if err := json.Unmarshal(raw, &h); err != nil || h.Metadata.Name == "" {
 		c.noteUnreadable(err)
 		return coffer.ObjectRef{}, false, nil
 	}
@@ -194,6 +194,9 @@ func (c *typeCapture) withType(raw json.RawMessage, h coffer.Header) [][]byte {
 
 // noteUnreadable records, once, that an API server sends what is no object.
 func (c *typeCapture) noteUnreadable(err error) {
+	if err == nil {
+		err = errors.New("it has no name")
+	}
 	if !c.unreadable {
 		c.unreadable = true
 		c.recordGap(c.to, coffer.TypeGap{What: c.t.GroupResource.String(), Reason: "the API server sends what cannot be read as an object, and only the others are captured: " + err.Error()})

@@ -213,7 +213,7 @@ func TestAnObjectThatNoArchiveHoldsIsNamedAndTheRestIsBackedUp(t *testing.T) {
 func TestWhatIsNoObjectIsAGapAndTheOthersAreCaptured(t *testing.T) {
 	w := newShop(t)
 	w.listsMaps(coffer.Page{Items: []json.RawMessage{
-		mapNamed("a", uidA, ""), json.RawMessage(`{"metadata":{"name":"b"},"data":tru}`), json.RawMessage(`7`),
+		mapNamed("a", uidA, ""), json.RawMessage(`{"metadata":{"name":"b"},"data":tru}`), json.RawMessage(`7`), json.RawMessage(`null`), json.RawMessage(`{}`),
 		mapNamed("c", uidC, `,"labels":{"app":7}`), mapNamed("d", uidD, ""),
 	}})
 	mustBackUp(t, w)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,11 @@ import (
 var version = "dev"
 
 func main() {
+	// Much of what a capture holds is buffers that live as long as it does: waiting for the heap to double would hold them
+	// twice. GOGC, if set, decides.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "coffer-extension:", err)
 		os.Exit(1)

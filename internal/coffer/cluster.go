@@ -14,10 +14,11 @@ type Cluster interface {
 	// Types lists every resource type that can be listed and created, at its preferred version, and the API group
 	// versions whose discovery failed. The gaps do not make it fail.
 	Types(ctx context.Context) ([]ResourceType, []TypeGap, error)
-	// List streams all objects of a type, page by page, at one resource version, in one namespace or, if that is
-	// empty, in all. Each element is an object's JSON as the API server sent it, without apiVersion and kind where
-	// the API server leaves those out of lists. The slice and its bytes belong to the callee of each.
-	List(ctx context.Context, t ResourceType, namespace string, each func(page []json.RawMessage) error) error
+	// List streams all objects of a type, page by page, in one namespace or, if that is empty, in all. The pages are of
+	// one resource version, unless Page.Later says otherwise. How many pages are in memory at a time is bounded for all
+	// lists together, so each must not list itself; it is called by one goroutine at a time. A list that the API server
+	// does not answer although it answers others is a transient Error with CodeUnanswered.
+	List(ctx context.Context, t ResourceType, namespace string, each func(Page) error) error
 	// Get reads one object's JSON.
 	Get(ctx context.Context, t ResourceType, namespace, name string) (json.RawMessage, error)
 	// Create creates an object from its JSON and returns it as the API server stored it.
@@ -29,6 +30,18 @@ type Cluster interface {
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)
 	// Exec runs a command in a container until it ends or the timeout has passed.
 	Exec(ctx context.Context, e Exec) (ExecResult, error)
+}
+
+// Page is a part of a list.
+type Page struct {
+	// Items are objects' JSON as the API server sent it, without apiVersion and kind where it leaves those out of lists.
+	// They are valid until each has returned. That they are well-formed is for those to find out who decode them.
+	Items []json.RawMessage
+	// Remaining is about how many objects come after this page, or zero if the API server does not say.
+	Remaining int64
+	// Later, if not empty, says why this page is of a later moment than the first one. Objects may then come twice, also
+	// as others of the same name.
+	Later string
 }
 
 // Exec is one command to run in a container, without a shell.

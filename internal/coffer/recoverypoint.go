@@ -77,6 +77,8 @@ type Manifest struct {
 // SkippedObject is one object that was in the selected namespaces and is not in the archive.
 type SkippedObject struct {
 	ObjectRef
+	// Code is there if the object was asked for and could not be captured: then the recovery point is partial.
+	Code   Code   `json:"code,omitempty"`
 	Reason string `json:"reason"`
 }
 
@@ -102,6 +104,8 @@ type Coverage struct {
 	SkippedTypes []TypeGap `json:"skippedTypes"`
 	// Gaps are the types that should have been captured and could not be read.
 	Gaps []TypeGap `json:"gaps"`
+	// Inconsistent are the types whose objects are not all of one moment, and why.
+	Inconsistent []TypeGap `json:"inconsistent,omitempty"`
 	// SkippedObjects of types that were captured.
 	SkippedObjects []SkippedObject `json:"skippedObjects"`
 	// Needed are the cluster-scoped objects that nobody has chosen and that those that were chosen need.

@@ -1,24 +1,18 @@
 package flow
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
-
-// parallelLists bounds how many types are listed at the same time. Each holds one page of objects.
-const parallelLists = 4
 
 // capture streams the objects into the archive, waits for the snapshots to be usable, and seals the recovery point.
 // An attempt that did not come to the seal is thrown away: what it wrote is removed first.
@@ -71,12 +65,13 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 	for _, g := range b.scope.gaps {
 		b.recordGap(to, g)
 	}
-	b.update(func() { b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = 0, 0 })
+	b.noteGoneNamespaces(to)
 	digest, err := put(ctx, b.location.Container, b.layout.Archive(), func(w io.Writer) error {
 		out, err := archive.NewWriter(w, b.Now())
 		if err != nil {
 			return err
 		}
+		defer out.Abort()
 		if err := b.captureTypes(ctx, out, to); err != nil {
 			return err
 		}
@@ -86,7 +81,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		if err := out.Close(); err != nil {
 			return err
 		}
-		to.index = out.Index()
+		to.index = out
 		return nil
 	})
 	return digest, volumes, err
@@ -100,100 +95,41 @@ func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *coll
 		close(done)
 		progress.Wait()
 	}()
-	return b.captureScope(ctx, func(ctx context.Context, t coffer.ResourceType) error { return b.captureType(ctx, t, out, to) }, to)
-}
-
-// progressInterval is how often the status tells how far a capture is.
-const progressInterval = 2 * time.Second
-
-func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *collection, done <-chan struct{}) {
-	tick := time.NewTicker(progressInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			b.update(func() {
-				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
-			})
-			return
-		case <-tick.C:
-			b.update(func() {
-				b.object.Status.Progress.Objects, b.object.Status.Progress.Bytes = to.count(), out.Bytes()
-			})
-			// Progress that cannot be shown now is shown next time.
-			_ = b.save(ctx)
-		}
-	}
-}
-
-// captureType lists one type into the archive. A type that cannot be read is a gap and a warning: the rest is backed
-// up.
-func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *archive.Writer, to *collection) error {
-	batch := out.NewBatch()
-	seen := map[string]bool{}
-	began, before := b.Now(), to.countOf(t)
-	for _, namespace := range b.listNamespaces(t) {
-		err := b.Cluster.List(ctx, t, namespace, func(page []json.RawMessage) error {
-			for _, raw := range page {
-				if err := b.captureObject(t, raw, batch, seen, to); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if coffer.Final(err) && coffer.CodeOf(err) != coffer.CodeLocationNotReady {
-			b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := batch.Close(); err != nil {
+	err := b.captureScope(ctx, func(ctx context.Context, t coffer.ResourceType) error { return b.captureType(ctx, t, out, to) }, to)
+	if err != nil {
 		return err
 	}
-	if n := to.countOf(t) - before; n > 0 {
-		b.Log.Info("type captured", "type", t.GroupResource.String(), "objects", n, "took", b.Now().Sub(began))
-	}
+	b.noteNewTypes(ctx, to)
 	return nil
 }
 
-func (b *backup) captureObject(t coffer.ResourceType, raw json.RawMessage, batch *archive.Batch, seen map[string]bool, to *collection) error {
-	var h coffer.Header
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return fmt.Errorf("read %s: %w", t.GroupResource, err)
+// noteNewTypes records the types that the cluster got while it was read. Those that went away have been found by their
+// lists.
+func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
+	types, _, err := b.Cluster.Types(ctx)
+	if err != nil {
+		// Nothing is missing that was there when the backup was asked for.
+		b.Log.Info("types were not compared", "error", err)
+		return
 	}
-	ref := coffer.ObjectRef{GroupResource: t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
-	id := ref.Namespace + "/" + ref.Name
-	if seen[id] {
-		// A list that was continued at a later resource version names some objects twice.
-		return nil
+	for _, t := range types {
+		known := slices.ContainsFunc(b.scope.types, func(k coffer.ResourceType) bool { return k.GroupResource == t.GroupResource })
+		if !known && b.scope.Type(t).Include {
+			to.skippedType(t, "the cluster got the type while the backup was running")
+		}
 	}
-	seen[id] = true
-	decision := b.scope.Object(t, h, raw, to.needed)
-	b.noteDecision(to, ref, decision)
-	if !decision.Include {
-		return nil
-	}
-	body := withType(raw, h, t)
-	if t.GroupResource == claimType.GroupResource {
-		to.hold(ref, body)
-	} else if err := batch.Add(ref, body); err != nil {
-		return err
-	}
-	to.captured(t, ref)
-	b.noteNeeds(to, ref, raw)
-	return nil
 }
 
-// withType puts apiVersion and kind into an object from a list, where the API server leaves them out of built-in
-// types.
-func withType(raw json.RawMessage, h coffer.Header, t coffer.ResourceType) []byte {
-	if h.APIVersion != "" && h.Kind != "" {
-		return raw
+// noteGoneNamespaces records the namespaces that were named, were there when the run was validated, and are not any more.
+func (b *backup) noteGoneNamespaces(to *collection) {
+	for _, name := range backupConfig(b.object.Spec, b.Namespace).Named() {
+		if slices.ContainsFunc(b.scope.spaces, func(s selection.Space) bool { return s.Name == name }) {
+			continue
+		}
+		ref := coffer.ObjectRef{GroupResource: namespaceType.GroupResource, Name: name}
+		to.skipped(coffer.SkippedObject{ObjectRef: ref, Code: coffer.CodeNamespaceNotFound, Reason: "the namespace went away while the backup was running"})
+		b.warn(coffer.CodeNamespaceNotFound, ref.String(), "it is not in the recovery point: the namespace went away while the backup was running")
 	}
-	head := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,`, t.APIVersion(), t.Kind)
-	return append([]byte(head), bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("{"))...)
 }
 
 func (b *backup) recordGap(to *collection, g coffer.TypeGap) {
@@ -208,7 +144,10 @@ type collection struct {
 	resources recoverypoint.ResourceList
 	spaces    map[string]bool
 	objects   int64
-	index     archive.Index
+	// listed counts the objects that were read, selected or not, and remaining those that are still to come, by type.
+	listed    int64
+	remaining map[coffer.GroupResource]int64
+	index     *archive.Writer
 	// needs are the reasons for which cluster-scoped objects are needed, by type and name; see selection.Need.
 	needs map[coffer.GroupResource]map[string]string
 	// unasked counts objects that nobody has asked for, by type and reason.
@@ -222,19 +161,23 @@ func newCollection() *collection {
 		coverage:  coffer.Coverage{Captured: map[string]int64{}},
 		resources: recoverypoint.ResourceList{},
 		spaces:    map[string]bool{},
+		remaining: map[coffer.GroupResource]int64{},
 		needs:     map[coffer.GroupResource]map[string]string{},
 		unasked:   map[coffer.TypeGap]int64{},
 	}
 }
 
-func (c *collection) captured(t coffer.ResourceType, ref coffer.ObjectRef) {
+// captured notes objects of one type that are in the archive.
+func (c *collection) captured(t coffer.ResourceType, refs []coffer.ObjectRef) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.objects++
-	c.coverage.Captured[t.GroupResource.String()]++
-	c.resources.Add(t.APIVersion(), t.Kind, ref)
-	if ref.Namespace != "" {
-		c.spaces[ref.Namespace] = true
+	c.objects += int64(len(refs))
+	c.coverage.Captured[t.GroupResource.String()] += int64(len(refs))
+	c.resources.Add(t.APIVersion(), t.Kind, refs...)
+	for _, ref := range refs {
+		if ref.Namespace != "" {
+			c.spaces[ref.Namespace] = true
+		}
 	}
 }
 
@@ -242,13 +185,6 @@ func (c *collection) count() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.objects
-}
-
-// countOf is how many objects of a type were captured.
-func (c *collection) countOf(t coffer.ResourceType) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.coverage.Captured[t.GroupResource.String()]
 }
 
 func (c *collection) skippedType(t coffer.ResourceType, reason string) {
@@ -263,6 +199,19 @@ func (c *collection) gap(g coffer.TypeGap) {
 	c.coverage.Gaps = append(c.coverage.Gaps, g)
 }
 
+// inconsistent notes a type that is not of one moment.
+func (c *collection) inconsistent(g coffer.TypeGap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.Inconsistent = append(c.coverage.Inconsistent, g)
+}
+
+func (c *collection) skipped(o coffer.SkippedObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coverage.SkippedObjects = append(c.coverage.SkippedObjects, o)
+}
+
 // ledger is the coverage in a stable order.
 func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	c.mu.Lock()
@@ -273,6 +222,7 @@ func (c *collection) ledger(volumes []coffer.Volume) coffer.Coverage {
 	byWhat := func(a, b coffer.TypeGap) int { return strings.Compare(a.What, b.What) }
 	slices.SortFunc(ledger.Gaps, byWhat)
 	slices.SortFunc(ledger.SkippedTypes, byWhat)
+	slices.SortFunc(ledger.Inconsistent, byWhat)
 	for left, n := range c.unasked {
 		ledger.NotSelected = append(ledger.NotSelected, coffer.NotSelected{TypeGap: left, Objects: n})
 	}

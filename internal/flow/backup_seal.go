@@ -100,6 +100,9 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 	completed := b.Now().UTC()
 	ledger := c.ledger(volumes)
 	captured, partial := 0, len(ledger.Gaps) > 0
+	for _, o := range ledger.SkippedObjects {
+		partial = partial || o.Code != ""
+	}
 	for _, v := range volumes {
 		if v.Result == coffer.VolumeCaptured {
 			captured++
@@ -110,7 +113,7 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 		key   string
 		write func(io.Writer) error
 	}{
-		{b.layout.Index(), func(w io.Writer) error { _, err := c.index.WriteTo(w); return err }},
+		{b.layout.Index(), func(w io.Writer) error { _, err := c.index.WriteIndex(w); return err }},
 		{b.layout.Coverage(), func(w io.Writer) error { return recoverypoint.WriteZippedJSON(w, ledger) }},
 		{b.layout.ResourceList(), func(w io.Writer) error { return recoverypoint.WriteResourceList(w, c.resources) }},
 		{b.layout.VolumeInfo(), func(w io.Writer) error { return recoverypoint.WriteVolumeInfo(w, volumes) }},

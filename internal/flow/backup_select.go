@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func (b *backup) lookAround(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := list[metav1.PartialObjectMetadata](ctx, b.Cluster, namespaceType, "")
+	all, err := b.namespaces(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,6 +103,30 @@ func (b *backup) lookAround(ctx context.Context) error {
 	}
 	b.scope = &scope{Selection: chosen, types: types, gaps: gaps, spaces: spaces, warnings: warnings}
 	return nil
+}
+
+// namespaces are the cluster's, or, if they may not be listed, those that are named and that there are.
+func (b *backup) namespaces(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+	all, err := list[metav1.PartialObjectMetadata](ctx, b.Cluster, namespaceType, "")
+	config := backupConfig(b.object.Spec, b.Namespace)
+	if coffer.CodeOf(err) != coffer.CodeForbidden || config.All() || len(config.Named()) < len(config.Included) {
+		return all, err
+	}
+	for _, name := range config.Named() {
+		body, err := b.Cluster.Get(ctx, namespaceType, "", name)
+		if coffer.CodeOf(err) == coffer.CodeNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var one metav1.PartialObjectMetadata
+		if err := json.Unmarshal(body, &one); err != nil {
+			return nil, fmt.Errorf("read namespace %s: %w", name, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 // look is lookAround for a process that has not yet.
@@ -201,8 +226,8 @@ func (b *backup) checkFound(to *collection, volumes []coffer.Volume) error {
 // seen.
 func (b *backup) captureScope(ctx context.Context, capture func(context.Context, coffer.ResourceType) error, to *collection) error {
 	for _, stage := range b.scope.Stages(b.scope.types) {
+		// All begin at once, so that they are of about one moment. How much of them is in memory is the cluster's care.
 		all, ctx := errgroup.WithContext(ctx)
-		all.SetLimit(parallelLists)
 		for _, t := range stage {
 			if d := b.scope.Type(t); !d.Include {
 				to.skippedType(t, d.Reason)
@@ -220,10 +245,6 @@ func (b *backup) captureScope(ctx context.Context, capture func(context.Context,
 	}
 	return nil
 }
-
-// maxNamespaceLists is up to how many chosen namespaces are listed one by one. Above it, one list of the whole
-// cluster, of which the rest is thrown away, is cheaper.
-const maxNamespaceLists = 5
 
 // listNamespaces are the namespaces to list one by one for a type; a single empty one stands for the whole cluster.
 func (b *backup) listNamespaces(t coffer.ResourceType) []string {

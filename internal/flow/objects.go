@@ -24,8 +24,8 @@ var (
 // list reads all objects of a type, decoded.
 func list[T any](ctx context.Context, c coffer.Cluster, t coffer.ResourceType, namespace string) ([]T, error) {
 	var all []T
-	err := c.List(ctx, t, namespace, func(page []json.RawMessage) error {
-		for _, raw := range page {
+	err := c.List(ctx, t, namespace, func(page coffer.Page) error {
+		for _, raw := range page.Items {
 			var o T
 			if err := json.Unmarshal(raw, &o); err != nil {
 				return fmt.Errorf("read %s: %w", t.GroupResource, err)

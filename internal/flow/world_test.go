@@ -45,6 +45,8 @@ type world struct {
 	listed []string
 	// extra are types that the cluster serves beside worldTypes.
 	extra []coffer.ResourceType
+	// list, if set, may answer a list itself; then it answers true.
+	list func(t coffer.ResourceType, namespace string, each func(coffer.Page) error) (bool, error)
 	// velero and trustUnsigned are the location's.
 	velero, trustUnsigned bool
 	// forbidden is a namespace in which nothing may be created.
@@ -175,9 +177,14 @@ func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap,
 }
 
 // List implements coffer.Cluster.
-func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func([]json.RawMessage) error) error {
+func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
 	if err := w.call(); err != nil {
 		return err
+	}
+	if w.list != nil {
+		if done, err := w.list(t, namespace, each); done {
+			return err
+		}
 	}
 	w.mu.Lock()
 	w.listed = append(w.listed, t.GroupResource.String())
@@ -190,7 +197,7 @@ func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string,
 		page = append(page, w.encode(w.objects[key]))
 	}
 	w.mu.Unlock()
-	return each(page)
+	return each(coffer.Page{Items: page})
 }
 
 func (w *world) encode(o map[string]any) json.RawMessage {

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,11 +38,13 @@ type bench struct {
 	cluster   *kube.Cluster
 	extension *exec.Cmd
 	folder    string
-	// kubeconfig and program are what the extension was started with.
-	kubeconfig, program string
+	// captured is how many objects of the capture rows there are.
+	captured int
+	// kubeconfig, program and pprof are what the extension was started with.
+	kubeconfig, program, pprof string
 }
 
-func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
+func newBench(ctx context.Context, kubeconfig, program, pprof string) (*bench, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
@@ -57,7 +56,7 @@ func newBench(ctx context.Context, kubeconfig, program string) (*bench, error) {
 			return nil, err
 		}
 	}
-	b := &bench{config: config, kubeconfig: kubeconfig, program: program}
+	b := &bench{config: config, kubeconfig: kubeconfig, program: program, pprof: pprof}
 	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
@@ -118,7 +117,7 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 	}
 	//nolint:gosec // The program that was just built.
 	b.extension = exec.CommandContext(ctx, program, "run", "--namespace", namespace, "--filesystem-root", b.folder,
-		"--leader-elect=false", "--metrics-address=0", "--health-address=0")
+		"--leader-elect=false", "--metrics-address=0", "--health-address=0", "--pprof-address="+b.pprof)
 	b.extension.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=450MiB")
 	b.extension.Stdout, b.extension.Stderr = log, log
 	return b.extension.Start()
@@ -130,85 +129,6 @@ func (b *bench) close() {
 		_ = b.extension.Wait()
 	}
 	_ = os.RemoveAll(b.folder)
-}
-
-// capture measures a whole Backup of n objects against reading the same lists and throwing them away.
-func (b *bench) capture(ctx context.Context, name string, n int) ([]row, error) {
-	namespaces, objects := mixed("capture", n)
-	say("%s: creating %d objects in %d namespaces", name, n, len(namespaces))
-	if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), createAll(ctx, b.cluster, objects)); err != nil {
-		return nil, err
-	}
-	var ours, reference []float64
-	for i := range repetitions {
-		listed, took, err := b.listAll(ctx)
-		if err != nil {
-			return nil, err
-		}
-		reference = append(reference, took.Seconds())
-		backup := fmt.Sprintf("%s-%d", name, i)
-		took, err = b.backUp(ctx, backup, nil)
-		if err != nil {
-			return nil, err
-		}
-		ours = append(ours, took.Seconds())
-		say("%s: %d objects listed in %.2fs, backed up in %.2fs", name, listed, reference[i], ours[i])
-		if err := b.deleteBackup(ctx, backup); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.deleteNamespaces(ctx, namespaces); err != nil {
-		return nil, err
-	}
-	return []row{newRow(name, ours, reference, "s", "<= 2.0", "whole Backup against a raw paged LIST by one connection")}, nil
-}
-
-// listAll reads every list of the cluster, page by page over one connection, and does nothing with it.
-func (b *bench) listAll(ctx context.Context) (objects int, took time.Duration, err error) {
-	types, _, err := b.cluster.Types(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	one := rest.CopyConfig(b.config)
-	transport, err := rest.HTTPClientFor(one)
-	if err != nil {
-		return 0, 0, err
-	}
-	began := time.Now()
-	for _, t := range types {
-		token := ""
-		for {
-			path := b.config.Host + "/apis/" + t.Group + "/" + t.Version + "/" + t.Resource
-			if t.Group == "" {
-				path = b.config.Host + "/api/" + t.Version + "/" + t.Resource
-			}
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?limit=500&continue="+token, nil)
-			if err != nil {
-				return 0, 0, err
-			}
-			answer, err := transport.Do(request)
-			if err != nil {
-				return 0, 0, err
-			}
-			body, err := io.ReadAll(answer.Body)
-			_ = answer.Body.Close()
-			if err != nil || answer.StatusCode != http.StatusOK {
-				return 0, 0, errors.Join(fmt.Errorf("list %s: the API server answers %s", t.GroupResource, answer.Status), err)
-			}
-			var page struct {
-				Metadata struct{ Continue string }
-				Items    []json.RawMessage
-			}
-			if err := json.Unmarshal(body, &page); err != nil {
-				return 0, 0, err
-			}
-			objects += len(page.Items)
-			if token = page.Metadata.Continue; token == "" {
-				break
-			}
-		}
-	}
-	return objects, time.Since(began), nil
 }
 
 // apply measures a Restore of n objects against creating the same objects and nothing else.

@@ -41,19 +41,24 @@ type benchmark struct {
 }
 
 var benchmarks = []benchmark{
-	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, "capture-20k", 20_000) }},
 	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
 	{"velero-backup", func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 20_000) }},
+	// Last, for what they make is left to the end of the cluster.
+	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 20_000) }},
+	{"capture-memory-large", func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},
+	{"capture-100k capture-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 100_000) }},
 }
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of a control-plane-only lab cluster that is empty")
 	extension := flag.String("extension", "", "program coffer-extension")
 	out := flag.String("out", "", "file for the rows as JSON")
+	loaded := flag.Int("loaded", 0, "how many objects of the capture rows the cluster has already")
+	pprof := flag.String("pprof", "", "where the extension serves Go profiles meanwhile, such as 127.0.0.1:6060")
 	rows := flag.String("rows", ".", "regular expression of the rows to make")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *kubeconfig, *extension, *out, *rows)
+	err := run(ctx, options{*kubeconfig, *extension, *out, *rows, *pprof, *loaded})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -61,16 +66,23 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, kubeconfig, extension, out, wanted string) error {
-	pattern, err := regexp.Compile(wanted)
+// options are the flags.
+type options struct {
+	kubeconfig, extension, out, rows, pprof string
+	loaded                                  int
+}
+
+func run(ctx context.Context, o options) error {
+	pattern, err := regexp.Compile(o.rows)
 	if err != nil {
 		return fmt.Errorf("-rows: %w", err)
 	}
-	b, err := newBench(ctx, kubeconfig, extension)
+	b, err := newBench(ctx, o.kubeconfig, o.extension, o.pprof)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	b.captured = o.loaded
 	var rows []row
 	for _, m := range benchmarks {
 		if !pattern.MatchString(m.name) {
@@ -83,12 +95,12 @@ func run(ctx context.Context, kubeconfig, extension, out, wanted string) error {
 		rows = append(rows, made...)
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("no row matches %q", wanted)
+		return fmt.Errorf("no row matches %q", o.rows)
 	}
 	if err := printTable(os.Stdout, rows); err != nil {
 		return err
 	}
-	return write(out, rows)
+	return write(o.out, rows)
 }
 
 func printTable(out io.Writer, rows []row) error {

@@ -76,7 +76,6 @@ func (b *bench) velero(ctx context.Context, n int) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	const mebi = 1 << 20
 	return []row{
 		newRow("velero-backup", ours, theirs, "s", "<= 0.1", fmt.Sprintf("whole Backup of %d objects against Velero's, both into S3", n)),
 		newRow("velero-memory", []float64{float64(oursPeak) / mebi}, []float64{float64(veleroPeak) / mebi}, "MiB", "<= 0.33", "peak resident memory of the same; Velero's with its plugins"),

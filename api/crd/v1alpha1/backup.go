@@ -113,6 +113,18 @@ type BackupProgress struct {
 	Objects int64 `json:"objects"`
 	// Bytes of the archive written to the store, compressed.
 	Bytes int64 `json:"bytes"`
+	// ObjectsListed is the number of objects that were read, also of those that are not selected.
+	// +optional
+	ObjectsListed int64 `json:"objectsListed,omitempty"`
+	// ObjectsExpected is about how many there will be to read, as the API server estimates.
+	// +optional
+	ObjectsExpected int64 `json:"objectsExpected,omitempty"`
+	// ObjectsPerSecond is how many were read in a second of the capture, on average.
+	// +optional
+	ObjectsPerSecond int64 `json:"objectsPerSecond,omitempty"`
+	// TimeLeft is about how long the rest of the objects takes. It is there while objects are captured.
+	// +optional
+	TimeLeft *metav1.Duration `json:"timeLeft,omitempty"`
 	// VolumesTotal is the number of claims in scope.
 	VolumesTotal int `json:"volumesTotal"`
 	// VolumesCut is the number of snapshots that have been cut.
@@ -181,6 +193,7 @@ type BackupStatus struct {
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.step`
 // +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.progress.objects`
+// +kubebuilder:printcolumn:name="Left",type=string,JSONPath=`.status.progress.timeLeft`,priority=1
 // +kubebuilder:printcolumn:name="Volumes",type=integer,JSONPath=`.status.progress.volumesReady`
 // +kubebuilder:printcolumn:name="Warnings",type=integer,JSONPath=`.status.warningCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

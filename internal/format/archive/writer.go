@@ -8,46 +8,96 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// memberSize is how many bytes of tar a member collects before it is closed: small enough that reading one object
-// costs little, large enough that compression loses little (measured: under 1 % against one member).
-const memberSize = 1 << 20
+const (
+	// memberSize is how many bytes of tar a member collects before it is closed: small enough that reading one object
+	// costs little, large enough that compression loses little (measured: under 1 % against one member).
+	memberSize = 1 << 20
+	// compressionLevel is where more time stops to save bytes; docs/design/0002-capture.md has the measurement.
+	compressionLevel = 3
+	// maxCompressors bounds how many members are compressed at a time: each takes some megabytes.
+	maxCompressors = 4
+	// maxPath is the longest path that readers of tars take: its header is a file of at most 1 MiB.
+	maxPath = 1<<20 - 64
+)
 
-// Writer appends members to an archive. Its methods may be called concurrently: each Batch compresses in its
-// caller's goroutine, and only finished members are written under a lock.
+// ErrNotArchivable is what objects are refused with that no archive can hold. The batch goes on without them.
+var ErrNotArchivable = errors.New("no archive can hold it")
+
+// Writer appends members to an archive. Its methods may be called concurrently. Members are compressed by a few
+// goroutines, and stand in the archive in the order in which they are finished.
 type Writer struct {
 	modified time.Time
+	// compressors are those that are idle.
+	compressors chan *compressor
+	// raw are buffers of members that were written.
+	raw sync.Pool
+	// members are those that are being compressed.
+	members sync.WaitGroup
 
 	mu     sync.Mutex // guards the fields below
 	out    io.Writer
 	offset int64
-	index  Index
+	index  *spool
 	err    error
 }
 
-// NewWriter begins an archive on w. All entries bear one time of modification, so that equal objects make equal
-// bytes.
-func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
-	a := &Writer{out: w, modified: modified.UTC().Truncate(time.Second)}
-	b := a.NewBatch()
-	if err := b.addFile(versionPath, []byte(formatVersion)); err != nil {
-		return nil, err
-	}
-	return a, b.Close()
+// compressor makes gzip members.
+type compressor struct {
+	buf    bytes.Buffer
+	zipped *gzip.Writer
 }
 
-// Index is what has been written. It is complete after Close.
+// NewWriter begins an archive on w. All entries bear one time of modification, so that equal objects make equal
+// bytes. The caller ends it with Close or Abort, whatever happens.
+func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
+	n := min(runtime.GOMAXPROCS(0), maxCompressors)
+	a := &Writer{out: w, modified: modified.UTC().Truncate(time.Second), compressors: make(chan *compressor, n), index: newSpool()}
+	// A member ends with the object that fills it.
+	a.raw.New = func() any { return bytes.NewBuffer(make([]byte, 0, memberSize+memberSize/8)) }
+	for range n {
+		zipped, err := gzip.NewWriterLevel(io.Discard, compressionLevel)
+		if err != nil {
+			return nil, fmt.Errorf("begin archive: %w", err)
+		}
+		a.compressors <- &compressor{zipped: zipped}
+	}
+	b := a.NewBatch()
+	if err := b.addFile(versionPath, int64(len(formatVersion)), []byte(formatVersion)); err != nil {
+		return nil, err
+	}
+	// Readers find it first.
+	return a, errors.Join(b.Close(), a.wait())
+}
+
+// Index is what has been written. It is complete after Close, and read back from its compressed form on each call.
 func (a *Writer) Index() Index {
+	var blob bytes.Buffer
+	if _, err := a.WriteIndex(&blob); err != nil {
+		return nil
+	}
+	index, err := ReadIndex(&blob)
+	if err != nil {
+		return nil
+	}
+	return index
+}
+
+// WriteIndex writes the index as Index.WriteTo does. To be called after Close, as often as need be.
+func (a *Writer) WriteIndex(w io.Writer) (int64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.index
+	return a.index.WriteTo(w)
 }
 
 // Bytes is the number of compressed bytes written so far.
@@ -57,8 +107,11 @@ func (a *Writer) Bytes() int64 {
 	return a.offset
 }
 
-// Close writes the end of the tar. Every batch must be closed before.
+// Close waits for the members and writes the end of the tar. Every batch must be closed before.
 func (a *Writer) Close() error {
+	if err := a.wait(); err != nil {
+		return err
+	}
 	var buf bytes.Buffer
 	zipped := gzip.NewWriter(&buf)
 	if err := tar.NewWriter(zipped).Close(); err != nil {
@@ -67,7 +120,54 @@ func (a *Writer) Close() error {
 	if err := zipped.Close(); err != nil {
 		return fmt.Errorf("close archive: %w", err)
 	}
-	return a.append(buf.Bytes(), nil)
+	return errors.Join(a.append(buf.Bytes(), nil), a.index.close())
+}
+
+// Abort waits for what is still being compressed, of an archive that is given up. After Close it does nothing.
+func (a *Writer) Abort() { _ = a.wait() }
+
+// wait waits for the members, and answers the first error of any.
+func (a *Writer) wait() error {
+	a.members.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
+// fail keeps the first error.
+func (a *Writer) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		a.err = err
+	}
+}
+
+// compress makes a member of raw tar. It waits for a compressor, and not for the member: errors come with later calls.
+func (a *Writer) compress(raw *bytes.Buffer, entries []pending) {
+	c := <-a.compressors
+	a.members.Go(func() {
+		defer func() {
+			if raw.Cap() <= 4*memberSize {
+				raw.Reset()
+				a.raw.Put(raw)
+			}
+			a.compressors <- c
+		}()
+		finished := make([]Entry, 0, len(entries))
+		for _, e := range entries {
+			sum := sha256.Sum256(raw.Bytes()[e.at : e.at+e.size])
+			finished = append(finished, Entry{ObjectRef: e.ref, Size: int64(e.size), SHA256: hex.EncodeToString(sum[:])})
+		}
+		c.buf.Reset()
+		c.zipped.Reset(&c.buf)
+		_, err := c.zipped.Write(raw.Bytes())
+		if err := errors.Join(err, c.zipped.Close()); err != nil {
+			a.fail(fmt.Errorf("compress archive member: %w", err))
+			return
+		}
+		_ = a.append(c.buf.Bytes(), finished)
+	})
 }
 
 func (a *Writer) append(member []byte, entries []Entry) error {
@@ -83,77 +183,102 @@ func (a *Writer) append(member []byte, entries []Entry) error {
 	}
 	for i := range entries {
 		entries[i].Offset, entries[i].Length = a.offset, int64(len(member))
+		if err := a.index.add(&entries[i]); err != nil {
+			a.err = err
+			return err
+		}
 	}
-	a.index = append(a.index, entries...)
 	a.offset += int64(n)
 	return nil
 }
 
-// Batch collects objects of one type. It is not safe for concurrent use.
+// Batch collects objects of one type. It is not safe for concurrent use, and holds up to about a member in memory until
+// it is closed.
 type Batch struct {
 	archive *Writer
-	buf     bytes.Buffer
-	zipped  *gzip.Writer
+	raw     *bytes.Buffer
 	tar     *tar.Writer
-	raw     int64
-	entries []Entry
+	entries []pending
+}
+
+// pending is an object in the raw tar of a member.
+type pending struct {
+	ref      coffer.ObjectRef
+	at, size int
 }
 
 // NewBatch begins a batch. The caller closes it.
-func (a *Writer) NewBatch() *Batch {
-	b := &Batch{archive: a}
-	b.zipped = gzip.NewWriter(&b.buf)
-	b.tar = tar.NewWriter(b.zipped)
-	return b
-}
+func (a *Writer) NewBatch() *Batch { return &Batch{archive: a} }
 
-// Add appends one object's JSON.
-func (b *Batch) Add(ref coffer.ObjectRef, body []byte) error {
-	if len(body) > maxObjectSize {
-		return fmt.Errorf("%s has %d bytes, more than the %d that an archive takes", ref, len(body), maxObjectSize)
+// Add appends one object's JSON, which may come in parts, and keeps none of it. An object that no archive can hold is
+// refused with ErrNotArchivable; any other error is the archive's, perhaps of an earlier object.
+func (b *Batch) Add(ref coffer.ObjectRef, body ...[]byte) error {
+	size := 0
+	for _, part := range body {
+		size += len(part)
 	}
-	if err := b.addFile(Path(ref), body); err != nil {
+	path := Path(ref)
+	if err := check(ref, path, size); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(body)
-	b.entries = append(b.entries, Entry{ObjectRef: ref, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])})
-	if b.raw < memberSize {
+	if err := b.addFile(path, int64(size), body...); err != nil {
+		return err
+	}
+	b.entries = append(b.entries, pending{ref: ref, at: b.raw.Len() - size, size: size})
+	if b.raw.Len() < memberSize {
 		return nil
 	}
-	return b.flush()
+	return b.Close()
 }
 
-// Close writes what is left.
-func (b *Batch) Close() error {
-	if b.raw == 0 {
-		return nil
+// check refuses what would make the archive one that readers refuse.
+func check(ref coffer.ObjectRef, path string, size int) error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrNotArchivable, fmt.Sprintf(format, args...))
 	}
-	return b.flush()
-}
-
-func (b *Batch) addFile(path string, body []byte) error {
-	header := &tar.Header{
-		Typeflag: tar.TypeReg, Name: path, Size: int64(len(body)), Mode: 0o755, ModTime: b.archive.modified,
+	switch {
+	case size > maxObjectSize:
+		return refuse("it has %d bytes, and at most %d can be kept", size, maxObjectSize)
+	case len(path) > maxPath:
+		return refuse("its name has %d bytes, and a path at most %d", len(ref.Name), maxPath)
+	case !utf8.ValidString(path) || strings.ContainsRune(path, 0):
+		return refuse("its name cannot be written in a tar")
 	}
-	if err := b.tar.WriteHeader(header); err != nil {
-		return fmt.Errorf("write archive entry %s: %w", path, err)
+	if back, isObject, err := ParsePath(path); err != nil || !isObject || back != ref {
+		return refuse("its name cannot be the name of a file")
 	}
-	if _, err := b.tar.Write(body); err != nil {
-		return fmt.Errorf("write archive entry %s: %w", path, err)
-	}
-	b.raw += int64(len(body))
 	return nil
 }
 
-func (b *Batch) flush() error {
-	// Flush pads the last entry to the tar block size without writing the end of the tar.
-	if err := errors.Join(b.tar.Flush(), b.zipped.Close()); err != nil {
-		return fmt.Errorf("compress archive member: %w", err)
+// Close hands on what is left to be compressed. The batch may be used again.
+func (b *Batch) Close() error {
+	if b.raw == nil {
+		return nil
 	}
-	err := b.archive.append(b.buf.Bytes(), b.entries)
-	b.buf.Reset()
-	b.zipped.Reset(&b.buf)
-	b.tar = tar.NewWriter(b.zipped)
-	b.raw, b.entries = 0, nil
-	return err
+	// Pads the last entry to the tar block size, without writing the end of the tar.
+	if err := b.tar.Flush(); err != nil {
+		return fmt.Errorf("write archive: %w", err)
+	}
+	b.archive.compress(b.raw, b.entries)
+	b.raw, b.tar, b.entries = nil, nil, nil
+	b.archive.mu.Lock()
+	defer b.archive.mu.Unlock()
+	return b.archive.err
+}
+
+func (b *Batch) addFile(path string, size int64, body ...[]byte) error {
+	if b.raw == nil {
+		b.raw, _ = b.archive.raw.Get().(*bytes.Buffer)
+		b.tar = tar.NewWriter(b.raw)
+	}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: path, Size: size, Mode: 0o755, ModTime: b.archive.modified}
+	if err := b.tar.WriteHeader(header); err != nil {
+		return fmt.Errorf("write archive entry %s: %w", path, err)
+	}
+	for _, part := range body {
+		if _, err := b.tar.Write(part); err != nil {
+			return fmt.Errorf("write archive entry %s: %w", path, err)
+		}
+	}
+	return nil
 }

@@ -101,24 +101,24 @@ func WriteVeleroBackup(w io.Writer, b VeleroBackup) error {
 // ResourceList collects Velero's list of what an archive holds.
 type ResourceList map[string][]string
 
-// Add notes one object, by the API version and kind that it bears.
-func (l ResourceList) Add(apiVersion, kind string, ref coffer.ObjectRef) {
-	key, name := resourceEntry(apiVersion, kind, ref)
-	l[key] = append(l[key], name)
+// Add notes objects, by the API version and kind that they bear.
+func (l ResourceList) Add(apiVersion, kind string, refs ...coffer.ObjectRef) {
+	key := apiVersion + "/" + kind
+	for _, ref := range refs {
+		l[key] = append(l[key], resourceName(ref))
+	}
 }
 
 // Has says whether an object was noted.
 func (l ResourceList) Has(apiVersion, kind string, ref coffer.ObjectRef) bool {
-	key, name := resourceEntry(apiVersion, kind, ref)
-	return slices.Contains(l[key], name)
+	return slices.Contains(l[apiVersion+"/"+kind], resourceName(ref))
 }
 
-func resourceEntry(apiVersion, kind string, ref coffer.ObjectRef) (key, name string) {
-	name = ref.Name
-	if ref.Namespace != "" {
-		name = ref.Namespace + "/" + name
+func resourceName(ref coffer.ObjectRef) string {
+	if ref.Namespace == "" {
+		return ref.Name
 	}
-	return apiVersion + "/" + kind, name
+	return ref.Namespace + "/" + ref.Name
 }
 
 // WriteResourceList writes the list in a stable order.

@@ -48,7 +48,29 @@ func backupProgress(g v1alpha1.BackupProgress) string {
 	if g.Objects > 0 {
 		parts = append(parts, fmt.Sprintf("%d objects, %s", g.Objects, bytesText(g.Bytes)))
 	}
+	if g.ObjectsExpected > g.ObjectsListed {
+		parts = append(parts, fmt.Sprintf("%d of about %d read, %d/s", g.ObjectsListed, g.ObjectsExpected, g.ObjectsPerSecond))
+	}
+	if g.TimeLeft != nil {
+		parts = append(parts, fmt.Sprintf("about %s left", g.TimeLeft.Duration))
+	}
 	return strings.Join(parts, "; ")
+}
+
+// readText says how many objects were read for those that were captured, and how fast.
+func readText(g v1alpha1.BackupProgress) string {
+	if g.ObjectsListed == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d objects", g.ObjectsListed)
+	if g.ObjectsExpected > g.ObjectsListed {
+		text += fmt.Sprintf(" of about %d", g.ObjectsExpected)
+	}
+	text += fmt.Sprintf(", %d/s", g.ObjectsPerSecond)
+	if g.TimeLeft != nil {
+		text += fmt.Sprintf(", about %s left", g.TimeLeft.Duration)
+	}
+	return text
 }
 
 func (p *program) newBackupList() *cobra.Command {
@@ -163,7 +185,7 @@ func shorten(text string, width int) string {
 
 func (p *program) newBackupShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show one backup with its warnings", Args: oneName("backup"),
+		Use: "show NAME", Short: "Show one backup with its progress and warnings", Aliases: []string{"describe"}, Args: oneName("backup"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.checkOutput(); err != nil {
 				return err
@@ -203,6 +225,7 @@ func (p *program) showBackup(b *v1alpha1.Backup) error {
 			{"Completed", when(b.Status.CompletionTime)},
 			{"Took", took(b.Status.RunStatus)},
 			{"Objects", strconv.FormatInt(g.Objects, 10)},
+			{"Read", readText(g)},
 			{"Archive", bytesText(g.Bytes)},
 			{"Volumes", fmt.Sprintf("%d captured, %d skipped of %d", g.VolumesReady, g.VolumesSkipped, g.VolumesTotal)},
 			{"Manifest", b.Status.ManifestDigest},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,22 +18,24 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// pageSize is kubectl's and the API server's customary page: a page of the largest objects stays within tens of
-// megabytes, and a request in more costs little against the objects in it.
-const pageSize = 500
-
 // Cluster is a coffer.Cluster.
 type Cluster struct {
 	config    *rest.Config
 	client    rest.Interface
 	discovery discovery.DiscoveryInterface
+	patience  patience
+	// slots bound the pages in memory, and buffers hold them.
+	slots   chan struct{}
+	buffers sync.Pool
 }
 
 // New makes a Cluster from a client configuration. The client does not limit its own rate: the API server's priority
-// and fairness does, and its answers are heeded.
+// and fairness does, and its answers are heeded. Nor does it ask for compression, which costs the API server more time
+// than a network within a cluster saves.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1
+	config.DisableCompression = true
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make API client: %w", err)
@@ -41,7 +44,10 @@ func New(config *rest.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make discovery client: %w", err)
 	}
-	return &Cluster{config: config, client: found.RESTClient(), discovery: found}, nil
+	return &Cluster{
+		config: config, client: found.RESTClient(), discovery: found,
+		patience: defaultPatience, slots: make(chan struct{}, parallelPages),
+	}, nil
 }
 
 // Types implements coffer.Cluster.
@@ -83,41 +89,6 @@ func serves(r metav1.APIResource, verb string) bool {
 		}
 	}
 	return false
-}
-
-// List implements coffer.Cluster. A list whose continue token has expired goes on with the token that the API server
-// offers for that case, at a later resource version: an object may then come twice.
-func (c *Cluster) List(ctx context.Context, t coffer.ResourceType, namespace string, each func([]json.RawMessage) error) error {
-	token := ""
-	for {
-		request := c.client.Get().AbsPath(path(t, namespace)).Param("limit", fmt.Sprint(pageSize))
-		if token != "" {
-			request = request.Param("continue", token)
-		}
-		body, err := request.Do(ctx).Raw()
-		if next := expiredContinue(err); next != "" {
-			token = next
-			continue
-		}
-		if err != nil {
-			return translate(err, "list %s", t.GroupResource)
-		}
-		var page struct {
-			Metadata struct {
-				Continue string `json:"continue"`
-			} `json:"metadata"`
-			Items []json.RawMessage `json:"items"`
-		}
-		if err := json.Unmarshal(body, &page); err != nil {
-			return fmt.Errorf("list %s: %w", t.GroupResource, err)
-		}
-		if err := each(page.Items); err != nil {
-			return err
-		}
-		if token = page.Metadata.Continue; token == "" {
-			return nil
-		}
-	}
 }
 
 // Get implements coffer.Cluster.

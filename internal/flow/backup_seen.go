@@ -1,0 +1,91 @@
+package flow
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// seenObjects are the objects that a list has named up to now, in 33 bytes each. As long as the list is of one moment
+// nothing comes twice, and they are only noted; what has been streamed cannot be unwritten, so that later it is too late
+// to begin.
+type seenObjects struct {
+	noted []seenObject
+	// byPath is made once the list is of more than one moment: who had which path.
+	byPath map[digest]seenObject
+}
+
+// seenObject is what an object is, where it would stand in the archive, and whether it does.
+type seenObject struct {
+	uid, path digest
+	archived  bool
+}
+
+// digest is so much of a SHA-256 that nobody makes two alike.
+type digest [16]byte
+
+type seenResult int
+
+const (
+	// seenNever is an object that is new.
+	seenNever seenResult = iota
+	// seenBefore is one that came before.
+	seenBefore
+	// seenAsOther is one that has the name of another that came before.
+	seenAsOther
+)
+
+// distrust says that the list is not of one moment any more, and answers whether that is news.
+func (s *seenObjects) distrust() bool {
+	if s.byPath != nil {
+		return false
+	}
+	s.byPath = make(map[digest]seenObject, len(s.noted))
+	for _, o := range s.noted {
+		s.byPath[o.path] = o
+	}
+	s.noted = nil
+	return true
+}
+
+// find says whether an object came before. The path of one that was left out is free for another.
+func (s *seenObjects) find(m coffer.HeaderMetadata) (seenObject, seenResult) {
+	o := seenObject{uid: uidDigest(m.UID), path: digestOf(m.Namespace + "/" + m.Name)}
+	first, known := s.byPath[o.path]
+	switch {
+	case !known:
+		return o, seenNever
+	case first.uid == o.uid:
+		return o, seenBefore
+	case first.archived:
+		return o, seenAsOther
+	}
+	return o, seenNever
+}
+
+// note takes an object down.
+func (s *seenObjects) note(o seenObject) {
+	if s.byPath == nil {
+		s.noted = append(s.noted, o)
+	} else {
+		s.byPath[o.path] = o
+	}
+}
+
+// uidDigest is a UUID's own 16 bytes. UIDs of other forms, which API servers beside Kubernetes' own may have, are hashed.
+func uidDigest(uid string) digest {
+	var d digest
+	if digits := strings.ReplaceAll(uid, "-", ""); len(digits) == 2*len(d) {
+		if _, err := hex.Decode(d[:], []byte(digits)); err == nil {
+			return d
+		}
+	}
+	return digestOf(uid)
+}
+
+func digestOf(text string) digest {
+	sum := sha256.Sum256([]byte(text))
+	return digest(sum[:16])
+}

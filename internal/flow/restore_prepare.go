@@ -48,6 +48,7 @@ func (r *restore) prepare(ctx context.Context) error {
 
 // verify reads every blob of the recovery point and compares it with the manifest, and every object with the index.
 func (r *restore) verify(ctx context.Context) error {
+	archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
 	for _, blob := range r.manifest.Blobs {
 		var err error
 		switch blob.Key {
@@ -55,9 +56,11 @@ func (r *restore) verify(ctx context.Context) error {
 			continue // below: it is read by the index
 		case r.layout.Index():
 			err = r.readBlob(ctx, blob, func(in io.Reader) (err error) {
-				r.index, err = archive.ReadIndex(in)
+				r.index, err = archive.ReadIndex(in, r.indexLimits(archived.Size))
 				return err
 			})
+		case r.layout.Coverage():
+			err = r.readBlob(ctx, blob, r.logGaps)
 		default:
 			err = r.readBlob(ctx, blob, func(io.Reader) error { return nil })
 		}
@@ -65,9 +68,8 @@ func (r *restore) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	blob, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
 	items := make([]plan.Item, 0, len(r.index))
-	err := r.readBlob(ctx, blob, func(in io.Reader) error {
+	err := r.readBlob(ctx, archived, func(in io.Reader) error {
 		return archive.Scan(in, r.index, func(o archive.Object) error {
 			item, err := plan.Read(o.ObjectRef, o.Body)
 			items = append(items, item)
@@ -78,6 +80,26 @@ func (r *restore) verify(ctx context.Context) error {
 		return err
 	}
 	r.items = items
+	return nil
+}
+
+// indexLimits are what the signed manifest leaves room for. What an archive has beside the objects that were captured is two
+// entries for Velero of each volume; some more cost nothing.
+func (r *restore) indexLimits(archived int64) archive.IndexLimits {
+	const slack = 100
+	return archive.IndexLimits{Entries: r.manifest.Objects + 4*int64(len(r.manifest.Volumes)) + slack, Archive: archived}
+}
+
+// logGaps tells the log what the recovery point lacks, so that nobody looks for it in the cluster. A ledger that cannot be
+// read keeps nobody from their data.
+func (r *restore) logGaps(in io.Reader) error {
+	coverage, err := recoverypoint.ReadCoverage(in)
+	if err != nil {
+		r.Log.Warn("what the recovery point lacks is not known", "reason", err.Error())
+	}
+	for _, g := range coverage.Gaps {
+		r.Log.Warn("the recovery point lacks a type", "what", g.What, "reason", g.Reason)
+	}
 	return nil
 }
 

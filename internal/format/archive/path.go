@@ -27,14 +27,15 @@ func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	segments := strings.Split(path, "/")
 	for _, s := range segments {
 		if s == "" || s == "." || s == ".." {
-			return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not a plain relative path", path)
+			return coffer.ObjectRef{}, false, fmt.Errorf("archive path %s is not a plain relative path", quoted(path))
 		}
 	}
 	if segments[0] == "metadata" {
 		return coffer.ObjectRef{}, false, nil
 	}
+	notAnObject := fmt.Errorf("archive path %s is not of an object", quoted(path))
 	if segments[0] != "resources" || len(segments) < 4 {
-		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+		return coffer.ObjectRef{}, false, notAnObject
 	}
 	ref := coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(segments[1])}
 	rest := segments[2:]
@@ -47,7 +48,11 @@ func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	case len(rest) >= 3 && (rest[1] == "namespaces" || rest[1] == "cluster"):
 		return coffer.ObjectRef{}, false, nil
 	default:
-		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+		return coffer.ObjectRef{}, false, notAnObject
+	}
+	// One object has one path: a type with an empty group behind its dot, say, would be another spelling of it.
+	if ref.Resource == "" || ref.Name == "" || Path(ref) != path {
+		return coffer.ObjectRef{}, false, notAnObject
 	}
 	return ref, true, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/bounded"
 )
 
 const (
@@ -37,10 +38,19 @@ func EncodeManifest(m coffer.Manifest) ([]byte, string, error) {
 	return buf.Bytes(), digest(buf.Bytes()), nil
 }
 
+// manifestLimits leave room for as many volumes as MaxManifestSize does, and for no more in memory.
+var manifestLimits = bounded.JSONLimits{Depth: 8, Containers: 200_000, Values: 4_000_000}
+
+// maxBlobs is far more than a recovery point has beside its manifest.
+const maxBlobs = 100
+
 // DecodeManifest reads a manifest that claims to be of the recovery point of this name, and its digest. Anything but
-// a complete manifest of this format and name is an Error with CodeArchiveCorrupt.
+// a complete and plausible manifest of this format and name is an Error with CodeArchiveCorrupt.
 func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
 	var m coffer.Manifest
+	if err := bounded.JSON(data, manifestLimits); err != nil {
+		return m, "", corrupt("manifest of %s is not readable: %w", name, err)
+	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, "", corrupt("manifest of %s is not readable: %w", name, err)
 	}
@@ -50,20 +60,55 @@ func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
 	if m.Name != name {
 		return m, "", corrupt("manifest of %s is that of %q", name, m.Name)
 	}
-	layout := LayoutOf(name)
+	if m.Objects < 0 {
+		return m, "", corrupt("manifest of %s counts %d objects", name, m.Objects)
+	}
+	for _, check := range []func(coffer.Manifest) error{checkBlobs, checkVolumes} {
+		if err := check(m); err != nil {
+			return m, "", err
+		}
+	}
+	return m, digest(data), nil
+}
+
+func checkBlobs(m coffer.Manifest) error {
+	layout := LayoutOf(m.Name)
+	if len(m.Blobs) > maxBlobs {
+		return corrupt("manifest of %s lists %d blobs", m.Name, len(m.Blobs))
+	}
 	listed := map[string]bool{}
 	for _, b := range m.Blobs {
-		if !strings.HasPrefix(b.Key, layout.Prefix()) || b.Size < 0 || len(b.SHA256) != sha256.Size*2 {
-			return m, "", corrupt("manifest of %s lists an impossible blob %q", name, b.Key)
+		name, inside := strings.CutPrefix(b.Key, layout.Prefix())
+		plain := inside && !strings.Contains(name, "/") && coffer.CheckBlobKey(b.Key) == nil
+		if !plain || listed[b.Key] || b.Size < 0 || len(b.SHA256) != sha256.Size*2 {
+			return corrupt("manifest of %s lists an impossible blob %q", m.Name, b.Key)
 		}
 		listed[b.Key] = true
 	}
 	for _, needed := range []string{layout.Archive(), layout.Index()} {
 		if !listed[needed] {
-			return m, "", corrupt("manifest of %s does not list %s", name, needed)
+			return corrupt("manifest of %s does not list %s", m.Name, needed)
 		}
 	}
-	return m, digest(data), nil
+	return nil
+}
+
+// checkVolumes sees to it that what is restored and deleted by it can be.
+func checkVolumes(m coffer.Manifest) error {
+	for _, v := range m.Volumes {
+		ok := v.Namespace != "" && v.Claim != "" && v.RestoreSize >= 0
+		switch v.Result {
+		case coffer.VolumeCaptured:
+			ok = ok && v.Driver != "" && v.Handle != ""
+		case coffer.VolumeSkipped:
+		default:
+			ok = false
+		}
+		if !ok {
+			return corrupt("manifest of %s lists an impossible volume %q", m.Name, v.Namespace+"/"+v.Claim)
+		}
+	}
+	return nil
 }
 
 // Blob finds the digest that the manifest lists for a key.

@@ -75,7 +75,10 @@ func FuzzVerify(f *testing.F) {
 func zipped(t testing.TB, r io.Reader) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	w := gzip.NewWriter(&buf)
+	w, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.Copy(w, r); err != nil {
 		t.Fatal(err)
 	}

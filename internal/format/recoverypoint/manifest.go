@@ -13,8 +13,13 @@ import (
 )
 
 const (
-	// ManifestFormat is the format version that this package writes, and the highest that it reads.
+	// ManifestFormat is the format version of a recovery point that is not encrypted.
 	ManifestFormat = 1
+	// EncryptedFormat is that of one that is, and the highest that is read: a Coffer that knows nothing of encryption says
+	// that it cannot read it.
+	EncryptedFormat = 2
+	// EncryptionFormat is the only one there is.
+	EncryptionFormat = "age-encryption.org/v1"
 	// MaxManifestSize bounds a manifest as read. At about 400 bytes a volume it is room for 150,000 volumes.
 	MaxManifestSize = 64 << 20
 )
@@ -54,8 +59,8 @@ func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, "", corrupt("manifest of %s is not readable: %w", name, err)
 	}
-	if m.FormatVersion < 1 || m.FormatVersion > ManifestFormat {
-		return m, "", corrupt("manifest of %s has format version %d; this Coffer reads up to %d", name, m.FormatVersion, ManifestFormat)
+	if m.FormatVersion < 1 || m.FormatVersion > EncryptedFormat {
+		return m, "", corrupt("manifest of %s has format version %d; this Coffer reads up to %d", name, m.FormatVersion, EncryptedFormat)
 	}
 	if m.Name != name {
 		return m, "", corrupt("manifest of %s is that of %q", name, m.Name)
@@ -63,7 +68,7 @@ func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
 	if m.Objects < 0 {
 		return m, "", corrupt("manifest of %s counts %d objects", name, m.Objects)
 	}
-	for _, check := range []func(coffer.Manifest) error{checkBlobs, checkVolumes} {
+	for _, check := range []func(coffer.Manifest) error{checkEncryption, checkBlobs, checkVolumes} {
 		if err := check(m); err != nil {
 			return m, "", err
 		}
@@ -71,14 +76,27 @@ func DecodeManifest(name string, data []byte) (coffer.Manifest, string, error) {
 	return m, digest(data), nil
 }
 
+func checkEncryption(m coffer.Manifest) error {
+	switch e := m.Encryption; {
+	case e == nil && m.FormatVersion >= EncryptedFormat, e != nil && m.FormatVersion < EncryptedFormat:
+		return corrupt("manifest of %s has a format version that contradicts its encryption", m.Name)
+	case e != nil && (e.Format != EncryptionFormat || len(e.Recipients) == 0):
+		return corrupt("manifest of %s says that it is encrypted as %q to %d recipients; this Coffer reads %s", m.Name, e.Format, len(e.Recipients), EncryptionFormat)
+	}
+	return nil
+}
+
 func checkBlobs(m coffer.Manifest) error {
-	layout := LayoutOf(m.Name)
+	layout := LayoutFor(m)
 	if len(m.Blobs) > maxBlobs {
 		return corrupt("manifest of %s lists %d blobs", m.Name, len(m.Blobs))
 	}
 	listed := map[string]bool{}
 	for _, b := range m.Blobs {
 		name, inside := strings.CutPrefix(b.Key, layout.Prefix())
+		if b.Encrypted != layout.IsEncrypted() || b.Encrypted != strings.HasSuffix(b.Key, encryptedSuffix) {
+			return corrupt("manifest of %s lists a blob %q that is encrypted where the others are not, or the other way about", m.Name, b.Key)
+		}
 		plain := inside && !strings.Contains(name, "/") && coffer.CheckBlobKey(b.Key) == nil
 		if !plain || listed[b.Key] || b.Size < 0 || len(b.SHA256) != sha256.Size*2 {
 			return corrupt("manifest of %s lists an impossible blob %q", m.Name, b.Key)

@@ -29,7 +29,7 @@ type world struct {
 	container coffer.Container
 	// root is the folder that holds the container.
 	root string
-	key       ed25519.PrivateKey
+	key  ed25519.PrivateKey
 
 	mu        sync.Mutex // guards all below
 	objects   map[string]map[string]any
@@ -83,7 +83,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { _ = c.Close() })
 	w := &world{
 		t: t, container: c, root: root, callsLeft: -1,
-		key:     ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
+		key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		read: map[string]int64{}, objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
 		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
 		hooks: map[string]v1alpha1.BackupHook{}, restoreHooks: map[string]v1alpha1.RestoreHook{},

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -25,10 +26,8 @@ func Path(ref coffer.ObjectRef) string {
 // what stands under the path without one, and an error for anything that cannot be an object's path.
 func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	segments := strings.Split(path, "/")
-	for _, s := range segments {
-		if s == "" || s == "." || s == ".." {
-			return coffer.ObjectRef{}, false, fmt.Errorf("archive path %s is not a plain relative path", quoted(path))
-		}
+	if slices.ContainsFunc(segments, func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %s is not a plain relative path", quoted(path))
 	}
 	if segments[0] == "metadata" {
 		return coffer.ObjectRef{}, false, nil

@@ -67,6 +67,37 @@ func download(t *testing.T, bucket, key string) []byte {
 	return data
 }
 
+// unseal downloads the encrypted blobs of a recovery point into a folder, and decrypts them with the stock tool.
+func unseal(t *testing.T, bucket, point, keys string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	for key := range bucketListing(t, bucket) {
+		if !strings.HasPrefix(key, "backups/"+point+"/") || !strings.HasSuffix(key, ".age") {
+			continue
+		}
+		packed := filepath.Join(folder, filepath.Base(key))
+		if err := os.WriteFile(packed, download(t, bucket, key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stockTool(t, "age", "-d", "-i", keys, "-o", strings.TrimSuffix(packed, ".age"), packed)
+		if err := os.Remove(packed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// removeKeys removes the Secret that was made for the location "objects", which stays when that goes.
+func removeKeys(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "objects-encryption"}}
+		if err := lab.client.Delete(context.Background(), keys); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // setKeys replaces what the Secret of the location "objects" holds.
 func setKeys(t *testing.T, data map[string]string) {
 	t.Helper()
@@ -85,12 +116,7 @@ func TestEncryptedBackupIsRestoredAndReadByTheStockTool(t *testing.T) {
 	file, private, public := newKeys(t)
 	_, otherPrivate, otherPublic := newKeys(t)
 	newBucket(t, bucket, "--encryption-identities-file", file)
-	t.Cleanup(func() {
-		keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "objects-encryption"}}
-		if err := lab.client.Delete(context.Background(), keys); err != nil {
-			t.Error(err)
-		}
-	})
+	removeKeys(t)
 	start := snapshotsOnDisk(t)
 	s := newShop(t, "vaulted", 5_000)
 	before := mustDigest(t, s)
@@ -128,17 +154,7 @@ func TestEncryptedBackupIsRestoredAndReadByTheStockTool(t *testing.T) {
 	}
 
 	// The stock tool, gzip and tar are all that it takes to read it, and together the blobs are what Velero reads.
-	folder := t.TempDir()
-	for key := range listing {
-		if !strings.HasSuffix(key, ".age") {
-			continue
-		}
-		packed := filepath.Join(folder, filepath.Base(key))
-		if err := os.WriteFile(packed, download(t, bucket, key), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		stockTool(t, "age", "-d", "-i", file, "-o", strings.TrimSuffix(packed, ".age"), packed)
-	}
+	folder := unseal(t, bucket, "vaulted-1", file)
 	names, err := exec.CommandContext(t.Context(), "tar", "tzf", filepath.Join(folder, "vaulted-1.tar.gz")).CombinedOutput()
 	if err != nil || !strings.Contains(string(names), "resources/secrets/namespaces/vaulted/password.json") {
 		t.Errorf("tar: %v\n%s", err, names)
@@ -202,6 +218,61 @@ func TestEncryptedBackupIsRestoredAndReadByTheStockTool(t *testing.T) {
 		t.Errorf("a location shows a key, or cannot be read: %v", err)
 	}
 	mustHaveNoSnapshotObjects(t)
+	if left := snapshotsOnDisk(t); !maps.Equal(left, start) {
+		t.Errorf("snapshots on the storage: %v, before: %v", left, start)
+	}
+}
+
+func TestVeleroRestoresADecryptedRecoveryPointAndSeesNoEncryptedOne(t *testing.T) {
+	const bucket, opened = "locked-away", "opened"
+	file, _, _ := newKeys(t)
+	newBucket(t, bucket, "--encryption-identities-file", file)
+	removeKeys(t)
+	start := snapshotsOnDisk(t)
+	s := newShop(t, "shop-locked", 5_000)
+	before := mustDigest(t, s)
+	mustCoffer(t, "backup", "create", "locked-1", "--storage-location", "objects", "--included-namespaces", "shop-locked", "--wait")
+	mustCoffer(t, "backup", "create", "locked-2", "--storage-location", "objects", "--included-namespaces", "default", "--wait")
+	mustDestroy(t, s)
+
+	folder := unseal(t, bucket, "locked-1", file)
+	c, name := newS3(), opened
+	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(filepath.Join(folder, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := &s3.PutObjectInput{Bucket: &name, Key: aws.String("backups/locked-1/" + f.Name()), Body: bytes.NewReader(data)}
+		if _, err := c.PutObject(t.Context(), put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := newVelero(t, opened, bucket)
+	if err := v.AwaitBackup(t.Context(), "locked-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Restore(t.Context(), "locked-back", "locked-1"); err != nil {
+		t.Fatal(err)
+	}
+	if after := mustDigest(t, s); after != before {
+		t.Errorf("what Velero restored is %s, was %s", after, before)
+	}
+	// It looks into both buckets every two seconds.
+	if out, err := v.Run(t.Context(), "backup", "get"); err != nil || !strings.Contains(out, "locked-1") || strings.Contains(out, "locked-2") {
+		t.Errorf("velero backup get: %v\n%s", err, out)
+	}
+	mustDestroy(t, s)
+	removeVeleroSnapshots(t)
+	for _, name := range []string{"locked-1", "locked-2"} {
+		mustCoffer(t, "backup", "delete", name, "--storage-location", "objects", "--yes", "--wait")
+	}
 	if left := snapshotsOnDisk(t); !maps.Equal(left, start) {
 		t.Errorf("snapshots on the storage: %v, before: %v", left, start)
 	}

@@ -12,6 +12,10 @@ type JSONLimits struct {
 
 // JSON is an error if a text exceeds the limits. It allocates nothing, and does not say whether the text is JSON at all.
 func JSON(text []byte, limits JSONLimits) error {
+	if len(text) < min(limits.Depth, limits.Containers, limits.Values) {
+		// Each takes a byte at least.
+		return nil
+	}
 	depth, containers, values := 0, 0, 1
 	quoted, escaped := false, false
 	for _, c := range text {

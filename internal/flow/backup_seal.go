@@ -155,6 +155,10 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 	if err != nil {
 		return err
 	}
+	// What would be refused when it is needed is not made: a blob that went out plain beside encrypted ones, say.
+	if _, _, err := recoverypoint.DecodeManifest(b.object.Name, manifest); err != nil {
+		return err
+	}
 	key, err := b.Settings.SigningKey(ctx)
 	if err != nil {
 		return err

@@ -40,8 +40,8 @@ type Location struct {
 	// Velero says that the container is one that Velero writes to, and TrustUnsigned that what Velero has written may be
 	// restored although nothing vouches for it.
 	Velero, TrustUnsigned bool
-	// KeysFunc reads the keys of the location, and says what is wrong with them. Nil means that it is not to be encrypted
-	// what is written there.
+	// KeysFunc reads the keys of the location, and says what is wrong with them. Nil means that what is written there is not
+	// encrypted.
 	KeysFunc func(ctx context.Context) (encryption.Keys, error)
 	// Close releases the container.
 	Close func()

@@ -83,9 +83,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	stores := location.Opener{FilesystemRoot: o.filesystemRoot, SecretFunc: secrets(direct, o.namespace)}
+	stores := location.Opener{FilesystemRoot: o.filesystemRoot, SecretFunc: secrets(direct, o.namespace, "credentialsSecretRef", coffer.CodeLocationNotReady)}
 	locations := &controller.Locations{
 		Client: direct, Namespace: o.namespace, ClusterName: o.clusterName, Open: stores.Open,
+		KeysFunc: secrets(direct, o.namespace, "encryption.secretRef", coffer.CodeEncryptionKeysUnusable),
 		SigningKeyFunc: func(ctx context.Context) (ed25519.PrivateKey, error) {
 			return signingkey.Ensure(ctx, direct, o.namespace)
 		},
@@ -156,13 +157,14 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, o options) (ctrl.Ma
 
 func ptr[T any](v T) *T { return &v }
 
-// secrets reads Secrets of the extension's namespace, past any cache.
-func secrets(c client.Client, namespace string) func(context.Context, string) (map[string][]byte, error) {
+// secrets reads Secrets of the extension's namespace, past any cache. One that is missing is an Error with a code, and says
+// which field names it.
+func secrets(c client.Client, namespace, field string, code coffer.Code) func(context.Context, string) (map[string][]byte, error) {
 	return func(ctx context.Context, name string) (map[string][]byte, error) {
 		var s corev1.Secret
 		err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &s)
 		if apierrors.IsNotFound(err) {
-			return nil, coffer.Errorf(coffer.CodeLocationNotReady, "there is no Secret %s in namespace %s, which credentialsSecretRef names", name, namespace).
+			return nil, coffer.Errorf(code, "there is no Secret %s in namespace %s, which %s names", name, namespace, field).
 				WithHint("create it, or name another")
 		}
 		if err != nil {

@@ -25,6 +25,8 @@ const (
 	CodeArchiveCorrupt         Code = "RecoveryPointIntegrityCheckFailed"
 	CodeSignerNotTrusted       Code = "UserErrorRecoveryPointSignerNotTrusted"
 	CodeSigningKeyUnusable     Code = "UserErrorSigningKeyUnusable"
+	CodeEncryptionKeysUnusable Code = "UserErrorEncryptionKeysUnusable"
+	CodeDecryptionKeyMissing   Code = "UserErrorDecryptionKeyMissing"
 	CodeNothingToDo            Code = "UserErrorNothingSelected"
 	CodeNothingMatches         Code = "UserErrorFilterMatchesNothing"
 	CodeDriverMissing          Code = "UserErrorCSIDriverNotFound"

@@ -44,6 +44,16 @@ type BlobDigest struct {
 	Key    string `json:"key"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+	// Encrypted says that the blob is encrypted as Manifest.Encryption says. Size and SHA256 are of what is stored.
+	Encrypted bool `json:"encrypted,omitempty"`
+}
+
+// Encryption says how blobs of a recovery point were encrypted.
+type Encryption struct {
+	// Format is "age-encryption.org/v1".
+	Format string `json:"format"`
+	// Recipients are the public keys to which they were.
+	Recipients []string `json:"recipients"`
 }
 
 // Manifest is the last object of a recovery point to be written: there is a recovery point exactly if there is a
@@ -70,6 +80,8 @@ type Manifest struct {
 	Partial bool `json:"partial"`
 	// Volumes in scope, captured and skipped.
 	Volumes []Volume `json:"volumes"`
+	// Encryption of those blobs that are marked as encrypted: all that hold what was captured, or none. Nil is none.
+	Encryption *Encryption `json:"encryption,omitempty"`
 	// Blobs are the other objects of the recovery point.
 	Blobs []BlobDigest `json:"blobs"`
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/hook"
+	"github.com/coffer-backup/coffer/internal/format/encryption"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
@@ -29,6 +30,8 @@ type backup struct {
 	object   *v1alpha1.Backup
 	layout   recoverypoint.Layout
 	location Location
+	// keys are what is encrypted with, if anything is; see readKeys.
+	keys *encryption.Keys
 	// scope is set by look.
 	scope *scope
 }
@@ -116,6 +119,9 @@ func (b *backup) validate(ctx context.Context) error {
 	if b.location.ReadOnly {
 		return coffer.Errorf(coffer.CodeLocationReadOnly, "BackupStorageLocation %s is read-only", b.location.Name).
 			WithHint("choose another with storageLocation, or set its readOnly to false")
+	}
+	if err := b.readKeys(ctx); err != nil {
+		return err
 	}
 	if err := b.own(ctx, b.location); err != nil {
 		return err

@@ -28,6 +28,9 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.removeAttempt(ctx); err != nil {
 		return err
 	}
+	if err := b.readKeys(ctx); err != nil {
+		return err
+	}
 	collected := newCollection()
 	archived, volumes, err := b.archive(ctx, collected)
 	if err != nil {
@@ -66,7 +69,7 @@ func (b *backup) archive(ctx context.Context, to *collection) (coffer.BlobDigest
 		b.recordGap(to, g)
 	}
 	b.noteGoneNamespaces(to)
-	digest, err := put(ctx, b.location.Container, b.layout.Archive(), func(w io.Writer) error {
+	digest, err := b.put(ctx, b.layout.Archive(), func(w io.Writer) error {
 		out, err := archive.NewWriter(w, b.Now())
 		if err != nil {
 			return err

@@ -127,14 +127,14 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 			})
 		}},
 	} {
-		digest, err := put(ctx, b.location.Container, blob.key, blob.write)
+		digest, err := b.put(ctx, blob.key, blob.write)
 		if err != nil {
 			return err
 		}
 		blobs = append(blobs, digest)
 	}
 	if b.Transcript != nil {
-		digest, err := put(ctx, b.location.Container, b.layout.Logs(), func(w io.Writer) error {
+		digest, err := b.put(ctx, b.layout.Logs(), func(w io.Writer) error {
 			_, err := w.Write(b.Transcript())
 			return err
 		})
@@ -147,14 +147,19 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 	if err != nil {
 		return err
 	}
+	formatVersion, encryption := b.encryption()
 	manifest, digest, err := recoverypoint.EncodeManifest(coffer.Manifest{
-		FormatVersion: recoverypoint.ManifestFormat,
-		Name:          b.object.Name, UID: b.run(), Cluster: cluster, Producer: "coffer " + b.Version,
+		FormatVersion: formatVersion, Encryption: encryption,
+		Name: b.object.Name, UID: b.run(), Cluster: cluster, Producer: "coffer " + b.Version,
 		Started: b.object.Status.StartTime.UTC(), Completed: completed,
 		Objects: c.objects, Whole: b.scope.Whole(), Partial: partial,
 		Volumes: volumes, Blobs: blobs,
 	})
 	if err != nil {
+		return err
+	}
+	// What would be refused when it is needed is not made: a blob that went out plain beside encrypted ones, say.
+	if _, _, err := recoverypoint.DecodeManifest(b.object.Name, manifest); err != nil {
 		return err
 	}
 	key, err := b.Settings.SigningKey(ctx)

@@ -12,6 +12,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/format/archive"
+	"github.com/coffer-backup/coffer/internal/format/encryption"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
@@ -29,6 +30,10 @@ type restore struct {
 	object   *v1alpha1.Restore
 	layout   recoverypoint.Layout
 	location Location
+
+	// keys are those of the location, if the recovery point is encrypted, and random then reads parts of its archive.
+	keys   encryption.Keys
+	random *encryption.Random
 
 	// What follows is read from the recovery point by prepare.
 	manifest coffer.Manifest
@@ -98,7 +103,7 @@ func (r *restore) close() {
 	}
 }
 
-// validate reads and verifies the whole recovery point, makes the plan, and refuses what cannot succeed: nothing has
+// validate reads and verifies what is to be restored, makes the plan, and refuses what cannot succeed: nothing has
 // been written by then.
 func (r *restore) validate(ctx context.Context) error {
 	if r.object.Spec.ConflictPolicy != "" && r.object.Spec.ConflictPolicy != v1alpha1.ConflictSkip {

@@ -3,9 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/archive"
 )
 
-// parallelCreates bounds the objects created at the same time, and parallelMembers the archive members held.
+// parallelCreates bounds the objects created at the same time, and parallelMembers the parts of the archive held.
 const (
 	parallelCreates = 32
 	parallelMembers = 4
@@ -239,53 +237,28 @@ func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error
 	return err
 }
 
-// createAll creates the objects of the steps at the same time. They are read member by member: a member is fetched
-// once, and holds objects of one type.
+// createAll creates the objects of the steps at the same time. Of the archive, the members are read that hold them.
 func (a *application) createAll(ctx context.Context, steps []plan.Step) error {
 	if a.streamed {
 		return a.createStreamed(ctx, steps)
 	}
-	type member struct{ offset, length int64 }
-	wanted := map[member]map[coffer.ObjectRef]plan.Step{}
+	wanted := map[int]plan.Step{}
 	for _, s := range steps {
-		if s.Action == plan.Skip {
-			continue
+		if s.Action != plan.Skip {
+			wanted[s.Item] = s
 		}
-		e := a.index[s.Item]
-		m := member{e.Offset, e.Length}
-		if wanted[m] == nil {
-			wanted[m] = map[coffer.ObjectRef]plan.Step{}
-		}
-		wanted[m][e.ObjectRef] = s
 	}
 	if len(wanted) == 0 {
 		return nil
 	}
-	entries := map[member][]archive.Entry{}
-	for _, e := range a.index {
-		if m := (member{e.Offset, e.Length}); wanted[m] != nil {
-			entries[m] = append(entries[m], e)
+	creates, createCtx := newGroup(ctx, parallelCreates)
+	has := func(i int) bool { _, ok := wanted[i]; return ok }
+	readErr := a.eachMember(createCtx, has, func(i int, o archive.Object) error {
+		if s, ok := wanted[i]; ok {
+			creates.Go(func() error { return a.create(createCtx, s, o.Body) })
 		}
-	}
-	creates, createCtx := errgroup.WithContext(ctx)
-	creates.SetLimit(parallelCreates)
-	members, memberCtx := errgroup.WithContext(createCtx)
-	members.SetLimit(parallelMembers)
-	for m, of := range wanted {
-		members.Go(func() error {
-			compressed, err := a.readRange(memberCtx, m.offset, m.length)
-			if err != nil {
-				return err
-			}
-			return archive.ReadMember(compressed, entries[m], func(o archive.Object) error {
-				if s, ok := of[o.ObjectRef]; ok {
-					creates.Go(func() error { return a.create(createCtx, s, o.Body) })
-				}
-				return createCtx.Err()
-			})
-		})
-	}
-	readErr := members.Wait()
+		return createCtx.Err()
+	})
 	// An error of a create cancels the reads: it is the one to report.
 	if err := creates.Wait(); err != nil {
 		return err
@@ -293,16 +266,11 @@ func (a *application) createAll(ctx context.Context, steps []plan.Step) error {
 	return readErr
 }
 
-func (a *application) readRange(ctx context.Context, offset, length int64) ([]byte, error) {
-	in, err := a.location.Container.Get(ctx, a.layout.Archive(), offset, length)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(in)
-	if err := errors.Join(err, in.Close()); err != nil {
-		return nil, fmt.Errorf("read %s: %w", a.layout.Archive(), err)
-	}
-	return body, nil
+// newGroup runs at most limit functions at the same time, and cancels the others after the first error.
+func newGroup(ctx context.Context, limit int) (*errgroup.Group, context.Context) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(limit)
+	return group, ctx
 }
 
 // create creates one object, and counts what became of it. Only an error that may pass by itself is returned.

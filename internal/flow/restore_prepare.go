@@ -1,11 +1,7 @@
 package flow
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -16,7 +12,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
-// prepare opens the location, verifies the recovery point from its first byte to its last, and makes the plan. It
+// prepare opens the location, verifies what of the recovery point is asked for, and makes the plan. It
 // does so once in a process; a new process does it again.
 func (r *restore) prepare(ctx context.Context) error {
 	if r.items != nil {
@@ -29,11 +25,11 @@ func (r *restore) prepare(ctx context.Context) error {
 		}
 		r.location = location
 	}
+	r.request = restoreRequest(r.object.Spec)
 	digest, err := r.readPoint(ctx)
 	if err != nil {
 		return err
 	}
-	r.request = restoreRequest(r.object.Spec)
 	if err := r.request.Check(r.manifest.Name, r.namespaces()); err != nil {
 		return err
 	}
@@ -46,34 +42,33 @@ func (r *restore) prepare(ctx context.Context) error {
 	return nil
 }
 
-// verify reads every blob of the recovery point and compares it with the manifest, and every object with the index.
+// verify reads what the restore goes by and compares it with the manifest and the index: the whole recovery point, or, if
+// less than half of the archive is asked for, the index and the members that hold it. Nothing else is believed later.
 func (r *restore) verify(ctx context.Context) error {
-	for _, blob := range r.manifest.Blobs {
-		var err error
-		switch blob.Key {
-		case r.layout.Archive():
-			continue // below: it is read by the index
-		case r.layout.Index():
-			err = r.readBlob(ctx, blob, func(in io.Reader) (err error) {
-				r.index, err = archive.ReadIndex(in)
-				return err
-			})
-		default:
-			err = r.readBlob(ctx, blob, func(io.Reader) error { return nil })
-		}
-		if err != nil {
-			return err
-		}
+	if err := r.readIndex(ctx); err != nil {
+		return err
 	}
-	blob, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
-	items := make([]plan.Item, 0, len(r.index))
-	err := r.readBlob(ctx, blob, func(in io.Reader) error {
-		return archive.Scan(in, r.index, func(o archive.Object) error {
-			item, err := plan.Read(o.ObjectRef, o.Body)
-			items = append(items, item)
-			return err
-		})
-	})
+	if err := r.openArchive(ctx); err != nil {
+		return err
+	}
+	items := make([]plan.Item, len(r.index))
+	name := func(i int) coffer.ObjectRef { return r.index[i].ObjectRef }
+	wanted := plan.InScope(len(items), name, r.request)
+	for i := range items {
+		items[i].ObjectRef = name(i)
+	}
+	read := func(i int, o archive.Object) (err error) {
+		if wanted[i] {
+			items[i], err = plan.Read(o.ObjectRef, o.Body)
+		}
+		return err
+	}
+	var err error
+	if archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive()); r.bytesOf(wanted) > archived.Size/2 {
+		err = r.readWhole(ctx, archived, read)
+	} else {
+		err = r.eachMember(ctx, func(i int) bool { return wanted[i] }, read)
+	}
 	if err != nil {
 		return err
 	}
@@ -81,45 +76,65 @@ func (r *restore) verify(ctx context.Context) error {
 	return nil
 }
 
-// readBlob gives a blob to read, then reads what read left over, and compares size and SHA-256 with the manifest's.
-// An error of read that another digest explains is reported as that.
-func (r *restore) readBlob(ctx context.Context, want coffer.BlobDigest, read func(io.Reader) error) error {
-	blob, err := r.location.Container.Get(ctx, want.Key, 0, -1)
-	if errors.Is(err, coffer.ErrBlobNotFound) {
-		return r.refuse(want.Key, "it is missing")
+// bytesOf is how much of the archive holds what is wanted.
+func (r *restore) bytesOf(wanted []bool) int64 {
+	var n int64
+	for _, m := range r.index.Members(func(i int) bool { return wanted[i] }) {
+		n += m.Length
 	}
-	if err != nil {
+	return n
+}
+
+func (r *restore) readIndex(ctx context.Context) error {
+	archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
+	blob, _ := recoverypoint.Blob(r.manifest, r.layout.Index())
+	return r.readBlob(ctx, blob, func(in io.Reader) (err error) {
+		r.index, err = archive.ReadIndex(in, r.indexLimits(archived.Size))
 		return err
-	}
-	defer func() { _ = blob.Close() }()
-	sum, size := sha256.New(), int64(0)
-	counted := io.TeeReader(blob, io.MultiWriter(sum, countWriter(func(n int) { size += int64(n) })))
-	readErr := read(bufio.NewReaderSize(counted, 256<<10))
-	if readErr != nil && !coffer.Final(readErr) {
-		return readErr
-	}
-	if _, err := io.Copy(io.Discard, counted); err != nil {
-		return fmt.Errorf("read %s: %w", want.Key, err)
-	}
-	switch {
-	case size != want.Size:
-		return r.refuse(want.Key, fmt.Sprintf("it has %d bytes, and the manifest says %d", size, want.Size))
-	case hexSum(sum) != want.SHA256:
-		return r.refuse(want.Key, "it does not have the SHA-256 that the manifest says: it was altered")
-	}
-	return readErr
+	})
 }
 
-func (r *restore) refuse(key, why string) error {
-	return coffer.Errorf(coffer.CodeArchiveCorrupt, "recovery point %s is refused, and nothing was restored: %s: %s", r.manifest.Name, key, why).
-		WithHint("restore another recovery point, or bring this one back from a copy of the blob container")
+// readWhole reads the archive from its beginning to its end, and every other blob.
+func (r *restore) readWhole(ctx context.Context, archived coffer.BlobDigest, each func(i int, o archive.Object) error) error {
+	for _, blob := range r.manifest.Blobs {
+		var read func(io.Reader) error
+		switch blob.Key {
+		case r.layout.Archive(), r.layout.Index():
+			continue // the one is read below, the other was before
+		case r.layout.Coverage():
+			read = r.logGaps
+		}
+		if err := r.readBlob(ctx, blob, read); err != nil {
+			return err
+		}
+	}
+	return r.readBlob(ctx, archived, func(in io.Reader) error {
+		i := -1
+		return archive.Scan(in, r.index, func(o archive.Object) error {
+			i++
+			return each(i, o)
+		})
+	})
 }
 
-type countWriter func(int)
+// indexLimits are what the signed manifest leaves room for. What an archive has beside the objects that were captured is two
+// entries for Velero of each volume; some more cost nothing.
+func (r *restore) indexLimits(archived int64) archive.IndexLimits {
+	const slack = 100
+	return archive.IndexLimits{Entries: r.manifest.Objects + 4*int64(len(r.manifest.Volumes)) + slack, Archive: archived}
+}
 
-func (c countWriter) Write(p []byte) (int, error) {
-	c(len(p))
-	return len(p), nil
+// logGaps tells the log what the recovery point lacks, so that nobody looks for it in the cluster. A ledger that cannot be
+// read keeps nobody from their data.
+func (r *restore) logGaps(in io.Reader) error {
+	coverage, err := recoverypoint.ReadCoverage(in)
+	if err != nil {
+		r.Log.Warn("what the recovery point lacks is not known", "reason", err.Error())
+	}
+	for _, g := range coverage.Gaps {
+		r.Log.Warn("the recovery point lacks a type", "what", g.What, "reason", g.Reason)
+	}
+	return nil
 }
 
 // namespaces are those of the recovery point.

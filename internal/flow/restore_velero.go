@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/format/archive"
+	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 	"github.com/coffer-backup/coffer/internal/format/velero"
 )
 
@@ -38,7 +39,10 @@ func (r *restore) readPoint(ctx context.Context) (digest string, err error) {
 	if before := r.object.Status.ManifestDigest; before != "" && before != digest {
 		return "", changedMeanwhile(manifest.Name)
 	}
-	r.manifest = manifest
+	r.manifest, r.layout = manifest, recoverypoint.LayoutFor(manifest)
+	if err := r.readKeys(ctx); err != nil {
+		return "", err
+	}
 	return digest, r.verify(ctx)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/encryption"
 )
 
 // Settings reads the objects that configure runs. A missing one is an Error with the code for its kind.
@@ -39,6 +40,9 @@ type Location struct {
 	// Velero says that the container is one that Velero writes to, and TrustUnsigned that what Velero has written may be
 	// restored although nothing vouches for it.
 	Velero, TrustUnsigned bool
+	// KeysFunc reads the keys of the location, and says what is wrong with them. Nil means that what is written there is not
+	// encrypted.
+	KeysFunc func(ctx context.Context) (encryption.Keys, error)
 	// Close releases the container.
 	Close func()
 }

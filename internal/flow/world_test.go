@@ -17,6 +17,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/encryption"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
 )
@@ -26,7 +27,9 @@ import (
 type world struct {
 	t         *testing.T
 	container coffer.Container
-	key       ed25519.PrivateKey
+	// root is the folder that holds the container.
+	root string
+	key  ed25519.PrivateKey
 
 	mu        sync.Mutex // guards all below
 	objects   map[string]map[string]any
@@ -49,6 +52,10 @@ type world struct {
 	list func(t coffer.ResourceType, namespace string, each func(coffer.Page) error) (bool, error)
 	// velero and trustUnsigned are the location's.
 	velero, trustUnsigned bool
+	// secret is the data of the Secret that the location names for encryption; nil for none.
+	secret map[string][]byte
+	// read counts the bytes that were read of each blob.
+	read map[string]int64
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
 
@@ -77,9 +84,9 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	w := &world{
-		t: t, container: c, callsLeft: -1,
-		key:     ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
-		objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
+		t: t, container: c, root: root, callsLeft: -1,
+		key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
+		read: map[string]int64{}, objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
 		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
 		hooks: map[string]v1alpha1.BackupHook{}, restoreHooks: map[string]v1alpha1.RestoreHook{},
 	}
@@ -452,6 +459,14 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	at := (*world)(s).location()
 	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
 	at.Velero, at.TrustUnsigned = s.velero, s.trustUnsigned
+	if s.secret != nil {
+		at.KeysFunc = func(context.Context) (encryption.Keys, error) {
+			if err := (*world)(s).call(); err != nil {
+				return encryption.Keys{}, err
+			}
+			return encryption.Parse("backup-keys", s.secret)
+		}
+	}
 	return at, nil
 }
 
@@ -497,7 +512,27 @@ func (c *worldContainer) Get(ctx context.Context, key string, offset, length int
 	if err := c.call(); err != nil {
 		return nil, err
 	}
-	return c.container.Get(ctx, key, offset, length)
+	in, err := c.container.Get(ctx, key, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	return &countedBlob{ReadCloser: in, w: (*world)(c), key: key}, nil
+}
+
+// countedBlob counts what is read of a blob.
+type countedBlob struct {
+	io.ReadCloser
+	w   *world
+	key string
+}
+
+// Read implements io.Reader.
+func (b *countedBlob) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	b.w.read[b.key] += int64(n)
+	return n, err
 }
 
 // Stat implements coffer.Container.

@@ -190,8 +190,8 @@ func TestRunsAtOnce(t *testing.T) {
 	}
 }
 
-// newBucket makes a location "objects" in a new bucket of the lab's S3 service.
-func newBucket(t *testing.T, bucket string) {
+// newBucket makes a location "objects" in a new bucket of the lab's S3 service, with more flags for its creation.
+func newBucket(t *testing.T, bucket string, flags ...string) {
 	t.Helper()
 	access, secret := os.Getenv("COFFER_SERVICE_S3_ACCESS_KEY"), os.Getenv("COFFER_SERVICE_S3_SECRET_KEY")
 	c := s3.New(s3.Options{
@@ -203,8 +203,10 @@ func newBucket(t *testing.T, bucket string) {
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", access)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-	mustCoffer(t, "storage-location", "create", "objects", "--provider", "s3", "--container", bucket, "--force-path-style",
-		"--region", os.Getenv("COFFER_SERVICE_S3_REGION"), "--endpoint", os.Getenv("COFFER_SERVICE_S3_INSIDE"), "--credentials-env", "--wait")
+	mustCoffer(t, append([]string{
+		"storage-location", "create", "objects", "--provider", "s3", "--container", bucket, "--force-path-style",
+		"--region", os.Getenv("COFFER_SERVICE_S3_REGION"), "--endpoint", os.Getenv("COFFER_SERVICE_S3_INSIDE"), "--credentials-env", "--wait",
+	}, flags...)...)
 	t.Cleanup(func() {
 		location := &v1alpha1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "objects"}}
 		if err := lab.client.Delete(context.Background(), location); err != nil {

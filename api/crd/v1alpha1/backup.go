@@ -181,6 +181,10 @@ type BackupStatus struct {
 	// exist, and its snapshots are deleted only once it is known that it does not.
 	// +optional
 	Sealing bool `json:"sealing,omitempty"`
+	// EncryptedTo are the public keys to which the recovery point is encrypted; none if it is not.
+	// +optional
+	// +listType=atomic
+	EncryptedTo []string `json:"encryptedTo,omitempty"`
 	// ManifestDigest is the SHA-256 of the sealed manifest: "sha256:" and 64 hexadecimal digits.
 	// +optional
 	ManifestDigest string `json:"manifestDigest,omitempty"`

@@ -80,6 +80,10 @@ type BackupStorageLocationSpec struct {
 	// Velero says that Velero writes to this container: its backups can be listed and restored from here. Needs readOnly.
 	// +optional
 	Velero *VeleroSource `json:"velero,omitempty"`
+	// Encryption has all that reveals the state of the cluster encrypted before it leaves it, and decrypted for restores.
+	// Velero does not read what is encrypted.
+	// +optional
+	Encryption *StorageEncryption `json:"encryption,omitempty"`
 	// CredentialsSecretRef names a Secret in the namespace of the extension. Left out, the extension's own identity is used:
 	// workload identity on Azure and Google Cloud, IRSA or pod identity on AWS.
 	// +optional
@@ -101,6 +105,14 @@ type VeleroSource struct {
 	// what is restored, and from which snapshots.
 	// +optional
 	TrustUnsigned bool `json:"trustUnsigned,omitempty"`
+}
+
+// StorageEncryption says with which keys recovery points are encrypted and decrypted.
+type StorageEncryption struct {
+	// SecretRef names a Secret in the namespace of the extension: under "recipients" the public keys of age to which is
+	// encrypted, under "identities" the private ones with which is decrypted, one a line. Backups need the former, restores
+	// the latter.
+	SecretRef SecretReference `json:"secretRef"`
 }
 
 // SecretReference names a Secret in the namespace of the extension.
@@ -229,6 +241,18 @@ type VeleroSkippedVolume struct {
 	Reason string `json:"reason"`
 }
 
+// StorageEncryptionStatus are the keys of a location, as the last check found them: public ones only.
+type StorageEncryptionStatus struct {
+	// Recipients are the public keys to which recovery points are encrypted from now on.
+	// +optional
+	// +listType=atomic
+	Recipients []string `json:"recipients,omitempty"`
+	// Readers are the public keys whose private ones are there: what was encrypted to one of them can be restored.
+	// +optional
+	// +listType=atomic
+	Readers []string `json:"readers,omitempty"`
+}
+
 // BackupStorageLocationStatus says whether the container was reachable, and why not.
 type BackupStorageLocationStatus struct {
 	// Phase of the location at the last check.
@@ -252,6 +276,9 @@ type BackupStorageLocationStatus struct {
 	// refused unless it is among the trusted signers.
 	// +optional
 	PreviousSigner string `json:"previousSigner,omitempty"`
+	// Encryption are the keys that were found; none if nothing is encrypted.
+	// +optional
+	Encryption *StorageEncryptionStatus `json:"encryption,omitempty"`
 	// Reachable says that the container could be listed.
 	// +optional
 	Reachable bool `json:"reachable,omitempty"`

@@ -105,16 +105,16 @@ func (r Request) Check(point string, namespaces []string) error {
 
 // Make makes the plan. served finds the type at which the cluster serves a resource, if it does.
 func Make(items []Item, volumes []coffer.Volume, r Request, served func(coffer.GroupResource) (coffer.ResourceType, bool)) Plan {
-	m := maker{request: r, served: served, byUID: map[string]int{}, volumes: map[string]*coffer.Volume{}, needed: map[string]bool{}}
+	m := maker{
+		request: r, served: served, byUID: map[string]int{}, volumes: map[string]*coffer.Volume{},
+		scope: newScope(len(items), func(i int) coffer.ObjectRef { return items[i].ObjectRef }, r),
+	}
 	for i := range volumes {
 		m.volumes[volumes[i].Namespace+"/"+volumes[i].Claim] = &volumes[i]
 	}
 	for i, item := range items {
 		if item.UID != "" {
 			m.byUID[item.UID] = i
-		}
-		if item.Namespace != "" && r.Rules.Namespace(item.Namespace).Include {
-			m.needed[item.GroupResource.String()] = true
 		}
 	}
 	m.items = items
@@ -145,8 +145,7 @@ type maker struct {
 	items   []Item
 	byUID   map[string]int
 	volumes map[string]*coffer.Volume
-	// needed are the types of the objects in the selected namespaces.
-	needed map[string]bool
+	scope   scope
 }
 
 func (m *maker) step(i int) Step {
@@ -159,7 +158,7 @@ func (m *maker) step(i int) Step {
 	if item.GroupResource == namespaces {
 		s.Target.Name = m.request.Target(item.Name)
 	}
-	if reason := m.outOfScope(item); reason != "" {
+	if reason := m.scope.out(item.ObjectRef); reason != "" {
 		return s.skip(reason)
 	}
 	if item.remade != "" {
@@ -200,25 +199,6 @@ func (m *maker) claimStep(s Step, item Item) Step {
 	return s
 }
 
-func (m *maker) outOfScope(item Item) string {
-	rules := m.request.Rules
-	if item.Namespace != "" {
-		return rules.Namespace(item.Namespace).Reason
-	}
-	switch item.GroupResource {
-	case namespaces:
-		return rules.Namespace(item.Name).Reason
-	case definitions:
-		if rules.ClusterScope == selection.ClusterScopeNeeded && m.needed[item.Name] {
-			return ""
-		}
-	}
-	if rules.ClusterScope != selection.ClusterScopeAll {
-		return "cluster-scoped objects are not included"
-	}
-	return ""
-}
-
 // remadeByOwner says why an object is not restored beside its owner. An owner that is not restored either makes
 // nothing: then the object is.
 func (m *maker) remadeByOwner(item Item) string {
@@ -230,7 +210,7 @@ func (m *maker) remadeByOwner(item Item) string {
 			continue
 		}
 		at, archived := m.byUID[o.UID]
-		if !archived || m.outOfScope(m.items[at]) != "" {
+		if !archived || m.scope.out(m.items[at].ObjectRef) != "" {
 			continue
 		}
 		return fmt.Sprintf("%s %s makes it", o.Kind, o.Name)
@@ -241,7 +221,7 @@ func (m *maker) remadeByOwner(item Item) string {
 // defines says whether the recovery point itself brings the definition of a type.
 func (m *maker) defines(t coffer.GroupResource) bool {
 	return slices.ContainsFunc(m.items, func(i Item) bool {
-		return i.GroupResource == definitions && i.Name == t.String() && m.outOfScope(i) == ""
+		return i.GroupResource == definitions && i.Name == t.String() && m.scope.out(i.ObjectRef) == ""
 	})
 }
 

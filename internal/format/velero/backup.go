@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/bounded"
 )
 
 // MaxBackupSize bounds velero-backup.json as read, in bytes, and MaxVolumeInfoSize the list of volumes before and after it
@@ -18,6 +19,9 @@ const (
 	MaxBackupSize     = 8 << 20
 	MaxVolumeInfoSize = 64 << 20
 )
+
+// volumeInfoLimits bound the list in memory, where an empty volume takes a hundred times the bytes of its text.
+var volumeInfoLimits = bounded.JSONLimits{Depth: 20, Containers: 200_000, Values: 4_000_000}
 
 // Backup is what velero-backup.json says of a backup.
 type Backup struct {
@@ -108,6 +112,9 @@ func ReadVolumeInfo(r io.Reader) ([]VolumeInfo, error) {
 	}
 	if len(text) > MaxVolumeInfoSize {
 		return nil, corrupt("list of volumes: %w", errors.New("it is too long"))
+	}
+	if err := bounded.JSON(text, volumeInfoLimits); err != nil {
+		return nil, corrupt("list of volumes: %w", err)
 	}
 	var infos []VolumeInfo
 	if err := json.Unmarshal(text, &infos); err != nil {

@@ -3,6 +3,7 @@ package velero
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 
@@ -150,4 +151,23 @@ func FuzzWhatABucketBrings(f *testing.F) {
 		_ = Unclaimed(infos)
 		_, _ = Claim(data, "s")
 	})
+}
+
+func TestAHostileListOfVolumesIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"a million empty volumes": "[" + strings.Repeat("{},", 1_000_000) + "{}]",
+		"a million brackets":      strings.Repeat("[", 1_000_000),
+	} {
+		var buf bytes.Buffer
+		w := gzip.NewWriter(&buf)
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadVolumeInfo(&buf); coffer.CodeOf(err) != coffer.CodeArchiveCorrupt {
+			t.Errorf("%s: ReadVolumeInfo = %v", name, err)
+		}
+	}
 }

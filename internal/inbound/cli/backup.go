@@ -228,6 +228,7 @@ func (p *program) showBackup(b *v1alpha1.Backup) error {
 			{"Read", readText(g)},
 			{"Archive", bytesText(g.Bytes)},
 			{"Volumes", fmt.Sprintf("%d captured, %d skipped of %d", g.VolumesReady, g.VolumesSkipped, g.VolumesTotal)},
+			{"Encrypted to", keysText(b.Status.EncryptedTo)},
 			{"Manifest", b.Status.ManifestDigest},
 		})
 		if err != nil {

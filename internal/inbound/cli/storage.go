@@ -50,7 +50,7 @@ func (p *program) storageTable(all []v1alpha1.BackupStorageLocation) error {
 		_, err := fmt.Fprintf(p.Err, "There are no storage locations in namespace %s. Make one with `coffer storage-location create NAME`.\n", p.target.Namespace)
 		return err
 	}
-	rows := [][]string{{"NAME", "PROVIDER", "CONTAINER", "PHASE", "ACCESS", "OWNER", "CHECKED", "MESSAGE"}}
+	rows := [][]string{{"NAME", "PROVIDER", "CONTAINER", "PHASE", "ACCESS", "ENCRYPTED", "OWNER", "CHECKED", "MESSAGE"}}
 	for _, l := range all {
 		checked := ""
 		if l.Status.LastCheckedTime != nil {
@@ -58,7 +58,7 @@ func (p *program) storageTable(all []v1alpha1.BackupStorageLocation) error {
 		}
 		rows = append(rows, []string{
 			l.Name, string(l.Spec.Provider), containerText(l.Spec), locationPhaseText(l.Status.Phase), accessText(l.Spec),
-			ownerText(l.Status.Owner), checked, l.Status.Message,
+			yesNo(l.Spec.Encryption != nil), ownerText(l.Status.Owner), checked, l.Status.Message,
 		})
 	}
 	return p.table(rows)
@@ -158,6 +158,7 @@ func (p *program) showStorage(l *v1alpha1.BackupStorageLocation) error {
 			{"Previous signer", l.Status.PreviousSigner},
 			{"Trusted signers", strings.Join(l.Spec.TrustedSigners, ", ")},
 		}
+		fields = append(fields, encryptionFields(l)...)
 		if l.Status.LastCheckedTime != nil {
 			fields = append(fields, checkFields(l)...)
 		}

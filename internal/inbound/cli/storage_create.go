@@ -29,6 +29,7 @@ type storageFlags struct {
 	credentialsFile                     string
 	credentialsEnv, wait                bool
 	timeout                             time.Duration
+	encryption                          encryptionFlags
 }
 
 func (p *program) newStorageCreate() *cobra.Command {
@@ -39,7 +40,9 @@ func (p *program) newStorageCreate() *cobra.Command {
 		Example: `  coffer storage-location create vault --provider azure --storage-account prodbackups --container aks-prod --wait
   coffer storage-location create vault --provider s3 --container backups --region eu-central-1 --credentials-env --wait
   coffer storage-location create minio --provider s3 --container backups --endpoint https://minio:9000 --force-path-style --credentials-file keys.env
-  coffer storage-location create old --provider gcs --container backups --credentials-file key.json --read-only --wait`,
+  coffer storage-location create old --provider gcs --container backups --credentials-file key.json --read-only --wait
+  coffer storage-location create vault --provider s3 --container backups --encryption-recipients age1… --wait
+  coffer storage-location create vault --provider s3 --container backups --read-only --encryption-identities-file keys.txt --wait`,
 		Args: oneName("storage location"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.checkOutput(); err != nil {
@@ -53,11 +56,17 @@ func (p *program) newStorageCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.createStorage(cmd.Context(), args[0], spec, data, f)
+			keys, err := f.encryption.keys(args[0], f.readOnly)
+			if err != nil {
+				return err
+			}
+			spec.Encryption = f.encryption.spec(args[0])
+			return p.createEncrypted(cmd.Context(), args[0], spec, data, keys, f)
 		},
 	}
 	flags := cmd.Flags()
 	f.bind(flags)
+	f.encryption.bind(flags)
 	flags.BoolVar(&f.readOnly, "read-only", false, "only restore from it")
 	flags.StringSliceVar(&f.trusted, "trusted-signers", nil, "signers of other clusters whose recovery points are believed, each ed25519:...")
 	return cmd

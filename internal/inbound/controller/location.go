@@ -12,6 +12,7 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow"
+	"github.com/coffer-backup/coffer/internal/format/encryption"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
@@ -28,6 +29,9 @@ type Locations struct {
 	// ClusterName is what people call the cluster; may be empty.
 	ClusterName string
 	Open        OpenFunc
+	// KeysFunc reads the data of a Secret with keys in the extension's namespace; one that is missing is an Error with
+	// CodeEncryptionKeysUnusable. It is asked for each run, so that rotated keys are used from the next one on.
+	KeysFunc func(ctx context.Context, name string) (map[string][]byte, error)
 	// SigningKeyFunc is the extension's signing key.
 	SigningKeyFunc func(ctx context.Context) (ed25519.PrivateKey, error)
 }
@@ -52,11 +56,24 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 		done()
 		return flow.Location{}, err
 	}
-	return flow.Location{
+	location := flow.Location{
 		Name: name, ReadOnly: object.Spec.ReadOnly, Container: container, Close: done,
 		TrustedSigners: append(slices.Clone(object.Spec.TrustedSigners), own),
 		Velero:         object.Spec.Velero != nil, TrustUnsigned: object.Spec.Velero != nil && object.Spec.Velero.TrustUnsigned,
-	}, nil
+	}
+	if e := object.Spec.Encryption; e != nil {
+		location.KeysFunc = func(ctx context.Context) (encryption.Keys, error) { return l.keys(ctx, *e) }
+	}
+	return location, nil
+}
+
+// keys reads the keys of a location.
+func (l *Locations) keys(ctx context.Context, e v1alpha1.StorageEncryption) (encryption.Keys, error) {
+	data, err := l.KeysFunc(ctx, e.SecretRef.Name)
+	if err != nil {
+		return encryption.Keys{}, err
+	}
+	return encryption.Parse(e.SecretRef.Name, data)
 }
 
 // SigningKey implements flow.Settings.

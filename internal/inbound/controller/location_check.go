@@ -82,8 +82,12 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	checking, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := r.noteSigner(checking, &status, object)
+	keysErr := r.checkKeys(checking, &object, &status)
 	if err == nil {
 		err = r.check(checking, &object, &status)
+	}
+	if err == nil {
+		err = keysErr
 	}
 	if err != nil {
 		status.Phase, status.Message = v1alpha1.StorageLocationUnavailable, err.Error()
@@ -208,6 +212,22 @@ func (r *locationReconciler) check(ctx context.Context, object *v1alpha1.BackupS
 		return err
 	}
 	status.Writable = true
+	return nil
+}
+
+// checkKeys finds out whether what is written can be encrypted, if it is to be.
+func (r *locationReconciler) checkKeys(ctx context.Context, object *v1alpha1.BackupStorageLocation, status *v1alpha1.BackupStorageLocationStatus) error {
+	if object.Spec.Encryption == nil {
+		return nil
+	}
+	keys, err := r.keys(ctx, *object.Spec.Encryption)
+	if err != nil {
+		return err
+	}
+	status.Encryption = &v1alpha1.StorageEncryptionStatus{Recipients: keys.Recipients(), Readers: keys.Readers()}
+	if len(keys.Recipients()) == 0 && !object.Spec.ReadOnly {
+		return flow.NoRecipients(object.Name)
+	}
 	return nil
 }
 

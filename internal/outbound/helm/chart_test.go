@@ -96,3 +96,12 @@ func TestTheChartMakesLocationsOfObjectStoresWithoutAVolume(t *testing.T) {
 		t.Error("the pod lacks its label")
 	}
 }
+
+func TestTheLocationNamesItsKeys(t *testing.T) {
+	if spec := mustLocation(t, mustRender(t)); spec.Encryption != nil {
+		t.Errorf("the location is encrypted by itself: %+v", spec.Encryption)
+	}
+	if spec := mustLocation(t, mustRender(t, "storageLocation.encryptionSecret=backup-keys")); spec.Encryption == nil || spec.Encryption.SecretRef.Name != "backup-keys" {
+		t.Errorf("encryption is %+v", spec.Encryption)
+	}
+}

@@ -22,16 +22,11 @@ const mebi = 1 << 20
 const capturePrefix = "capture"
 
 // capture measures a whole Backup of n objects against reading the same lists and throwing them away, and the peak of the
-// memory of the process that does it against 160 MiB. The objects stay: a larger row adds to them, and nothing comes after.
+// memory of the process that does it against 160 MiB.
 func (b *bench) capture(ctx context.Context, n int) ([]row, error) {
 	name := fmt.Sprintf("capture-%dk", n/1000)
-	namespaces, objects := mixed(capturePrefix, n)
-	if b.captured < n {
-		say("%s: creating %d objects in %d namespaces", name, n-b.captured, len(namespaces))
-		if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), createAll(ctx, b.cluster, objects[b.captured:])); err != nil {
-			return nil, err
-		}
-		b.captured = n
+	if err := b.fill(ctx, name, n); err != nil {
+		return nil, err
 	}
 	// Its peak is to be of this alone.
 	if err := b.restart(ctx); err != nil {
@@ -64,6 +59,20 @@ func (b *bench) capture(ctx context.Context, n int) ([]row, error) {
 		newRow(fmt.Sprintf("capture-memory-%dk", n/1000), []float64{float64(peak) / mebi}, []float64{160}, "MiB", "<= 1.0",
 			"peak resident memory of the capturing process, of all repetitions, against the budget"),
 	}, nil
+}
+
+// fill creates what n objects lack. They stay: a larger row adds to them.
+func (b *bench) fill(ctx context.Context, name string, n int) error {
+	if b.captured >= n {
+		return nil
+	}
+	namespaces, objects := mixed(capturePrefix, n)
+	say("%s: creating %d objects in %d namespaces", name, n-b.captured, len(namespaces))
+	if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), createAll(ctx, b.cluster, objects[b.captured:])); err != nil {
+		return err
+	}
+	b.captured = n
+	return nil
 }
 
 // captureLarge measures the peak of the memory of a Backup of the largest objects that an API server takes.

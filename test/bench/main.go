@@ -42,11 +42,11 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
-	{"velero-backup", func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 20_000) }},
 	// Last, for what they make is left to the end of the cluster.
 	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 20_000) }},
 	{"capture-memory-large", func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},
 	{"capture-100k capture-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 100_000) }},
+	{"velero-backup", func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 100_000) }},
 }
 
 func main() {

@@ -38,9 +38,7 @@ func (b *bench) velero(ctx context.Context, n int) ([]row, error) {
 			return nil, err
 		}
 	}
-	namespaces, objects := mixed("velero", n)
-	say("velero-backup: creating %d objects in %d namespaces", n, len(namespaces))
-	if err := errors.Join(createNamespaces(ctx, b.cluster, namespaces), createAll(ctx, b.cluster, objects), b.locate(ctx)); err != nil {
+	if err := errors.Join(b.fill(ctx, "velero-backup", n), b.locate(ctx)); err != nil {
 		return nil, err
 	}
 	// Its peak is to be of this alone.
@@ -80,7 +78,7 @@ func (b *bench) velero(ctx context.Context, n int) ([]row, error) {
 		newRow("velero-backup", ours, theirs, "s", "<= 0.1", fmt.Sprintf("whole Backup of %d objects against Velero's, both into S3", n)),
 		newRow("velero-memory", []float64{float64(oursPeak) / mebi}, []float64{float64(veleroPeak) / mebi}, "MiB", "<= 0.33", "peak resident memory of the same; Velero's with its plugins"),
 		newRow("velero-archive", []float64{float64(oursSize) / mebi}, []float64{float64(veleroSize) / mebi}, "MiB", "reported", "size of the archive of the same"),
-	}, b.deleteNamespaces(ctx, namespaces)
+	}, nil
 }
 
 // backUpByVelero answers how many seconds each of Velero's backups took, and what memory at most.

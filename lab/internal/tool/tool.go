@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/coffer-backup/coffer/lab/internal/process"
 )
@@ -32,7 +34,8 @@ func Path(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, ErrMissing)
 }
 
-// Run runs a program to its end and returns its standard output. The error holds what it wrote to standard error.
+// Run runs a program to its end and returns its standard output. The error holds what it wrote to standard error. If this
+// process is killed meanwhile, the program is too: nothing else would know of it.
 func Run(ctx context.Context, name string, args ...string) (string, error) {
 	return RunInput(ctx, "", name, args...)
 }
@@ -48,6 +51,10 @@ func RunInput(ctx context.Context, input, name string, args ...string) (string, 
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// The kernel takes the death of the thread that started it for that of the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := cmd.Run(); err != nil {
 		said := strings.Join(strings.Fields(stderr.String()), " ")
 		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, said)

@@ -52,8 +52,12 @@ func TestAProgramGoesWithWhoeverRunsIt(t *testing.T) {
 
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
+	tick, end := time.NewTicker(10*time.Millisecond), time.After(10*time.Second)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-end:
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}

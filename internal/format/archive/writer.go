@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/bounded"
 )
 
 const (
@@ -30,6 +31,9 @@ const (
 	// maxPath is the longest path that readers of tars take: its header is a file of at most 1 MiB.
 	maxPath = 1<<20 - 64
 )
+
+// partLimits are those of readers, less what the other parts of a body may have.
+var partLimits = bounded.JSONLimits{Depth: objectLimits.Depth - 1, Containers: objectLimits.Containers - 1, Values: objectLimits.Values - 10}
 
 // ErrNotArchivable is what objects are refused with that no archive can hold. The batch goes on without them.
 var ErrNotArchivable = errors.New("no archive can hold it")
@@ -48,8 +52,10 @@ type Writer struct {
 	mu     sync.Mutex // guards the fields below
 	out    io.Writer
 	offset int64
-	index  *spool
-	err    error
+	// entries is how many objects there are.
+	entries int
+	index   *spool
+	err     error
 }
 
 // compressor makes gzip members.
@@ -176,6 +182,11 @@ func (a *Writer) append(member []byte, entries []Entry) error {
 	if a.err != nil {
 		return a.err
 	}
+	if a.entries += len(entries); a.entries > maxEntries {
+		a.err = coffer.Errorf(coffer.CodeInvalid, "more than %d objects are selected, and no archive can hold more", maxEntries).
+			WithHint("make several backups, each of some namespaces")
+		return a.err
+	}
 	n, err := a.out.Write(member)
 	if err != nil {
 		a.err = fmt.Errorf("write archive: %w", err)
@@ -218,7 +229,7 @@ func (b *Batch) Add(ref coffer.ObjectRef, body ...[]byte) error {
 		size += len(part)
 	}
 	path := Path(ref)
-	if err := check(ref, path, size); err != nil {
+	if err := check(ref, path, size, body); err != nil {
 		return err
 	}
 	if err := b.addFile(path, int64(size), body...); err != nil {
@@ -232,7 +243,7 @@ func (b *Batch) Add(ref coffer.ObjectRef, body ...[]byte) error {
 }
 
 // check refuses what would make the archive one that readers refuse.
-func check(ref coffer.ObjectRef, path string, size int) error {
+func check(ref coffer.ObjectRef, path string, size int, body [][]byte) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrNotArchivable, fmt.Sprintf(format, args...))
 	}
@@ -246,6 +257,11 @@ func check(ref coffer.ObjectRef, path string, size int) error {
 	}
 	if back, isObject, err := ParsePath(path); err != nil || !isObject || back != ref {
 		return refuse("its name cannot be the name of a file")
+	}
+	for _, part := range body {
+		if err := bounded.JSON(part, partLimits); err != nil {
+			return refuse("its %v", err)
+		}
 	}
 	return nil
 }

@@ -104,6 +104,10 @@ func TestWhatNoArchiveHoldsIsRefusedAndTheRestIsKept(t *testing.T) {
 	if err := batch.Add(role("large"), make([]byte, maxObjectSize+1)); !errors.Is(err, ErrNotArchivable) {
 		t.Errorf("Add of a large object = %v", err)
 	}
+	deep := strings.Repeat("[", objectLimits.Depth) + strings.Repeat("]", objectLimits.Depth)
+	if err := batch.Add(role("deep"), []byte(`{"a":`), []byte(deep), []byte(`}`)); !errors.Is(err, ErrNotArchivable) {
+		t.Errorf("Add of an object that readers refuse = %v", err)
+	}
 	if err := errors.Join(batch.Close(), w.Close()); err != nil {
 		t.Fatal(err)
 	}

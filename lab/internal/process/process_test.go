@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -22,15 +23,26 @@ func init() {
 	runtime.LockOSThread()
 	go func() {
 		_, _ = os.Stdout.WriteString("\n")
-		time.Sleep(time.Minute)
+		// Until it is killed, or its parent is gone.
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
 	_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
 }
 
-func TestAProcessIsAliveUntilItsLastThreadHasEnded(t *testing.T) {
+// threads is such a process, not started yet.
+func threads(t *testing.T) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), endsFirstThread+"=1")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+func TestAProcessIsAliveUntilItsLastThreadHasEnded(t *testing.T) {
+	cmd := threads(t)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +56,16 @@ func TestAProcessIsAliveUntilItsLastThreadHasEnded(t *testing.T) {
 	}
 	record := Record{PID: cmd.Process.Pid}
 	var s stat
-	for deadline := time.Now().Add(10 * time.Second); s.state != 'Z'; time.Sleep(time.Millisecond) {
-		if s, err = readStat(record.PID); err != nil || time.Now().After(deadline) {
-			t.Fatalf("the first thread does not end: state %c, %v", s.state, err)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for s.state != 'Z' {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatalf("the first thread does not end: state %c", s.state)
+		}
+		if s, err = readStat(record.PID); err != nil {
+			t.Fatal(err)
 		}
 	}
 	record.Ticks = s.ticks
@@ -67,8 +86,7 @@ func TestAProcessIsAliveUntilItsLastThreadHasEnded(t *testing.T) {
 
 // Programs end thread by thread: whoever starts another in their place needs all of them gone.
 func TestKillAllAwaitsTheLastThread(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), endsFirstThread+"=1")
+	cmd := threads(t)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -162,6 +162,38 @@ func TestARestoreOfAPartRefusesDamageToThatPart(t *testing.T) {
 	}
 }
 
+func TestAStoreThatLosesItsThreadIsAskedAgainAndNotCalledCorrupt(t *testing.T) {
+	for name, encrypted := range map[string]bool{"plain": false, "encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newCity(t, 10)
+			layout := recoverypoint.LayoutOf("one")
+			if encrypted {
+				identity := newIdentity(t)
+				w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+				layout = layout.Encrypted()
+			}
+			backUpCity(t, w)
+			for i := range 10 {
+				w.removeNamespace(fmt.Sprintf("ns-%02d", i))
+			}
+			clear(w.read)
+			w.hiccup = layout.Archive()
+			r := newRestoreObject()
+			r.Spec.RestoreHookReferences = nil
+			k := keep(t, w, r)
+			restore := func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+				return Restore(t.Context(), w.config(), r, persist)
+			}
+			if r, err := k.run(restore); err == nil || coffer.Final(err) || r.Status.Phase.Final() {
+				t.Fatalf("the first attempt ends with %v in phase %s: %s", err, r.Status.Phase, r.Status.Message)
+			}
+			if r, err := k.run(restore); err != nil || r.Status.Phase != v1alpha1.RunCompleted {
+				t.Errorf("the second attempt ends with %v in phase %s: %s", err, r.Status.Phase, r.Status.Message)
+			}
+		})
+	}
+}
+
 func TestARestoreOfAPartSurvivesEveryCrash(t *testing.T) {
 	everyCrash(t, func(t *testing.T, dieAt int) int {
 		w := newCity(t, 12)

@@ -167,21 +167,6 @@ func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(arc
 	return errors.Join(err, blob.Close())
 }
 
-// source remembers the error that its reader ended with, but for the end.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements io.Reader.
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
-
 func sumOf(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])

@@ -213,10 +213,5 @@ func (c *typeCapture) noteInconsistent(reason string) {
 // noteNotArchivable records an object that was asked for and that no archive can hold.
 func (b *backup) noteNotArchivable(to *collection, ref coffer.ObjectRef, err error) {
 	to.skipped(coffer.SkippedObject{ObjectRef: ref, Code: coffer.CodeObjectNotCaptured, Reason: err.Error()})
-	const shown = 300
-	name := ref.String()
-	if len(name) > shown {
-		name = name[:shown] + "…"
-	}
-	b.warn(coffer.CodeObjectNotCaptured, name, "it is not in the recovery point: "+err.Error())
+	b.warn(coffer.CodeObjectNotCaptured, ref.String(), "it is not in the recovery point: "+err.Error())
 }

@@ -83,13 +83,17 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 			"%s was made by Velero, which signs nothing: whoever can write to the container decides what is restored, and which snapshots", name).
 			WithHint("if only those whom you trust can: `coffer velero import %s --trust-unsigned`", r.location.Name)
 	}
-	infos, infoData, err := r.veleroVolumes(ctx)
+	list, err := openVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
+	if err != nil {
+		return "", err
+	}
+	infos, infosDigest, err := readVeleroVolumes(list)
 	if err != nil {
 		return "", err
 	}
 	all := sha256.New()
 	_, _ = all.Write(data)
-	_, _ = all.Write(infoData)
+	_, _ = all.Write(infosDigest)
 	var volumes velero.Volumes
 	at := map[coffer.ObjectRef]int{}
 	items, index := []plan.Item{}, archive.Index{}
@@ -137,11 +141,6 @@ func (r *restore) warnOfVelero(backup velero.Backup, infos []velero.VolumeInfo) 
 		r.warn(coffer.CodeVolumeRestoredEmpty, "pods "+v[0], fmt.Sprintf(
 			"volume %q: its files were copied into a repository of Velero's, which Coffer does not read", v[1]))
 	}
-}
-
-// veleroVolumes reads Velero's list of volumes. Backups of Velero before 1.13 have none.
-func (r *restore) veleroVolumes(ctx context.Context) ([]velero.VolumeInfo, []byte, error) {
-	return readVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
 }
 
 // streamVelero reads the tar from its beginning, and everything that is read is also written to sum.

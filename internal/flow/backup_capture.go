@@ -110,6 +110,11 @@ func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *coll
 // lists.
 func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
 	types, _, err := b.Cluster.Types(ctx)
+	var now *selection.Selection
+	if err == nil {
+		// What a pattern stands for is known of the types that there were.
+		now, _, err = selection.New(backupConfig(b.object.Spec, b.Namespace), types, b.scope.spaces)
+	}
 	if err != nil {
 		// Nothing is missing that was there when the backup was asked for.
 		b.Log.Info("types were not compared", "error", err)
@@ -117,7 +122,7 @@ func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
 	}
 	for _, t := range types {
 		known := slices.ContainsFunc(b.scope.types, func(k coffer.ResourceType) bool { return k.GroupResource == t.GroupResource })
-		if !known && b.scope.Type(t).Include {
+		if !known && now.Type(t).Include {
 			to.skippedType(t, "the cluster got the type while the backup was running")
 		}
 	}

@@ -430,6 +430,23 @@ func TestProgressSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
+func TestACaptureThatFailedHasNoTimeLeft(t *testing.T) {
+	w := newShop(t)
+	w.list = func(r coffer.ResourceType, _ string, each func(coffer.Page) error) (bool, error) {
+		if r.Resource != "configmaps" {
+			return false, nil
+		}
+		if err := each(coffer.Page{Items: []json.RawMessage{mapNamed("a", uidA, "")}, Remaining: 1_000_000}); err != nil {
+			return true, err
+		}
+		return true, coffer.Errorf(coffer.CodeLocationNotReady, "the store has had enough")
+	}
+	b := mustBackUp(t, w)
+	if b.Status.Phase != v1alpha1.RunFailed || b.Status.Progress.ObjectsListed == 0 || b.Status.Progress.TimeLeft != nil {
+		t.Errorf("phase %s, %+v", b.Status.Phase, b.Status.Progress)
+	}
+}
+
 func TestPodsAreFrozenOnlyWhileTheirVolumesAreCut(t *testing.T) {
 	w := newShop(t)
 	captured := false

@@ -215,7 +215,8 @@ func (b *backup) checkFound(to *collection, volumes []coffer.Volume) error {
 			b.warn(coffer.CodeNothingMatches, p.Ref.String(), "it is not in the recovery point: "+to.whyNot(p.Ref))
 		}
 	}
-	if to.count() > 0 || len(volumes) > 0 || b.object.Spec.AllowEmpty {
+	captured := slices.ContainsFunc(volumes, func(v coffer.Volume) bool { return v.Result == coffer.VolumeCaptured })
+	if to.count() > 0 || captured || b.object.Spec.AllowEmpty {
 		return nil
 	}
 	return coffer.Errorf(coffer.CodeNothingToDo, "no object of the cluster is selected, so there would be nothing in the recovery point").

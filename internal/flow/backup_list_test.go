@@ -122,6 +122,25 @@ func TestAnAPIServerThatPassesOverTheNamespaceSendsNothingTwice(t *testing.T) {
 	}
 }
 
+func TestClaimsThatAreListedAnewAreOneVolumeEach(t *testing.T) {
+	w := newShop(t)
+	claim := w.encode(w.objects[objectKey("persistentvolumeclaims", "shop", "data")])
+	w.list = func(r coffer.ResourceType, _ string, each func(coffer.Page) error) (bool, error) {
+		if r.Resource != "persistentvolumeclaims" {
+			return false, nil
+		}
+		return true, errors.Join(each(coffer.Page{Items: []json.RawMessage{claim}}), each(coffer.Page{Items: []json.RawMessage{claim}, Later: "begun anew"}))
+	}
+	if b := mustBackUp(t, w); b.Status.Progress.VolumesTotal != 1 {
+		t.Errorf("there are %d volumes", b.Status.Progress.VolumesTotal)
+	}
+	w.list = nil
+	w.removeNamespace("shop")
+	if r := restoreOnce(t, w); !strings.HasPrefix(string(r.Status.Phase), "Completed") {
+		t.Errorf("the restore is %s: %s", r.Status.Phase, r.Status.Message)
+	}
+}
+
 func TestAListOfOneMomentIsNotDoubted(t *testing.T) {
 	var s seenObjects
 	for i := range 1000 {

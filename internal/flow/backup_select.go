@@ -278,15 +278,13 @@ func (b *backup) selectedClaims(ctx context.Context) ([]corev1.PersistentVolumeC
 	}
 	var found []corev1.PersistentVolumeClaim
 	for _, namespace := range b.listNamespaces(claimType) {
-		page, err := list[corev1.PersistentVolumeClaim](ctx, b.Cluster, claimType, namespace)
+		some, err := listSome(ctx, b.Cluster, claimType, namespace, func(c corev1.PersistentVolumeClaim) bool {
+			return c.DeletionTimestamp == nil && !b.decide(claimType, c.ObjectMeta).OutOfScope
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range page {
-			if c.DeletionTimestamp == nil && !b.decide(claimType, c.ObjectMeta).OutOfScope {
-				found = append(found, c)
-			}
-		}
+		found = append(found, some...)
 	}
 	return found, nil
 }

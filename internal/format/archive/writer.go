@@ -90,20 +90,7 @@ func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
 	return a, errors.Join(b.Close(), a.wait())
 }
 
-// Index is what has been written. It is complete after Close, and read back from its compressed form on each call.
-func (a *Writer) Index() Index {
-	var blob bytes.Buffer
-	if _, err := a.WriteIndex(&blob); err != nil {
-		return nil
-	}
-	index, err := ReadIndex(&blob, IndexLimits{})
-	if err != nil {
-		return nil
-	}
-	return index
-}
-
-// WriteIndex writes the index as Index.WriteTo does. To be called after Close, as often as need be.
+// WriteIndex writes the index as gzipped lines of JSON. To be called after Close, as often as need be.
 func (a *Writer) WriteIndex(w io.Writer) (int64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -31,6 +31,8 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.readKeys(ctx); err != nil {
 		return err
 	}
+	// What an earlier attempt did not get, this one may.
+	b.retract(coffer.CodeTypeNotCaptured, coffer.CodeInconsistent, coffer.CodeObjectNotCaptured, coffer.CodeNamespaceNotFound)
 	collected := newCollection()
 	archived, volumes, err := b.archive(ctx, collected)
 	if err != nil {

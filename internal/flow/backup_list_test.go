@@ -449,6 +449,29 @@ func TestProgressSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
+func TestWhatASecondAttemptHasIsNotSaidToBeMissing(t *testing.T) {
+	w := newShop(t)
+	w.list = func(r coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+		switch r.Resource {
+		case "configmaps":
+			return true, coffer.Errorf(coffer.CodeForbidden, "not yet")
+		case "statefulsets":
+			return true, errors.New("the API server is away")
+		}
+		return false, nil
+	}
+	k := keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.ExcludedNamespaces = []string{"no-such"} }))
+	do := func(b *v1alpha1.Backup, persist func(context.Context) error) error { return Backup(t.Context(), w.config(), b, persist) }
+	if b, err := k.run(do); err == nil || b.Status.WarningCount != 2 {
+		t.Fatalf("the first attempt = %v with %v", err, b.Status.Warnings)
+	}
+	w.list = nil
+	b, err := k.run(do)
+	if err != nil || b.Status.WarningCount != 1 || len(b.Status.Warnings) != 1 || b.Status.Warnings[0].Code != string(coffer.CodeNothingMatches) {
+		t.Errorf("the second = %v, and warns of %d: %v", err, b.Status.WarningCount, b.Status.Warnings)
+	}
+}
+
 func TestACaptureThatFailedHasNoTimeLeft(t *testing.T) {
 	w := newShop(t)
 	w.list = func(r coffer.ResourceType, _ string, each func(coffer.Page) error) (bool, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -159,6 +160,17 @@ func (r *record) warn(code coffer.Code, resource, message string) {
 	r.log.Warn("something did not go as asked", "code", code, "resource", resource, "warning", message)
 	r.update(func() {
 		r.status.Warn(v1alpha1.Warning{Code: string(code), Resource: resource, Message: message})
+	})
+}
+
+// retract takes back the warnings of some kinds: what they say is found out anew.
+func (r *record) retract(codes ...coffer.Code) {
+	r.update(func() {
+		kept := slices.DeleteFunc(slices.Clone(r.status.Warnings), func(w v1alpha1.Warning) bool {
+			return slices.Contains(codes, coffer.Code(w.Code))
+		})
+		r.status.WarningCount -= len(r.status.Warnings) - len(kept)
+		r.status.Warnings = kept
 	})
 }
 

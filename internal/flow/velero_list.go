@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -37,7 +38,8 @@ const (
 // server has room for, newest first, and counts all. What Coffer has made is left out. A backup that cannot be read is listed
 // with its problem.
 func VeleroBackups(ctx context.Context, c coffer.Container) (newest []v1alpha1.VeleroBackup, total int64, err error) {
-	modified := map[string]time.Time{}
+	var found []veleroFound
+	ours := ""
 	for info, err := range c.List(ctx, recoverypoint.Root) {
 		if err != nil {
 			return nil, 0, err
@@ -48,34 +50,26 @@ func VeleroBackups(ctx context.Context, c coffer.Container) (newest []v1alpha1.V
 			continue
 		}
 		switch blob {
-		case "velero-backup.json":
-			if _, ours := modified[name]; !ours {
-				modified[name] = info.Modified
-			}
 		case "manifest.json":
-			modified[name] = time.Time{}
+			// It comes before the other, for keys come in order.
+			ours = folder
+		case "velero-backup.json":
+			if folder == ours {
+				continue
+			}
+			total++
+			if found = append(found, veleroFound{name, info.Modified}); len(found) == 2*maxVeleroBackups {
+				found = newestOf(found)
+			}
 		}
 	}
-	var names []string
-	for name, at := range modified {
-		if !at.IsZero() {
-			names = append(names, name)
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if by := modified[b].Compare(modified[a]); by != 0 {
-			return by
-		}
-		return strings.Compare(a, b)
-	})
-	total = int64(len(names))
-	names = names[:min(len(names), maxVeleroBackups)]
-	newest = make([]v1alpha1.VeleroBackup, len(names))
+	found = newestOf(found)
+	newest = make([]v1alpha1.VeleroBackup, len(found))
 	reads, readCtx := newGroup(ctx, parallelVeleroReads)
 	var decoding sync.Mutex
-	for i, name := range names {
+	for i, f := range found {
 		reads.Go(func() (err error) {
-			newest[i], err = describeVelero(readCtx, c, name, &decoding)
+			newest[i], err = describeVelero(readCtx, c, f.name, &decoding)
 			return err
 		})
 	}
@@ -84,6 +78,20 @@ func VeleroBackups(ctx context.Context, c coffer.Container) (newest []v1alpha1.V
 	}
 	newest, err = fitting(newest, maxVeleroShown)
 	return newest, total, err
+}
+
+// veleroFound is a backup in a listing.
+type veleroFound struct {
+	name     string
+	modified time.Time
+}
+
+// newestOf are the newest of them, as many as are shown.
+func newestOf(found []veleroFound) []veleroFound {
+	slices.SortFunc(found, func(a, b veleroFound) int {
+		return cmp.Or(b.modified.Compare(a.modified), strings.Compare(a.name, b.name))
+	})
+	return found[:min(len(found), maxVeleroBackups)]
 }
 
 // fitting are the first ones that have room in so many bytes of JSON.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,6 +99,30 @@ func TestWhatIsShownOfVelerosBackupsFitsIntoAnObjectWhateverTheyAre(t *testing.T
 	// The API server takes 1.5 MiB.
 	if len(text) > 1<<20 {
 		t.Errorf("%d backups are shown in %d bytes", len(shown), len(text))
+	}
+}
+
+func TestOfManyBackupsOfVelerosTheNewestAreShown(t *testing.T) {
+	w := newWorld(t)
+	const n = 2*maxVeleroBackups + 50
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range n {
+		name := fmt.Sprintf("b-%03d", i)
+		layout := recoverypoint.LayoutOf(name)
+		w.put(t, layout.VeleroBackup(), fmt.Appendf(nil, `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":%q}}`, name))
+		// The first ones are the newest.
+		at := begin.Add(-time.Duration(i) * time.Hour)
+		if err := os.Chtimes(filepath.Join(w.root, "backups", layout.VeleroBackup()), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.put(t, recoverypoint.LayoutOf("b-001").Manifest(), []byte("ours"))
+	shown, total, err := VeleroBackups(t.Context(), w.container)
+	if err != nil || total != n-1 || len(shown) != maxVeleroBackups {
+		t.Fatalf("VeleroBackups = %d of %d, %v", len(shown), total, err)
+	}
+	if shown[0].Name != "b-000" || shown[1].Name != "b-002" || shown[maxVeleroBackups-1].Name != fmt.Sprintf("b-%03d", maxVeleroBackups) {
+		t.Errorf("shown are %s, %s, … %s", shown[0].Name, shown[1].Name, shown[maxVeleroBackups-1].Name)
 	}
 }
 

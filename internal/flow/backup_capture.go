@@ -20,7 +20,11 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	if m, digest, err := readManifest(ctx, b.location, b.object.Name); err == nil && m.UID == b.run() {
+	digest, err := b.sealedDigest(ctx)
+	if err != nil {
+		return err
+	}
+	if digest != "" {
 		// The process died between the seal and the status.
 		b.update(func() { b.object.Status.ManifestDigest = digest })
 		return nil
@@ -42,6 +46,20 @@ func (b *backup) capture(ctx context.Context) error {
 		return err
 	}
 	return b.seal(ctx, collected, archived, volumes)
+}
+
+// sealedDigest is the digest of the manifest that this run has sealed, or empty if there is none, or none that anybody could
+// use. While that cannot be known, it is an error: nothing is thrown away on a guess.
+func (b *backup) sealedDigest(ctx context.Context) (string, error) {
+	manifest, digest, err := readManifest(ctx, b.location, b.object.Name)
+	switch coffer.CodeOf(err) {
+	case coffer.CodeBackupNotFound, coffer.CodeArchiveCorrupt, coffer.CodeSignerNotTrusted:
+		return "", nil
+	}
+	if err != nil || manifest.UID != b.run() {
+		return "", err
+	}
+	return digest, nil
 }
 
 // removeAttempt removes what an earlier attempt of this run wrote. The claim stays: it says that the rest is ours.

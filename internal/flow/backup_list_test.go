@@ -415,7 +415,9 @@ func TestATypeThatComesMeanwhileIsRecorded(t *testing.T) {
 				}
 				return false, nil
 			}
-			mustBackUp(t, w, func(s *v1alpha1.BackupSpec) { s.IncludedResourceTypes, s.ExcludedResourceTypes = c.included, c.excluded })
+			mustBackUp(t, w, func(s *v1alpha1.BackupSpec) {
+				s.IncludedResourceTypes, s.ExcludedResourceTypes = c.included, c.excluded
+			})
 			ledger, m := coverageOf(t, w)
 			const came = "the cluster got the type while the backup was running"
 			recorded := slices.Contains(ledger.SkippedTypes, coffer.TypeGap{What: "rockets.acme.io", Reason: came})
@@ -461,7 +463,9 @@ func TestWhatASecondAttemptHasIsNotSaidToBeMissing(t *testing.T) {
 		return false, nil
 	}
 	k := keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.ExcludedNamespaces = []string{"no-such"} }))
-	do := func(b *v1alpha1.Backup, persist func(context.Context) error) error { return Backup(t.Context(), w.config(), b, persist) }
+	do := func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+		return Backup(t.Context(), w.config(), b, persist)
+	}
 	if b, err := k.run(do); err == nil || b.Status.WarningCount != 2 {
 		t.Fatalf("the first attempt = %v with %v", err, b.Status.Warnings)
 	}
@@ -469,6 +473,34 @@ func TestWhatASecondAttemptHasIsNotSaidToBeMissing(t *testing.T) {
 	b, err := k.run(do)
 	if err != nil || b.Status.WarningCount != 1 || len(b.Status.Warnings) != 1 || b.Status.Warnings[0].Code != string(coffer.CodeNothingMatches) {
 		t.Errorf("the second = %v, and warns of %d: %v", err, b.Status.WarningCount, b.Status.Warnings)
+	}
+}
+
+func TestASealedRecoveryPointIsNotThrownAwayBecauseTheStoreHiccups(t *testing.T) {
+	w := newShop(t)
+	k := keep(t, w, newBackupObject())
+	b := backUp(t, w, k)
+	layout := recoverypoint.LayoutOf("one")
+	before, err := w.container.Stat(t.Context(), layout.Archive())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The process died between the seal and the status.
+	digest := b.Status.ManifestDigest
+	b.Status.Phase, b.Status.Step, b.Status.ManifestDigest, b.Status.CompletionTime = v1alpha1.RunInProgress, StepCapturingObjects, "", nil
+	k.write(b)
+	w.hiccup = layout.Manifest()
+	do := func(b *v1alpha1.Backup, persist func(context.Context) error) error {
+		return Backup(t.Context(), w.config(), b, persist)
+	}
+	if _, err := k.run(do); err == nil || coffer.Final(err) {
+		t.Errorf("while the manifest cannot be read: %v", err)
+	}
+	if after, err := w.container.Stat(t.Context(), layout.Archive()); err != nil || after != before {
+		t.Errorf("the archive is now %+v, %v; was %+v", after, err, before)
+	}
+	if b, err := k.run(do); err != nil || b.Status.ManifestDigest != digest {
+		t.Errorf("then: %v, manifest %s, want %s", err, b.Status.ManifestDigest, digest)
 	}
 }
 

@@ -58,8 +58,8 @@ type Writer struct {
 	// entries is how many objects there are, and freeIndex what is left for those whose names take more of the index than
 	// readers allow for one.
 	entries, freeIndex int
-	index   *spool
-	err     error
+	index              *spool
+	err                error
 }
 
 // compressor makes gzip members.

@@ -120,11 +120,17 @@ func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
 	if len(claims) == 0 {
 		return nil, nil
 	}
-	volumes, err := list[corev1.PersistentVolume](ctx, b.Cluster, volumeType, "")
+	byName := map[string]*corev1.PersistentVolume{}
+	for _, claim := range claims {
+		byName[claim.Spec.VolumeName] = nil
+	}
+	volumes, err := listSome(ctx, b.Cluster, volumeType, "", func(v corev1.PersistentVolume) bool {
+		_, bound := byName[v.Name]
+		return bound
+	})
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]*corev1.PersistentVolume{}
 	for i := range volumes {
 		byName[volumes[i].Name] = &volumes[i]
 	}
@@ -156,17 +162,14 @@ func (b *backup) hookedPods(ctx context.Context, decisions []volume.Decision) ([
 	}
 	var found []hookedPod
 	for _, namespace := range b.podNamespaces(decisions) {
-		pods, err := list[corev1.Pod](ctx, b.Cluster, podType, namespace)
+		pods, err := listSome(ctx, b.Cluster, podType, namespace, func(pod corev1.Pod) bool {
+			return b.scope.Namespace(pod.Namespace).Include && !hook.ForBackup(hooks, pod).Empty() && b.toFreeze(pod, byClaim)
+		})
 		if err != nil {
 			return nil, err
 		}
 		for _, pod := range pods {
-			if !b.scope.Namespace(pod.Namespace).Include {
-				continue
-			}
-			if h := hook.ForBackup(hooks, pod); !h.Empty() && b.toFreeze(pod, byClaim) {
-				found = append(found, hookedPod{pod: pod, hooks: h})
-			}
+			found = append(found, hookedPod{pod: pod, hooks: hook.ForBackup(hooks, pod)})
 		}
 	}
 	return found, nil

@@ -41,7 +41,7 @@ func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *ar
 		return err
 	case code == coffer.CodeNotFound:
 		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: "the type went away while the backup was running: " + err.Error()})
-	case coffer.Final(err), code == coffer.CodeUnanswered:
+	case unlistable(err):
 		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
 	case err != nil:
 		return err

@@ -549,3 +549,59 @@ func TestPodsAreFrozenOnlyWhileTheirVolumesAreCut(t *testing.T) {
 		t.Errorf("%d volumes were cut; hooks ran: %v", len(w.cutFrozen), w.execs)
 	}
 }
+
+// refuses lets the lists of some types fail.
+func (w *world) refuses(err error, resources ...string) {
+	w.list = func(r coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+		return slices.Contains(resources, r.Resource), err
+	}
+}
+
+func TestVolumesThatCannotBeReadAreWarnedOfAndTheRestIsBackedUp(t *testing.T) {
+	forbidden := coffer.Errorf(coffer.CodeForbidden, "list: no")
+	silent := coffer.Errorf(coffer.CodeUnanswered, "list: no answer")
+	silent.Transient = true
+	for name, tt := range map[string]struct {
+		err       error
+		resource  string
+		hasObject string
+	}{
+		"claims that may not be read":  {forbidden, "persistentvolumeclaims", "ConfigMap shop/settings"},
+		"claims that do not come":      {silent, "persistentvolumeclaims", "ConfigMap shop/settings"},
+		"volumes that may not be read": {forbidden, "persistentvolumes", "PersistentVolumeClaim shop/data"},
+		"volumes that do not come":     {silent, "persistentvolumes", "PersistentVolumeClaim shop/data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newShop(t)
+			w.refuses(tt.err, tt.resource)
+			b := backUp(t, w, keep(t, w, newBackupObject()))
+			if b.Status.Phase != v1alpha1.RunCompletedWithWarnings {
+				t.Fatalf("phase %s: %s", b.Status.Phase, b.Status.Message)
+			}
+			if !slices.ContainsFunc(b.Status.Warnings, func(warning v1alpha1.Warning) bool {
+				return warning.Resource == tt.resource && strings.HasPrefix(warning.Message, "no volume was captured")
+			}) {
+				t.Errorf("warnings %+v", b.Status.Warnings)
+			}
+			if all := objectsOf(t, w); !slices.Contains(all, tt.hasObject) {
+				t.Errorf("the recovery point has %v", all)
+			}
+			if _, m := coverageOf(t, w); !m.Partial {
+				t.Error("the recovery point is not said to be partial")
+			}
+		})
+	}
+}
+
+// Hooks promise that the application was quiet: without them there is no such recovery point.
+func TestHooksWhosePodsCannotBeReadEndTheBackup(t *testing.T) {
+	w := newShop(t)
+	silent := coffer.Errorf(coffer.CodeUnanswered, "list: no answer")
+	silent.Transient = true
+	w.refuses(silent, "pods")
+	b := backUp(t, w, keep(t, w, newBackupObject()))
+	if b.Status.Phase != v1alpha1.RunFailed || b.Status.Reason != string(coffer.CodeHookFailed) {
+		t.Errorf("phase %s, reason %s: %s", b.Status.Phase, b.Status.Reason, b.Status.Message)
+	}
+	mustBeEmpty(t, w)
+}

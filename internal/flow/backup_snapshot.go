@@ -114,6 +114,10 @@ func (b *backup) groups(ctx context.Context) ([]group, error) {
 
 func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
 	claims, err := b.selectedClaims(ctx)
+	if unlistable(err) {
+		b.warn(coffer.CodeTypeNotCaptured, claimType.GroupResource.String(), "no volume was captured: which claims there are could not be read: "+err.Error())
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +132,9 @@ func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
 		_, bound := byName[v.Name]
 		return bound
 	})
-	if err != nil {
+	if unlistable(err) {
+		b.warn(coffer.CodeTypeNotCaptured, volumeType.GroupResource.String(), "no volume was captured: whose volumes they are could not be read: "+err.Error())
+	} else if err != nil {
 		return nil, err
 	}
 	for i := range volumes {
@@ -165,6 +171,11 @@ func (b *backup) hookedPods(ctx context.Context, decisions []volume.Decision) ([
 		pods, err := listSome(ctx, b.Cluster, podType, namespace, func(pod corev1.Pod) bool {
 			return b.scope.Namespace(pod.Namespace).Include && !hook.ForBackup(hooks, pod).Empty() && b.toFreeze(pod, byClaim)
 		})
+		if unlistable(err) {
+			// Nobody could say that the application was quiet.
+			return nil, coffer.Errorf(coffer.CodeHookFailed, "the pods in which the hooks are to be run could not be read: %w", err).
+				WithHint("let the extension list pods, or back up without backupHookReferences")
+		}
 		if err != nil {
 			return nil, err
 		}

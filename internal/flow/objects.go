@@ -86,3 +86,9 @@ func decodePod(body []byte) (corev1.Pod, error) {
 	}
 	return pod, nil
 }
+
+// unlistable says of the error of a list that trying it again is of no use: it is forbidden, or never answered. The rest
+// of the cluster can be read all the same.
+func unlistable(err error) bool {
+	return coffer.Final(err) || coffer.CodeOf(err) == coffer.CodeUnanswered
+}

@@ -20,7 +20,11 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
-	if m, digest, err := readManifest(ctx, b.location, b.object.Name); err == nil && m.UID == b.run() {
+	digest, err := b.sealedDigest(ctx)
+	if err != nil {
+		return err
+	}
+	if digest != "" {
 		// The process died between the seal and the status.
 		b.update(func() { b.object.Status.ManifestDigest = digest })
 		return nil
@@ -31,6 +35,8 @@ func (b *backup) capture(ctx context.Context) error {
 	if err := b.readKeys(ctx); err != nil {
 		return err
 	}
+	// What an earlier attempt did not get, this one may.
+	b.retract(coffer.CodeTypeNotCaptured, coffer.CodeInconsistent, coffer.CodeObjectNotCaptured, coffer.CodeNamespaceNotFound)
 	collected := newCollection()
 	archived, volumes, err := b.archive(ctx, collected)
 	if err != nil {
@@ -40,6 +46,20 @@ func (b *backup) capture(ctx context.Context) error {
 		return err
 	}
 	return b.seal(ctx, collected, archived, volumes)
+}
+
+// sealedDigest is the digest of the manifest that this run has sealed, or empty if there is none, or none that anybody could
+// use. While that cannot be known, it is an error: nothing is thrown away on a guess.
+func (b *backup) sealedDigest(ctx context.Context) (string, error) {
+	manifest, digest, err := readManifest(ctx, b.location, b.object.Name)
+	switch coffer.CodeOf(err) {
+	case coffer.CodeBackupNotFound, coffer.CodeArchiveCorrupt, coffer.CodeSignerNotTrusted:
+		return "", nil
+	}
+	if err != nil || manifest.UID != b.run() {
+		return "", err
+	}
+	return digest, nil
 }
 
 // removeAttempt removes what an earlier attempt of this run wrote. The claim stays: it says that the rest is ours.
@@ -110,6 +130,11 @@ func (b *backup) captureTypes(ctx context.Context, out *archive.Writer, to *coll
 // lists.
 func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
 	types, _, err := b.Cluster.Types(ctx)
+	var now *selection.Selection
+	if err == nil {
+		// What a pattern stands for is known of the types that there were.
+		now, _, err = selection.New(backupConfig(b.object.Spec, b.Namespace), types, b.scope.spaces)
+	}
 	if err != nil {
 		// Nothing is missing that was there when the backup was asked for.
 		b.Log.Info("types were not compared", "error", err)
@@ -117,7 +142,7 @@ func (b *backup) noteNewTypes(ctx context.Context, to *collection) {
 	}
 	for _, t := range types {
 		known := slices.ContainsFunc(b.scope.types, func(k coffer.ResourceType) bool { return k.GroupResource == t.GroupResource })
-		if !known && b.scope.Type(t).Include {
+		if !known && now.Type(t).Include {
 			to.skippedType(t, "the cluster got the type while the backup was running")
 		}
 	}

@@ -21,9 +21,9 @@ type typeCapture struct {
 	seen seenObjects
 	// sparse is how many objects may follow the first page, if not zero, before the list is given up with errSparse.
 	sparse int64
-	// begun says that there was a page, and captured counts the objects of all.
-	begun    bool
-	captured int
+	// begun says that there was a page, later that there was one of another moment, and captured counts the objects of all.
+	begun, later bool
+	captured     int
 	// unreadable says that there was something that is no object.
 	unreadable bool
 	// head is what the objects of built-in types lack in a list.
@@ -41,7 +41,7 @@ func (b *backup) captureType(ctx context.Context, t coffer.ResourceType, out *ar
 		return err
 	case code == coffer.CodeNotFound:
 		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: "the type went away while the backup was running: " + err.Error()})
-	case coffer.Final(err), code == coffer.CodeUnanswered:
+	case unlistable(err):
 		b.recordGap(to, coffer.TypeGap{What: t.GroupResource.String(), Reason: err.Error()})
 	case err != nil:
 		return err
@@ -92,7 +92,6 @@ func (c *typeCapture) listEach(ctx context.Context, names []string) error {
 	var refused []string
 	var refusal error
 	for i, namespace := range names {
-		c.seen = seenObjects{}
 		err := c.Cluster.List(ctx, c.t, namespace, c.page)
 		if coffer.CodeOf(err) != coffer.CodeForbidden {
 			if err != nil {
@@ -118,7 +117,9 @@ func (c *typeCapture) page(p coffer.Page) error {
 		return errSparse
 	}
 	c.begun = true
-	if p.Later != "" && c.seen.distrust() {
+	if p.Later != "" && !c.later {
+		c.later = true
+		c.seen.distrust()
 		c.noteInconsistent(p.Later)
 	}
 	batch := c.out.NewBatch()
@@ -212,10 +213,5 @@ func (c *typeCapture) noteInconsistent(reason string) {
 // noteNotArchivable records an object that was asked for and that no archive can hold.
 func (b *backup) noteNotArchivable(to *collection, ref coffer.ObjectRef, err error) {
 	to.skipped(coffer.SkippedObject{ObjectRef: ref, Code: coffer.CodeObjectNotCaptured, Reason: err.Error()})
-	const shown = 300
-	name := ref.String()
-	if len(name) > shown {
-		name = name[:shown] + "…"
-	}
-	b.warn(coffer.CodeObjectNotCaptured, name, "it is not in the recovery point: "+err.Error())
+	b.warn(coffer.CodeObjectNotCaptured, ref.String(), "it is not in the recovery point: "+err.Error())
 }

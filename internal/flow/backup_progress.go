@@ -27,6 +27,8 @@ func (b *backup) reportProgress(ctx context.Context, out *archive.Writer, to *co
 		select {
 		case <-done:
 			tell()
+			// Also if it was given up in the middle.
+			b.update(func() { b.object.Status.Progress.TimeLeft = nil })
 			return
 		case <-tick.C:
 			tell()

@@ -8,12 +8,14 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// seenObjects are the objects that a list has named up to now, in 33 bytes each. As long as the list is of one moment
-// nothing comes twice, and they are only noted; what has been streamed cannot be unwritten, so that later it is too late
-// to begin.
+// seenObjects are the objects that the lists of a type have named up to now, in 33 bytes each. As long as they come in order,
+// as Kubernetes sends them, and are of one moment nothing comes twice, and they are only noted; what has been streamed cannot
+// be unwritten, so that later it is too late to begin.
 type seenObjects struct {
 	noted []seenObject
-	// byPath is made once the list is of more than one moment: who had which path.
+	// last is the path of the last one, after which all others come in order.
+	last string
+	// byPath is made once something may come twice: who had which path.
 	byPath map[digest]seenObject
 }
 
@@ -37,22 +39,26 @@ const (
 	seenAsOther
 )
 
-// distrust says that the list is not of one moment any more, and answers whether that is news.
-func (s *seenObjects) distrust() bool {
+// distrust says that something may come twice from now on.
+func (s *seenObjects) distrust() {
 	if s.byPath != nil {
-		return false
+		return
 	}
 	s.byPath = make(map[digest]seenObject, len(s.noted))
 	for _, o := range s.noted {
 		s.byPath[o.path] = o
 	}
 	s.noted = nil
-	return true
 }
 
 // find says whether an object came before. The path of one that was left out is free for another.
 func (s *seenObjects) find(m coffer.HeaderMetadata) (seenObject, seenResult) {
-	o := seenObject{uid: uidDigest(m.UID), path: digestOf(m.Namespace + "/" + m.Name)}
+	path := m.Namespace + "/" + m.Name
+	if path <= s.last {
+		s.distrust()
+	}
+	s.last = path
+	o := seenObject{uid: uidDigest(m.UID), path: digestOf(path)}
 	first, known := s.byPath[o.path]
 	switch {
 	case !known:

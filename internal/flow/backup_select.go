@@ -215,7 +215,8 @@ func (b *backup) checkFound(to *collection, volumes []coffer.Volume) error {
 			b.warn(coffer.CodeNothingMatches, p.Ref.String(), "it is not in the recovery point: "+to.whyNot(p.Ref))
 		}
 	}
-	if to.count() > 0 || len(volumes) > 0 || b.object.Spec.AllowEmpty {
+	captured := slices.ContainsFunc(volumes, func(v coffer.Volume) bool { return v.Result == coffer.VolumeCaptured })
+	if to.count() > 0 || captured || b.object.Spec.AllowEmpty {
 		return nil
 	}
 	return coffer.Errorf(coffer.CodeNothingToDo, "no object of the cluster is selected, so there would be nothing in the recovery point").
@@ -277,15 +278,13 @@ func (b *backup) selectedClaims(ctx context.Context) ([]corev1.PersistentVolumeC
 	}
 	var found []corev1.PersistentVolumeClaim
 	for _, namespace := range b.listNamespaces(claimType) {
-		page, err := list[corev1.PersistentVolumeClaim](ctx, b.Cluster, claimType, namespace)
+		some, err := listSome(ctx, b.Cluster, claimType, namespace, func(c corev1.PersistentVolumeClaim) bool {
+			return c.DeletionTimestamp == nil && !b.decide(claimType, c.ObjectMeta).OutOfScope
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range page {
-			if c.DeletionTimestamp == nil && !b.decide(claimType, c.ObjectMeta).OutOfScope {
-				found = append(found, c)
-			}
-		}
+		found = append(found, some...)
 	}
 	return found, nil
 }

@@ -393,8 +393,19 @@ func TestNothingSelectedIsAnErrorUnlessAllowed(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BackupSpec){
 		"labels that nothing has": func(s *v1alpha1.BackupSpec) { s.LabelSelectors = []string{"app=none"} },
 		"a pattern of nothing":    func(s *v1alpha1.BackupSpec) { s.IncludedNamespaces = []string{"zz*"} },
+		"a claim that its own label leaves out": func(s *v1alpha1.BackupSpec) {
+			s.LabelSelectors = []string{"app=private"}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			newTown := func(t *testing.T) *world {
+				t.Helper()
+				w := newTown(t)
+				w.add("persistentvolumeclaims", "shop", "private", map[string]any{
+					"labels": map[string]any{"app": "private", "velero.io/exclude-from-backup": "true"}, "status": map[string]any{"phase": "Bound"},
+				})
+				return w
+			}
 			w := newTown(t)
 			b := mustBackUp(t, w, change)
 			if b.Status.Phase != v1alpha1.RunFailed || b.Status.Reason != string(coffer.CodeNothingToDo) || !strings.Contains(b.Status.Message, "allowEmpty") {

@@ -114,17 +114,29 @@ func (b *backup) groups(ctx context.Context) ([]group, error) {
 
 func (b *backup) decideVolumes(ctx context.Context) ([]volume.Decision, error) {
 	claims, err := b.selectedClaims(ctx)
+	if unlistable(err) {
+		b.warn(coffer.CodeTypeNotCaptured, claimType.GroupResource.String(), "no volume was captured: which claims there are could not be read: "+err.Error())
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	if len(claims) == 0 {
 		return nil, nil
 	}
-	volumes, err := list[corev1.PersistentVolume](ctx, b.Cluster, volumeType, "")
-	if err != nil {
+	byName := map[string]*corev1.PersistentVolume{}
+	for _, claim := range claims {
+		byName[claim.Spec.VolumeName] = nil
+	}
+	volumes, err := listSome(ctx, b.Cluster, volumeType, "", func(v corev1.PersistentVolume) bool {
+		_, bound := byName[v.Name]
+		return bound
+	})
+	if unlistable(err) {
+		b.warn(coffer.CodeTypeNotCaptured, volumeType.GroupResource.String(), "no volume was captured: whose volumes they are could not be read: "+err.Error())
+	} else if err != nil {
 		return nil, err
 	}
-	byName := map[string]*corev1.PersistentVolume{}
 	for i := range volumes {
 		byName[volumes[i].Name] = &volumes[i]
 	}
@@ -156,17 +168,19 @@ func (b *backup) hookedPods(ctx context.Context, decisions []volume.Decision) ([
 	}
 	var found []hookedPod
 	for _, namespace := range b.podNamespaces(decisions) {
-		pods, err := list[corev1.Pod](ctx, b.Cluster, podType, namespace)
+		pods, err := listSome(ctx, b.Cluster, podType, namespace, func(pod corev1.Pod) bool {
+			return b.scope.Namespace(pod.Namespace).Include && !hook.ForBackup(hooks, pod).Empty() && b.toFreeze(pod, byClaim)
+		})
+		if unlistable(err) {
+			// Nobody could say that the application was quiet.
+			return nil, coffer.Errorf(coffer.CodeHookFailed, "the pods in which the hooks are to be run could not be read: %w", err).
+				WithHint("let the extension list pods, or back up without backupHookReferences")
+		}
 		if err != nil {
 			return nil, err
 		}
 		for _, pod := range pods {
-			if !b.scope.Namespace(pod.Namespace).Include {
-				continue
-			}
-			if h := hook.ForBackup(hooks, pod); !h.Empty() && b.toFreeze(pod, byClaim) {
-				found = append(found, hookedPod{pod: pod, hooks: h})
-			}
+			found = append(found, hookedPod{pod: pod, hooks: hook.ForBackup(hooks, pod)})
 		}
 	}
 	return found, nil

@@ -66,7 +66,7 @@ func (r *restore) verify(ctx context.Context) error {
 	var err error
 	if archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive()); r.bytesOf(wanted) > archived.Size/2 {
 		err = r.readWhole(ctx, archived, read)
-	} else {
+	} else if err = r.readGaps(ctx); err == nil {
 		err = r.eachMember(ctx, func(i int) bool { return wanted[i] }, read)
 	}
 	if err != nil {
@@ -122,6 +122,15 @@ func (r *restore) readWhole(ctx context.Context, archived coffer.BlobDigest, eac
 func (r *restore) indexLimits(archived int64) archive.IndexLimits {
 	const slack = 100
 	return archive.IndexLimits{Entries: r.manifest.Objects + 4*int64(len(r.manifest.Volumes)) + slack, Archive: archived}
+}
+
+// readGaps reads the ledger alone, if it says that something is missing.
+func (r *restore) readGaps(ctx context.Context) error {
+	coverage, listed := recoverypoint.Blob(r.manifest, r.layout.Coverage())
+	if !r.manifest.Partial || !listed {
+		return nil
+	}
+	return r.readBlob(ctx, coverage, r.logGaps)
 }
 
 // logGaps tells the log what the recovery point lacks, so that nobody looks for it in the cluster. A ledger that cannot be

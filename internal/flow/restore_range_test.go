@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -159,6 +160,61 @@ func TestARestoreOfAPartRefusesDamageToThatPart(t *testing.T) {
 	// What is not damaged can be brought back.
 	if r := restoreNamespaces(t, w, "ns-02"); r.Status.Phase != v1alpha1.RunCompleted {
 		t.Errorf("phase %s: %s", r.Status.Phase, r.Status.Message)
+	}
+}
+
+func TestARestoreOfAPartSaysWhatTheRecoveryPointLacks(t *testing.T) {
+	w := newCity(t, 10)
+	w.list = func(r coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+		return r.Resource == "secrets", coffer.Errorf(coffer.CodeForbidden, "not for you")
+	}
+	b := backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.IncludedNamespaces, s.BackupHookReferences = nil, nil })))
+	if b.Status.Phase != v1alpha1.RunCompletedWithWarnings {
+		t.Fatalf("phase %s: %s", b.Status.Phase, b.Status.Message)
+	}
+	w.removeNamespace("ns-07")
+	object := newRestoreObject()
+	object.Spec.IncludedNamespaces, object.Spec.RestoreHookReferences = []string{"ns-07"}, nil
+	var log bytes.Buffer
+	config := w.config()
+	config.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r, err := keep(t, w, object).run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+		return Restore(t.Context(), config, r, persist)
+	})
+	if err != nil || !r.Status.Phase.Succeeded() || !strings.Contains(log.String(), "lacks a type") || !strings.Contains(log.String(), "what=secrets") {
+		t.Errorf("Restore = %v, phase %s, and the log says\n%s", err, r.Status.Phase, &log)
+	}
+}
+
+func TestAStoreThatLosesItsThreadIsAskedAgainAndNotCalledCorrupt(t *testing.T) {
+	for name, encrypted := range map[string]bool{"plain": false, "encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newCity(t, 10)
+			layout := recoverypoint.LayoutOf("one")
+			if encrypted {
+				identity := newIdentity(t)
+				w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+				layout = layout.Encrypted()
+			}
+			backUpCity(t, w)
+			for i := range 10 {
+				w.removeNamespace(fmt.Sprintf("ns-%02d", i))
+			}
+			clear(w.read)
+			w.hiccup = layout.Archive()
+			r := newRestoreObject()
+			r.Spec.RestoreHookReferences = nil
+			k := keep(t, w, r)
+			restore := func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+				return Restore(t.Context(), w.config(), r, persist)
+			}
+			if r, err := k.run(restore); err == nil || coffer.Final(err) || r.Status.Phase.Final() {
+				t.Fatalf("the first attempt ends with %v in phase %s: %s", err, r.Status.Phase, r.Status.Message)
+			}
+			if r, err := k.run(restore); err != nil || r.Status.Phase != v1alpha1.RunCompleted {
+				t.Errorf("the second attempt ends with %v in phase %s: %s", err, r.Status.Phase, r.Status.Message)
+			}
+		})
 	}
 }
 

@@ -34,11 +34,15 @@ func (r *restore) readBlob(ctx context.Context, want coffer.BlobDigest, read fun
 		return err
 	}
 	defer func() { _ = blob.Close() }()
-	sum, size := sha256.New(), int64(0)
-	counted := io.TeeReader(blob, io.MultiWriter(sum, countWriter(func(n int) { size += int64(n) })))
+	in, sum, size := &source{r: blob}, sha256.New(), int64(0)
+	counted := io.TeeReader(in, io.MultiWriter(sum, countWriter(func(n int) { size += int64(n) })))
 	var readErr error
 	if read != nil {
 		readErr = r.decrypted(want, read)(bufio.NewReaderSize(counted, 256<<10))
+	}
+	if in.err != nil {
+		// Whatever was made of it: the store may go on after it, and the blob is as good as it was.
+		return fmt.Errorf("read %s: %w", want.Key, in.err)
 	}
 	if readErr != nil && !coffer.Final(readErr) {
 		return readErr
@@ -56,6 +60,21 @@ func (r *restore) readBlob(ctx context.Context, want coffer.BlobDigest, read fun
 		return r.refuse(want.Key, "it does not have the SHA-256 that the manifest says: it was altered")
 	}
 	return readErr
+}
+
+// source remembers the error that its reader ended with, but for the end.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
 }
 
 func (r *restore) refuse(key, why string) error {

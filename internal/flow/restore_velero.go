@@ -83,13 +83,17 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 			"%s was made by Velero, which signs nothing: whoever can write to the container decides what is restored, and which snapshots", name).
 			WithHint("if only those whom you trust can: `coffer velero import %s --trust-unsigned`", r.location.Name)
 	}
-	infos, infoData, err := r.veleroVolumes(ctx)
+	list, err := openVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
+	if err != nil {
+		return "", err
+	}
+	infos, infosDigest, err := readVeleroVolumes(list)
 	if err != nil {
 		return "", err
 	}
 	all := sha256.New()
 	_, _ = all.Write(data)
-	_, _ = all.Write(infoData)
+	_, _ = all.Write(infosDigest)
 	var volumes velero.Volumes
 	at := map[coffer.ObjectRef]int{}
 	items, index := []plan.Item{}, archive.Index{}
@@ -139,11 +143,6 @@ func (r *restore) warnOfVelero(backup velero.Backup, infos []velero.VolumeInfo) 
 	}
 }
 
-// veleroVolumes reads Velero's list of volumes. Backups of Velero before 1.13 have none.
-func (r *restore) veleroVolumes(ctx context.Context) ([]velero.VolumeInfo, []byte, error) {
-	return readVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
-}
-
 // streamVelero reads the tar from its beginning, and everything that is read is also written to sum.
 func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(archive.Object) error) error {
 	key := r.layout.Archive()
@@ -165,21 +164,6 @@ func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(arc
 		err = fmt.Errorf("read %s: %w", key, source.err)
 	}
 	return errors.Join(err, blob.Close())
-}
-
-// source remembers the error that its reader ended with, but for the end.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements io.Reader.
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
 }
 
 func sumOf(body []byte) string {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,12 +147,39 @@ func (r *record) save(ctx context.Context) error {
 	return r.persist(ctx)
 }
 
+// The texts of a warning are bounded, in bytes: names in them may be as long as somebody hostile likes, and a status that does
+// not fit into an object ends no run.
+const (
+	maxWarningResource = 300
+	maxWarningMessage  = 2000
+)
+
 // warn records a warning.
 func (r *record) warn(code coffer.Code, resource, message string) {
+	resource, message = shortened(resource, maxWarningResource), shortened(message, maxWarningMessage)
 	r.log.Warn("something did not go as asked", "code", code, "resource", resource, "warning", message)
 	r.update(func() {
 		r.status.Warn(v1alpha1.Warning{Code: string(code), Resource: resource, Message: message})
 	})
+}
+
+// retract takes back the warnings of some kinds: what they say is found out anew.
+func (r *record) retract(codes ...coffer.Code) {
+	r.update(func() {
+		kept := slices.DeleteFunc(slices.Clone(r.status.Warnings), func(w v1alpha1.Warning) bool {
+			return slices.Contains(codes, coffer.Code(w.Code))
+		})
+		r.status.WarningCount -= len(r.status.Warnings) - len(kept)
+		r.status.Warnings = kept
+	})
+}
+
+// shortened bounds a text that somebody else has written.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return strings.ToValidUTF8(text, "?")
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // cancellation is a request to end a run. It holds as long as possible answers true.

@@ -56,6 +56,8 @@ type world struct {
 	secret map[string][]byte
 	// read counts the bytes that were read of each blob.
 	read map[string]int64
+	// hiccup is a blob of which a read fails once, in the middle, and goes on if it is read on.
+	hiccup string
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
 
@@ -528,11 +530,26 @@ type countedBlob struct {
 
 // Read implements io.Reader.
 func (b *countedBlob) Read(p []byte) (int, error) {
+	if b.hiccups() {
+		return 0, errHiccup
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.w.mu.Lock()
 	defer b.w.mu.Unlock()
 	b.w.read[b.key] += int64(n)
 	return n, err
+}
+
+var errHiccup = errors.New("the connection broke")
+
+func (b *countedBlob) hiccups() bool {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if b.w.hiccup != b.key || b.w.read[b.key] == 0 {
+		return false
+	}
+	b.w.hiccup = ""
+	return true
 }
 
 // Stat implements coffer.Container.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -124,6 +125,12 @@ func TestAListGoesOnWhereItsTokenHasExpired(t *testing.T) {
 			t.Fatal(err)
 		}
 		compact(t, last.ResourceVersion)
+		// Without it, no other test can do anything.
+		t.Cleanup(func() {
+			// It runs already, if all is well.
+			_ = exec.CommandContext(context.WithoutCancel(t.Context()), os.Getenv("COFFER_E2E_LAB"),
+				"start", "kube-apiserver", "--name", machineName()).Run()
+		})
 		mustLab(t, "kill", "kube-apiserver", "--name", machineName())
 		mustLab(t, "start", "kube-apiserver", "--name", machineName())
 	}

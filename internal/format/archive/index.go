@@ -49,23 +49,7 @@ type IndexLimits struct {
 	Archive int64
 }
 
-// WriteTo writes the index as gzipped lines of JSON.
-func (x Index) WriteTo(w io.Writer) (int64, error) {
-	counted := &countingWriter{w: w}
-	zipped := gzip.NewWriter(counted)
-	encoder := json.NewEncoder(zipped)
-	for i := range x {
-		if err := encoder.Encode(&x[i]); err != nil {
-			return counted.n, fmt.Errorf("write archive index: %w", err)
-		}
-	}
-	if err := zipped.Close(); err != nil {
-		return counted.n, fmt.Errorf("write archive index: %w", err)
-	}
-	return counted.n, nil
-}
-
-// ReadIndex reads what WriteTo wrote. Entries that no writer could have written are an Error with CodeArchiveCorrupt that
+// ReadIndex reads what Writer.WriteIndex wrote. Entries that no writer could have written are an Error with CodeArchiveCorrupt that
 // names the line: members that lie outside of the archive, overlap or come out of order, sizes beyond all bounds, objects
 // that are listed twice or have no path.
 func ReadIndex(r io.Reader, limits IndexLimits) (Index, error) {
@@ -159,15 +143,4 @@ func (m *memberOrder) add(e *Entry) error {
 
 func corrupt(format string, args ...any) error {
 	return coffer.Errorf(coffer.CodeArchiveCorrupt, format, args...)
-}
-
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }

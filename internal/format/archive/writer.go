@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ const (
 	maxCompressors = 4
 	// maxPath is the longest path that readers of tars take: its header is a file of at most 1 MiB.
 	maxPath = 1<<20 - 64
+	// maxEscape is what JSON makes of one byte at most.
+	maxEscape = 6
 )
 
 // partLimits are those of readers, less what the other parts of a body may have.
@@ -52,10 +55,11 @@ type Writer struct {
 	mu     sync.Mutex // guards the fields below
 	out    io.Writer
 	offset int64
-	// entries is how many objects there are.
-	entries int
-	index   *spool
-	err     error
+	// entries is how many objects there are, and freeIndex what is left for those whose names take more of the index than
+	// readers allow for one.
+	entries, freeIndex int
+	index              *spool
+	err                error
 }
 
 // compressor makes gzip members.
@@ -68,7 +72,7 @@ type compressor struct {
 // bytes. The caller ends it with Close or Abort, whatever happens.
 func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
 	n := min(runtime.GOMAXPROCS(0), maxCompressors)
-	a := &Writer{out: w, modified: modified.UTC().Truncate(time.Second), compressors: make(chan *compressor, n), index: newSpool()}
+	a := &Writer{out: w, modified: modified.UTC().Truncate(time.Second), compressors: make(chan *compressor, n), index: newSpool(), freeIndex: freeIndex}
 	// A member ends with the object that fills it.
 	a.raw.New = func() any { return bytes.NewBuffer(make([]byte, 0, memberSize+memberSize/8)) }
 	for range n {
@@ -86,20 +90,7 @@ func NewWriter(w io.Writer, modified time.Time) (*Writer, error) {
 	return a, errors.Join(b.Close(), a.wait())
 }
 
-// Index is what has been written. It is complete after Close, and read back from its compressed form on each call.
-func (a *Writer) Index() Index {
-	var blob bytes.Buffer
-	if _, err := a.WriteIndex(&blob); err != nil {
-		return nil
-	}
-	index, err := ReadIndex(&blob, IndexLimits{})
-	if err != nil {
-		return nil
-	}
-	return index
-}
-
-// WriteIndex writes the index as Index.WriteTo does. To be called after Close, as often as need be.
+// WriteIndex writes the index as gzipped lines of JSON. To be called after Close, as often as need be.
 func (a *Writer) WriteIndex(w io.Writer) (int64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -232,6 +223,9 @@ func (b *Batch) Add(ref coffer.ObjectRef, body ...[]byte) error {
 	if err := check(ref, path, size, body); err != nil {
 		return err
 	}
+	if err := b.archive.admit(path); err != nil {
+		return err
+	}
 	if err := b.addFile(path, int64(size), body...); err != nil {
 		return err
 	}
@@ -263,6 +257,31 @@ func check(ref coffer.ObjectRef, path string, size int, body [][]byte) error {
 			return refuse("its %v", err)
 		}
 	}
+	return nil
+}
+
+// admit refuses an object whose name is so long that, with those of others before, readers would refuse the index. Nobody is
+// to spoil the archive of a whole cluster by the names of their own objects.
+func (a *Writer) admit(path string) error {
+	// otherFields is more than an entry has beside its name.
+	const otherFields = 512
+	if len(path) <= (entryText-otherFields)/maxEscape {
+		return nil
+	}
+	text, err := json.Marshal(path)
+	if err != nil {
+		return fmt.Errorf("%w: its name: %w", ErrNotArchivable, err)
+	}
+	more := len(text) + otherFields - entryText
+	if more <= 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if more > a.freeIndex {
+		return fmt.Errorf("%w: its name has %d bytes, and there are too many long names already", ErrNotArchivable, len(path))
+	}
+	a.freeIndex -= more
 	return nil
 }
 

@@ -125,6 +125,42 @@ func TestWhatNoArchiveHoldsIsRefusedAndTheRestIsKept(t *testing.T) {
 	}
 }
 
+func TestLongNamesDoNotMakeAnIndexThatIsRefused(t *testing.T) {
+	var buf bytes.Buffer
+	w, err := NewWriter(&buf, time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := w.NewBatch()
+	kept, refused := 0, 0
+	// In the JSON of the index each of these has six times the bytes.
+	for i := range 15 {
+		err := batch.Add(configMap("n", fmt.Sprint(i)+strings.Repeat("<", 1<<20-200)), []byte(`{}`))
+		switch {
+		case err == nil:
+			kept++
+		case errors.Is(err, ErrNotArchivable):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Add(configMap("n", "short"), []byte(`{}`)); err != nil {
+		t.Errorf("Add of an ordinary object after long ones = %.200v", err)
+	}
+	if err := errors.Join(batch.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var index bytes.Buffer
+	if _, err := w.WriteIndex(&index); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadIndex(&index, IndexLimits{Entries: int64(kept + 1)})
+	if err != nil || len(read) != kept+1 || kept < 5 || refused == 0 {
+		t.Errorf("ReadIndex = %d entries, %.200v; %d kept, %d refused", len(read), err, kept, refused)
+	}
+}
+
 func TestTheIndexIsWrittenAsItIsRead(t *testing.T) {
 	var buf bytes.Buffer
 	w, err := NewWriter(&buf, time.Unix(0, 0))

@@ -13,10 +13,10 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/bounded"
 )
 
-// MaxBackupSize bounds velero-backup.json as read, in bytes, and MaxVolumeInfoSize the list of volumes before and after it
-// is unzipped. Of the latter, a volume takes about 500 bytes.
+// MaxBackupSize bounds velero-backup.json as read, in bytes: it was an object of an API server, which has 1.5 MiB.
+// MaxVolumeInfoSize bounds the list of volumes before and after it is unzipped; a volume takes about 500 bytes of it.
 const (
-	MaxBackupSize     = 8 << 20
+	MaxBackupSize     = 4 << 20
 	MaxVolumeInfoSize = 64 << 20
 )
 

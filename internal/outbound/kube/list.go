@@ -31,7 +31,8 @@ const (
 	largestPage = 1000
 	// parallelPages is how many pages there are at a time in this process, being read or worked on.
 	parallelPages = 4
-	// maxRestarts is how often a list is begun anew because its continue token has expired.
+	// maxRestarts is how often a list is begun anew because its continue token has expired, and how often in a row another
+	// token is taken that expires as well.
 	maxRestarts = 3
 )
 
@@ -59,7 +60,8 @@ type list struct {
 	limit int
 	// begun says that there was a first page, and ended that there was a last.
 	begun, ended bool
-	restarts     int
+	// restarts counts how often the list was begun anew, and expiries the tokens that have expired since the last page.
+	restarts, expiries int
 	// later is why what comes now is of a later moment than what came before.
 	later string
 }
@@ -191,10 +193,14 @@ func late(err error) bool {
 // resume goes on after the continue token has expired: with the token that the API server offers for that case, after
 // the last object that was listed; without one, from the beginning.
 func (l *list) resume(err error) bool {
-	if l.restarts++; l.restarts > maxRestarts && expiredContinue(err) == "" {
+	if l.token = expiredContinue(err); l.token == "" {
+		l.restarts++
+	} else {
+		l.expiries++
+	}
+	if max(l.restarts, l.expiries) > maxRestarts {
 		return false
 	}
-	l.token = expiredContinue(err)
 	switch {
 	case l.token != "":
 		l.later = "the list took longer than the API server keeps old states: it was continued in a later state"
@@ -286,7 +292,10 @@ func (l *list) decode(ctx context.Context, buf *[]byte) (coffer.Page, error) {
 			return coffer.Page{}, coffer.Errorf(coffer.CodeUnanswered, "list %s: the API server's answer is not a list: %w", l.what(), err)
 		}
 	}
-	l.begun, l.token, l.ended = true, head.Continue, head.Continue == ""
+	if head.Continue != "" && head.Continue == l.token {
+		return coffer.Page{}, coffer.Errorf(coffer.CodeUnanswered, "list %s: the API server goes on from a page to the same page", l.what())
+	}
+	l.begun, l.token, l.ended, l.expiries = true, head.Continue, head.Continue == "", 0
 	if n := len(items); n > 0 {
 		l.limit = min(max(pageTarget/(len(*buf)/n+1), 1), 4*l.limit, largestPage)
 	}

@@ -227,6 +227,31 @@ func TestAListThatExpiresAgainAndAgainEnds(t *testing.T) {
 	}
 }
 
+func TestAListThatNeverGetsAnywhereEnds(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"a page that is followed by itself": func(w http.ResponseWriter) {
+			_, _ = fmt.Fprint(w, `{"metadata":{"continue":"again"},"items":[{"metadata":{"name":"a"}}]}`)
+		},
+		"tokens that expire at once": func(w http.ResponseWriter) { answerStatus(w, http.StatusGone, "Expired", "another") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := newAPIServer(t, nil)
+			s.before = func(w http.ResponseWriter, _ *http.Request, n int) bool {
+				if n == 100 {
+					t.Error("the API server is asked for ever")
+				}
+				if n < 100 {
+					answer(w)
+				}
+				return n < 100
+			}
+			if _, err := listAll(t.Context(), c); coffer.CodeOf(err) != coffer.CodeUnanswered {
+				t.Errorf("List = %v", err)
+			}
+		})
+	}
+}
+
 func TestABusyAPIServerIsWaitedFor(t *testing.T) {
 	s, c := newAPIServer(t, sizes(1000, 10))
 	s.before = func(w http.ResponseWriter, _ *http.Request, n int) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,8 +95,17 @@ func KillAll(ctx context.Context, match func(Found) bool) (int, error) {
 	defer ticker.Stop()
 	for {
 		found, err := Find(match)
-		if err != nil || len(found) == 0 {
+		if err != nil {
 			return len(seen), err
+		}
+		// What dies has no environment any more to match by.
+		for record := range seen {
+			if record.Alive() && !slices.Contains(found, Found{record}) {
+				found = append(found, Found{record})
+			}
+		}
+		if len(found) == 0 {
+			return len(seen), nil
 		}
 		for _, f := range found {
 			if err := f.Kill(); err != nil {

@@ -135,11 +135,14 @@ func memoryOf(pid int) Memory {
 }
 
 type stat struct {
-	state byte
-	ticks uint64
+	state   byte
+	threads int
+	ticks   uint64
 }
 
-func (s stat) running() bool { return s.state != 'Z' && s.state != 'X' }
+// running says whether any thread of the process is left. The first of several that were killed is a zombie at once,
+// while the others still hold the process's files and ports.
+func (s stat) running() bool { return s.state != 'Z' && s.state != 'X' || s.threads > 1 }
 
 func readStat(pid int) (stat, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -157,11 +160,15 @@ func parseStat(line string) (stat, error) {
 	if end < 0 || len(fields) < 20 {
 		return stat{}, fmt.Errorf("unexpected process state %q", line)
 	}
+	threads, err := strconv.Atoi(fields[17])
+	if err != nil {
+		return stat{}, fmt.Errorf("unexpected process state %q: %w", line, err)
+	}
 	ticks, err := strconv.ParseUint(fields[19], 10, 64)
 	if err != nil {
 		return stat{}, fmt.Errorf("unexpected process state %q: %w", line, err)
 	}
-	return stat{state: fields[0][0], ticks: ticks}, nil
+	return stat{state: fields[0][0], threads: threads, ticks: ticks}, nil
 }
 
 // AwaitEnd waits until the recorded process is gone.

@@ -61,7 +61,12 @@ func (r *Reader) Contents(ctx context.Context, q ContentsRequest, each func(Cont
 	if err := c.openLocation(ctx, r.config.Settings, q.StorageLocation); err != nil {
 		return err
 	}
-	return c.read(ctx, each)
+	return c.read(ctx, func(o ContentsItem) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return each(o)
+	})
 }
 
 // check refuses what cannot be the name of anything: these become keys of blobs.

@@ -48,8 +48,8 @@ func Spans(members []Member, gap, most int64) []Span {
 	return spans
 }
 
-// maxSpanEntries bounds what is listed for a span, whose members may be as small as somebody likes.
-const maxSpanEntries = 100_000
+// maxSpanEntries bounds what is listed for a span: small equal objects shrink to almost nothing, and their entries do not.
+const maxSpanEntries = 5_000
 
 // Joiner joins members to spans as Spans does, one after the other.
 type Joiner struct {

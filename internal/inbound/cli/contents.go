@@ -82,7 +82,10 @@ func (p *program) showContents(ctx context.Context, q content.Contents) error {
 	defer func() { _ = answer.Close() }()
 	printer := p.newContentsPrinter()
 	if err := content.Read(answer, printer.print); err != nil {
-		printer.cut(err)
+		printer.cut()
+		if errors.Is(err, content.ErrCut) {
+			return fmt.Errorf("contents of %s: %w; try again", q.BackupName, err)
+		}
 		return fmt.Errorf("contents of %s: %w", q.BackupName, err)
 	}
 	items, err := printer.end()

@@ -21,7 +21,7 @@ type contentsPrinter interface {
 	// end prints what is left, and answers how many items there were.
 	end() (int64, error)
 	// cut ends an output that is not complete, so that nobody takes it for the whole.
-	cut(why error)
+	cut()
 }
 
 func (p *program) newContentsPrinter() contentsPrinter {
@@ -63,7 +63,7 @@ func (j *jsonPrinter) end() (int64, error) {
 	return j.items, err
 }
 
-func (j *jsonPrinter) cut(error) {
+func (j *jsonPrinter) cut() {
 	if j.items > 0 {
 		_, _ = io.WriteString(j.out, "\n")
 	}
@@ -90,7 +90,7 @@ func (y *yamlPrinter) print(item content.Item) error {
 
 func (y *yamlPrinter) end() (int64, error) { return y.items, nil }
 
-func (y *yamlPrinter) cut(error) {
+func (y *yamlPrinter) cut() {
 	if y.items > 0 {
 		_, _ = io.WriteString(y.out, "--- # not complete: there is more in the recovery point\n")
 	}
@@ -146,7 +146,7 @@ func (t *tablePrinter) flush() error {
 
 func (t *tablePrinter) end() (int64, error) { return t.items, t.flush() }
 
-func (t *tablePrinter) cut(error) { _ = t.flush() }
+func (t *tablePrinter) cut() { _ = t.flush() }
 
 // printable is a name as a terminal may have it: archives that nobody has signed hold what somebody likes.
 func printable(name string) string {

@@ -105,7 +105,7 @@ func run(ctx context.Context, o options) error {
 		Client: direct, Log: log, Parallel: o.parallel, Events: manager.GetEventRecorder("coffer-extension"),
 		Failpoints: o.failpoints,
 		Metrics:    controller.NewMetrics(metrics.Registry),
-		Flow:    runs,
+		Flow:       runs,
 	}, locations)
 	if err != nil {
 		return err

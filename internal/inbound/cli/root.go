@@ -42,9 +42,9 @@ type Config struct {
 	ClientFunc func(Target) (client.Client, error)
 	// DialFunc connects to a port on the loopback interface of a pod in the target's namespace.
 	DialFunc  func(ctx context.Context, t Target, pod string, port int) (net.Conn, error)
-	Installer  Installer
-	In         io.Reader
-	Out, Err   io.Writer
+	Installer Installer
+	In        io.Reader
+	Out, Err  io.Writer
 	// Terminal says that In and Err are a person's terminal.
 	Terminal bool
 }

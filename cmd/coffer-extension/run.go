@@ -119,11 +119,13 @@ func run(ctx context.Context, o options) error {
 	return manager.Start(ctx)
 }
 
-// addReader has every replica serve contents, whether or not it leads.
+// addReader has every replica serve contents, whether or not it leads. That something else in the pod has the port is no
+// reason to make no backups.
 func addReader(ctx context.Context, m ctrl.Manager, runs flow.Config, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", reader.Address())
 	if err != nil {
-		return fmt.Errorf("listen for readers of contents: %w", err)
+		log.Error("contents are not served", "address", reader.Address(), "error", err)
+		return nil
 	}
 	handler := reader.New(reader.Config{Contents: flow.NewReader(runs).Contents, Log: log})
 	return m.Add(&manager.Server{

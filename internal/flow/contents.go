@@ -50,7 +50,7 @@ func NewReader(c Config) *Reader {
 // once Contents returns nil. A type that neither the recovery point nor the cluster knows is an Error with CodeInvalid; that
 // nothing matches is none. Errors of each end the reading and are returned.
 //
-// What is held does not grow with the recovery point, but by 16 bytes for each of its objects. Of the archive, the members
+// What is held does not grow with the recovery point, but by some 40 bytes for each of its objects. Of the archive, the members
 // are read that hold what is asked for; of a backup of Velero's, everything, and twice.
 func (r *Reader) Contents(ctx context.Context, q ContentsRequest, each func(ContentsItem) error) error {
 	if err := q.check(); err != nil {

@@ -4,6 +4,7 @@ package mask
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -54,7 +55,7 @@ func decode(text []byte) (any, error) {
 	if err := decoder.Decode(&value); err != nil {
 		return nil, err
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token answers the end as it is
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("something follows its end")
 	}
 	return value, nil
@@ -101,7 +102,7 @@ func object(o map[string]any, secret bool) any {
 			o[field] = masked(items, ofSecrets)
 		case field == "metadata":
 			o[field] = metadata(v, secret || says, values)
-		case secret && !(slices.Contains(shown, field) && isScalar(v)), says && holdsValues(field):
+		case secret && (!slices.Contains(shown, field) || !isScalar(v)), says && holdsValues(field):
 			o[field] = hidden(v)
 		default:
 			o[field] = masked(v, false)

@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -25,7 +26,7 @@ func (h *Handler) contents(r *http.Request, send func(item any) error) error {
 		if !asked.Objects {
 			return send(item)
 		}
-		object, err := shownObject(o, asked.Secrets)
+		object, err := h.shownObject(r.Context(), o, asked.Secrets)
 		if err != nil {
 			return err
 		}
@@ -34,9 +35,21 @@ func (h *Handler) contents(r *http.Request, send func(item any) error) error {
 	})
 }
 
+// largeObject is how large an object is of which one is looked through at a time: decoded, it can be ten times as large. The
+// API server takes up to 3 MiB, and hardly any object has one.
+const largeObject = 1 << 20
+
 // shownObject is an object's JSON as it is answered.
-func shownObject(o flow.ContentsItem, secrets bool) (json.RawMessage, error) {
+func (h *Handler) shownObject(ctx context.Context, o flow.ContentsItem, secrets bool) (json.RawMessage, error) {
 	if !secrets {
+		if o.Size > largeObject {
+			select {
+			case h.large <- struct{}{}:
+				defer func() { <-h.large }()
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
 		masked, err := mask.Secrets(o.ObjectRef, o.Body)
 		if err != nil {
 			return nil, err

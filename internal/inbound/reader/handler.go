@@ -33,6 +33,8 @@ type Handler struct {
 	Config
 	mux   *http.ServeMux
 	turns chan struct{}
+	// large is held while a large object is looked through for what is secret.
+	large chan struct{}
 }
 
 // New makes a Handler.
@@ -49,7 +51,7 @@ func New(c Config) *Handler {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{Config: c, mux: http.NewServeMux(), turns: make(chan struct{}, c.Streams)}
+	h := &Handler{Config: c, mux: http.NewServeMux(), turns: make(chan struct{}, c.Streams), large: make(chan struct{}, 1)}
 	h.stream(content.ContentsPattern, h.contents)
 	return h
 }

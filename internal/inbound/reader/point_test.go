@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -180,5 +179,3 @@ func login() stored {
 		body: `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"login","namespace":"shop"},"data":{"password":"aHVudGVyMg=="}}`,
 	}
 }
-
-func repeat(text string, times int) string { return strings.Repeat(text, times) }

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -26,6 +29,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow"
 	"github.com/coffer-backup/coffer/internal/inbound/controller"
+	"github.com/coffer-backup/coffer/internal/inbound/reader"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/filesystem"
 	"github.com/coffer-backup/coffer/internal/outbound/blob/location"
 	"github.com/coffer-backup/coffer/internal/outbound/csi"
@@ -41,6 +45,7 @@ type options struct {
 	metricsAddress string
 	healthAddress  string
 	pprofAddress   string
+	serveContents  bool
 	parallel       int
 	cutTimeout     time.Duration
 	readyTimeout   time.Duration
@@ -91,21 +96,41 @@ func run(ctx context.Context, o options) error {
 			return signingkey.Ensure(ctx, direct, o.namespace)
 		},
 	}
+	runs := flow.Config{
+		Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
+		Namespace: o.namespace, ClusterName: o.clusterName, Version: version,
+		CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout,
+	}
 	err = controller.SetUp(manager, controller.Options{
 		Client: direct, Log: log, Parallel: o.parallel, Events: manager.GetEventRecorder("coffer-extension"),
 		Failpoints: o.failpoints,
 		Metrics:    controller.NewMetrics(metrics.Registry),
-		Flow: flow.Config{
-			Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
-			Namespace: o.namespace, ClusterName: o.clusterName, Version: version,
-			CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout,
-		},
+		Flow:       runs,
 	}, locations)
 	if err != nil {
 		return err
 	}
+	if o.serveContents {
+		if err := addReader(ctx, manager, runs, log); err != nil {
+			return err
+		}
+	}
 	log.Info("starting", "version", version, "namespace", o.namespace)
 	return manager.Start(ctx)
+}
+
+// addReader has every replica serve contents, whether or not it leads. That something else in the pod has the port is no
+// reason to make no backups.
+func addReader(ctx context.Context, m ctrl.Manager, runs flow.Config, log *slog.Logger) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", reader.Address())
+	if err != nil {
+		log.Error("contents are not served", "address", reader.Address(), "error", err)
+		return nil
+	}
+	handler := reader.New(reader.Config{Contents: flow.NewReader(runs).Contents, Log: log})
+	return m.Add(&manager.Server{
+		Name: "reader", Server: reader.Server(ctx, handler), Listener: listener, ShutdownTimeout: ptr(5 * time.Second),
+	})
 }
 
 func newScheme() (*runtime.Scheme, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/coffer-backup/coffer/deploy/charts"
 	"github.com/coffer-backup/coffer/internal/inbound/cli"
 	"github.com/coffer-backup/coffer/internal/outbound/helm"
+	"github.com/coffer-backup/coffer/internal/outbound/portforward"
 )
 
 // version is set by the linker.
@@ -30,6 +33,7 @@ func main() {
 	code := cli.Run(ctx, cli.Config{
 		Version:    version,
 		ClientFunc: newClient,
+		DialFunc:   dial,
 		Installer:  installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
 		In:         os.Stdin,
 		Out:        os.Stdout,
@@ -45,10 +49,23 @@ func quiet() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-func newClient(t cli.Target) (client.Client, error) {
+func clientConfig(t cli.Target) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = t.Kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: t.Context}).ClientConfig()
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: t.Context}).ClientConfig()
+}
+
+// dial connects to a port of a pod.
+func dial(ctx context.Context, t cli.Target, pod string, port int) (net.Conn, error) {
+	config, err := clientConfig(t)
+	if err != nil {
+		return nil, err
+	}
+	return portforward.Dial(ctx, config, t.Namespace, pod, port)
+}
+
+func newClient(t cli.Target) (client.Client, error) {
+	config, err := clientConfig(t)
 	if err != nil {
 		return nil, err
 	}

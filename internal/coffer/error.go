@@ -48,6 +48,7 @@ const (
 	CodeObjectNotCaptured      Code = "KubernetesBackupObjectSkipped"
 	CodeServerError            Code = "KubernetesInternalError"
 	CodeRejected               Code = "UserErrorObjectRejected"
+	CodeBusy                   Code = "UserErrorBackupExtensionBusy"
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
 )
 

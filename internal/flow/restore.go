@@ -11,9 +11,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/hook"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/selection"
-	"github.com/coffer-backup/coffer/internal/format/archive"
-	"github.com/coffer-backup/coffer/internal/format/encryption"
-	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
 // The steps of a Restore, as its status names them, beside those it shares with a Backup.
@@ -27,20 +24,13 @@ const (
 type restore struct {
 	Config
 	*record
-	object   *v1alpha1.Restore
-	layout   recoverypoint.Layout
-	location Location
+	point
+	object *v1alpha1.Restore
 
-	// keys are those of the location, if the recovery point is encrypted, and random then reads parts of its archive.
-	keys   encryption.Keys
-	random *encryption.Random
-
-	// What follows is read from the recovery point by prepare.
-	manifest coffer.Manifest
-	index    archive.Index
-	items    []plan.Item
-	plan     plan.Plan
-	request  plan.Request
+	// What follows is made of the recovery point by prepare, and so is the point's index.
+	items   []plan.Item
+	plan    plan.Plan
+	request plan.Request
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }
@@ -89,19 +79,13 @@ func newRestore(c Config, object *v1alpha1.Restore, persist func(context.Context
 	return &restore{
 		Config: c,
 		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
+		point:  newPoint(object.Spec.BackupName, c.Namespace, ", and nothing was restored"),
 		object: object,
-		layout: recoverypoint.LayoutOf(object.Spec.BackupName),
 	}
 }
 
 // run identifies the run in the names of everything it makes for itself.
 func (r *restore) run() string { return string(r.object.UID) }
-
-func (r *restore) close() {
-	if r.location.Close != nil {
-		r.location.Close()
-	}
-}
 
 // validate reads and verifies what is to be restored, makes the plan, and refuses what cannot succeed: nothing has
 // been written by then.

@@ -18,12 +18,8 @@ func (r *restore) prepare(ctx context.Context) error {
 	if r.items != nil {
 		return nil
 	}
-	if r.location.Container == nil {
-		location, err := r.Settings.Location(ctx, r.object.Spec.StorageLocation)
-		if err != nil {
-			return err
-		}
-		r.location = location
+	if err := r.openLocation(ctx, r.Settings, r.object.Spec.StorageLocation); err != nil {
+		return err
 	}
 	r.request = restoreRequest(r.object.Spec)
 	digest, err := r.readPoint(ctx)
@@ -85,15 +81,6 @@ func (r *restore) bytesOf(wanted []bool) int64 {
 	return n
 }
 
-func (r *restore) readIndex(ctx context.Context) error {
-	archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
-	blob, _ := recoverypoint.Blob(r.manifest, r.layout.Index())
-	return r.readBlob(ctx, blob, func(in io.Reader) (err error) {
-		r.index, err = archive.ReadIndex(in, r.indexLimits(archived.Size))
-		return err
-	})
-}
-
 // readWhole reads the archive from its beginning to its end, and every other blob.
 func (r *restore) readWhole(ctx context.Context, archived coffer.BlobDigest, each func(i int, o archive.Object) error) error {
 	for _, blob := range r.manifest.Blobs {
@@ -115,13 +102,6 @@ func (r *restore) readWhole(ctx context.Context, archived coffer.BlobDigest, eac
 			return each(i, o)
 		})
 	})
-}
-
-// indexLimits are what the signed manifest leaves room for. What an archive has beside the objects that were captured is two
-// entries for Velero of each volume; some more cost nothing.
-func (r *restore) indexLimits(archived int64) archive.IndexLimits {
-	const slack = 100
-	return archive.IndexLimits{Entries: r.manifest.Objects + 4*int64(len(r.manifest.Volumes)) + slack, Archive: archived}
 }
 
 // readGaps reads the ledger alone, if it says that something is missing.

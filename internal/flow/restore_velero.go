@@ -13,33 +13,22 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/format/archive"
-	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 	"github.com/coffer-backup/coffer/internal/format/velero"
 )
 
 // readPoint reads and verifies what is to be restored: one of Coffer's recovery points, or, in a container that Velero
 // writes to, a backup of Velero's. It answers the digest by which a later process knows it again.
 func (r *restore) readPoint(ctx context.Context) (digest string, err error) {
-	if r.location.Velero {
-		_, err := r.location.Container.Stat(ctx, r.layout.Manifest())
-		if errors.Is(err, coffer.ErrBlobNotFound) {
-			return r.readVelero(ctx)
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	manifest, digest, err := readManifest(ctx, r.location, r.object.Spec.BackupName)
-	if coffer.CodeOf(err) == coffer.CodeBackupNotFound && !r.location.Velero {
-		return "", r.hintAtVelero(ctx, err)
+	digest, err = r.open(ctx)
+	if errors.Is(err, errOfVelero) {
+		return r.readVelero(ctx)
 	}
 	if err != nil {
 		return "", err
 	}
 	if before := r.object.Status.ManifestDigest; before != "" && before != digest {
-		return "", changedMeanwhile(manifest.Name)
+		return "", changedMeanwhile(r.name)
 	}
-	r.manifest, r.layout = manifest, recoverypoint.LayoutFor(manifest)
 	if err := r.readKeys(ctx); err != nil {
 		return "", err
 	}
@@ -50,38 +39,13 @@ func changedMeanwhile(name string) error {
 	return coffer.Errorf(coffer.CodeArchiveCorrupt, "recovery point %s was changed while it was being restored", name)
 }
 
-// hintAtVelero says what to do if what is missing is there as a backup of Velero's.
-func (r *restore) hintAtVelero(ctx context.Context, missing error) error {
-	if _, err := r.location.Container.Stat(ctx, r.layout.VeleroBackup()); err != nil {
-		return missing
-	}
-	return coffer.Errorf(coffer.CodeBackupNotFound, "%s in BackupStorageLocation %s was made by Velero", r.object.Spec.BackupName, r.location.Name).
-		WithHint("register the container as Velero's with `coffer velero import`, and restore from there")
-}
-
-// readVelero reads a backup of Velero's: its tar once from the beginning to the end. Nothing vouches for it, so that an
-// administrator must have said that it may be restored. Its digest is of all that a restore goes by.
+// readVelero reads a backup of Velero's: its tar once from the beginning to the end. Its digest is of all that a restore
+// goes by.
 func (r *restore) readVelero(ctx context.Context) (string, error) {
-	name := r.object.Spec.BackupName
-	data, err := getAll(ctx, r.location.Container, r.layout.VeleroBackup(), velero.MaxBackupSize)
-	if errors.Is(err, coffer.ErrBlobNotFound) {
-		return "", coffer.Errorf(coffer.CodeBackupNotFound, "there is no backup named %q in BackupStorageLocation %s", name, r.location.Name).
-			WithHint("see `coffer velero list --storage-location %s`", r.location.Name)
-	}
+	all := sha256.New()
+	backup, err := r.openVelero(ctx, all)
 	if err != nil {
 		return "", err
-	}
-	backup, err := velero.DecodeBackup(name, data)
-	if err != nil {
-		return "", err
-	}
-	if err := backup.Check(); err != nil {
-		return "", err
-	}
-	if !r.location.TrustUnsigned {
-		return "", coffer.Errorf(coffer.CodeSignerNotTrusted,
-			"%s was made by Velero, which signs nothing: whoever can write to the container decides what is restored, and which snapshots", name).
-			WithHint("if only those whom you trust can: `coffer velero import %s --trust-unsigned`", r.location.Name)
 	}
 	list, err := openVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
 	if err != nil {
@@ -91,8 +55,6 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	all := sha256.New()
-	_, _ = all.Write(data)
 	_, _ = all.Write(infosDigest)
 	var volumes velero.Volumes
 	at := map[coffer.ObjectRef]int{}
@@ -119,9 +81,9 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	}
 	digest := "sha256:" + hexSum(all)
 	if before := r.object.Status.ManifestDigest; before != "" && before != digest {
-		return "", changedMeanwhile(name)
+		return "", changedMeanwhile(r.name)
 	}
-	r.manifest = coffer.Manifest{Name: name, Volumes: volumes.All(infos)}
+	r.manifest = coffer.Manifest{Name: r.name, Volumes: volumes.All(infos)}
 	r.items, r.index, r.streamed = items, index, true
 	r.warnOfVelero(backup, infos)
 	return digest, nil
@@ -141,29 +103,6 @@ func (r *restore) warnOfVelero(backup velero.Backup, infos []velero.VolumeInfo) 
 		r.warn(coffer.CodeVolumeRestoredEmpty, "pods "+v[0], fmt.Sprintf(
 			"volume %q: its files were copied into a repository of Velero's, which Coffer does not read", v[1]))
 	}
-}
-
-// streamVelero reads the tar from its beginning, and everything that is read is also written to sum.
-func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(archive.Object) error) error {
-	key := r.layout.Archive()
-	blob, err := r.location.Container.Get(ctx, key, 0, -1)
-	if errors.Is(err, coffer.ErrBlobNotFound) {
-		return r.refuse(key, "it is missing")
-	}
-	if err != nil {
-		return err
-	}
-	source := &source{r: blob}
-	read := io.TeeReader(source, sum)
-	err = archive.Stream(read, each)
-	if err == nil {
-		_, err = io.Copy(io.Discard, read)
-	}
-	if source.err != nil {
-		// The store failed to give the bytes: that says nothing against them, and passes.
-		err = fmt.Errorf("read %s: %w", key, source.err)
-	}
-	return errors.Join(err, blob.Close())
 }
 
 func sumOf(body []byte) string {
@@ -208,7 +147,7 @@ func (a *application) createStreamed(ctx context.Context, steps []plan.Step) err
 		return readErr
 	}
 	if len(wanted) > 0 {
-		return changedMeanwhile(a.manifest.Name)
+		return changedMeanwhile(a.name)
 	}
 	return nil
 }

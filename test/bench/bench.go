@@ -117,7 +117,7 @@ func (b *bench) start(ctx context.Context, kubeconfig, program string) error {
 	}
 	//nolint:gosec // The program that was just built.
 	b.extension = exec.CommandContext(ctx, program, "run", "--namespace", namespace, "--filesystem-root", b.folder,
-		"--leader-elect=false", "--metrics-address=0", "--health-address=0", "--pprof-address="+b.pprof)
+		"--leader-elect=false", "--metrics-address=0", "--health-address=0", "--serve-contents=false", "--pprof-address="+b.pprof)
 	b.extension.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=450MiB")
 	b.extension.Stdout, b.extension.Stderr = log, log
 	return b.extension.Start()

@@ -117,7 +117,7 @@ func (c *labCluster) install(set ...string) error {
 		"image.pullPolicy=Never", "storageLocation.volume.hostPath.path=" + c.blobs,
 		"timeouts.snapshotCut=20s", "timeouts.volumeBind=60s",
 		// An upgrade keeps what it is not told to change: these undo what a test has set.
-		"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true", "replicas=1", "extraArgs=null",
+		"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true", "replicas=1", "extraArgs=null", "serveContents=true",
 	}, set...) {
 		args = append(args, "--set", value)
 	}

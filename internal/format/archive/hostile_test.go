@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -317,5 +318,68 @@ func TestTenMillionTinyEntriesCostWhatAFewDo(t *testing.T) {
 	err = Stream(bytes.NewReader(zip(t, io.MultiReader(parts...))), func(Object) error { seen++; return nil })
 	if coffer.CodeOf(err) != coffer.CodeArchiveCorrupt || seen > maxStreamed {
 		t.Errorf("Stream = %v after %d objects", err, seen)
+	}
+}
+
+func TestAnIndexIsScannedAsItIsRead(t *testing.T) {
+	_, index := newArchive(t, 2000)
+	var blob bytes.Buffer
+	if _, err := index.WriteTo(&blob); err != nil {
+		t.Fatal(err)
+	}
+	for _, verified := range []bool{false, true} {
+		i := 0
+		err := ScanIndex(bytes.NewReader(blob.Bytes()), IndexLimits{Verified: verified}, func(e Entry) error {
+			if e != index[i] {
+				t.Errorf("entry %d is %v", i, e)
+			}
+			i++
+			return nil
+		})
+		if err != nil || i != len(index) {
+			t.Errorf("%d entries, %v", i, err)
+		}
+	}
+	stop := errors.New("stop")
+	if err := ScanIndex(bytes.NewReader(blob.Bytes()), IndexLimits{}, func(Entry) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+}
+
+func TestAMemberOfTooManyObjectsIsRefused(t *testing.T) {
+	order := memberOrder{archive: 1 << 40}
+	e := Entry{Offset: 0, Length: 100}
+	for i := range maxMemberEntries {
+		if err := order.add(&e); err != nil {
+			t.Fatalf("entry %d: %v", i, err)
+		}
+	}
+	if err := order.add(&e); err == nil {
+		t.Error("there may be as many as somebody likes")
+	}
+	next := Entry{Offset: 100, Length: 100}
+	if err := order.add(&next); err != nil {
+		t.Errorf("the next member: %v", err)
+	}
+}
+
+func TestASpanOfTinyMembersListsFewEntries(t *testing.T) {
+	var index Index
+	for i := range int64(4 * maxSpanEntries) {
+		index = append(index, Entry{Offset: i / 10, Length: 1})
+	}
+	spans := Spans(index.Members(func(int) bool { return true }), 1<<20, 1<<30)
+	listed := 0
+	for _, s := range spans {
+		entries := 0
+		for _, m := range s.Members {
+			entries += len(m.Entries)
+		}
+		if listed += entries; entries > maxSpanEntries {
+			t.Errorf("a span lists %d entries", entries)
+		}
+	}
+	if listed != len(index) {
+		t.Errorf("%d entries are listed, want %d", listed, len(index))
 	}
 }

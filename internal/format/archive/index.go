@@ -47,12 +47,29 @@ type IndexLimits struct {
 	Entries int64
 	// Archive is the archive's size in bytes, in which every member has to lie. Zero means that it is not known.
 	Archive int64
+	// Verified says that the same bytes were read before: whether an object is listed twice is known.
+	Verified bool
 }
 
 // ReadIndex reads what Writer.WriteIndex wrote. Entries that no writer could have written are an Error with CodeArchiveCorrupt that
 // names the line: members that lie outside of the archive, overlap or come out of order, sizes beyond all bounds, objects
 // that are listed twice or have no path.
 func ReadIndex(r io.Reader, limits IndexLimits) (Index, error) {
+	var index Index
+	err := ScanIndex(r, limits, func(e Entry) error {
+		index = append(index, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return index, nil
+}
+
+// ScanIndex is ReadIndex for an index that need not fit into memory: it calls each for every entry, in order. Of an entry,
+// 16 bytes are kept until the end, or none if the index is Verified. Errors of each end the reading and are returned as they
+// are.
+func ScanIndex(r io.Reader, limits IndexLimits, each func(Entry) error) error {
 	if limits.Entries <= 0 || limits.Entries > maxEntries {
 		limits.Entries = maxEntries
 	}
@@ -61,43 +78,61 @@ func ReadIndex(r io.Reader, limits IndexLimits) (Index, error) {
 	}
 	zipped, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, corrupt("archive index: %w", err)
+		return corrupt("archive index: %w", err)
 	}
 	lines := bufio.NewScanner(&bounded.Reader{R: zipped, Limit: freeIndex + limits.Entries*entryText})
 	lines.Buffer(make([]byte, 64<<10), maxLineSize)
-	var index Index
-	order := memberOrder{archive: limits.Archive}
-	listed := map[[16]byte]struct{}{}
+	check := indexCheck{limits: limits, order: memberOrder{archive: limits.Archive}, listed: map[[16]byte]struct{}{}}
 	for lines.Scan() {
-		line := len(index) + 1
-		if int64(line) > limits.Entries {
-			return nil, corrupt("archive index line %d: there can be no more than %d entries", line, limits.Entries)
-		}
-		var e Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, corrupt("archive index line %d: %w", line, err)
-		}
-		path := Path(e.ObjectRef)
-		err := e.check(path)
-		if err == nil {
-			err = order.add(&e)
-		}
+		e, err := check.entry(lines.Bytes())
 		if err != nil {
-			return nil, corrupt("archive index line %d: %w", line, err)
+			return corrupt("archive index line %d: %w", check.lines, err)
 		}
-		// Half a digest is as good as the path, and takes a tenth of the memory.
-		sum := sha256.Sum256([]byte(path))
-		id := [16]byte(sum[:16])
-		if _, again := listed[id]; again {
-			return nil, corrupt("archive index line %d: %s is listed twice", line, nameOf(e.ObjectRef))
+		if err := each(e); err != nil {
+			return err
 		}
-		listed[id] = struct{}{}
-		index = append(index, e)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, corrupt("archive index, after line %d: %w", len(index), err)
+		return corrupt("archive index, after line %d: %w", check.lines, err)
 	}
-	return index, nil
+	return nil
+}
+
+// indexCheck is what is remembered of the lines of an index while it is read.
+type indexCheck struct {
+	limits IndexLimits
+	lines  int64
+	order  memberOrder
+	listed map[[16]byte]struct{}
+}
+
+// entry reads one line.
+func (c *indexCheck) entry(line []byte) (Entry, error) {
+	var e Entry
+	if c.lines++; c.lines > c.limits.Entries {
+		return e, fmt.Errorf("there can be no more than %d entries", c.limits.Entries)
+	}
+	if err := json.Unmarshal(line, &e); err != nil {
+		return e, err
+	}
+	path := Path(e.ObjectRef)
+	if err := e.check(path); err != nil {
+		return e, err
+	}
+	if err := c.order.add(&e); err != nil {
+		return e, err
+	}
+	if c.limits.Verified {
+		return e, nil
+	}
+	// Half a digest is as good as the path, and takes a tenth of the memory.
+	sum := sha256.Sum256([]byte(path))
+	id := [16]byte(sum[:16])
+	if _, again := c.listed[id]; again {
+		return e, fmt.Errorf("%s is listed twice", nameOf(e.ObjectRef))
+	}
+	c.listed[id] = struct{}{}
+	return e, nil
 }
 
 func (e *Entry) check(path string) error {
@@ -118,8 +153,8 @@ func (e *Entry) check(path string) error {
 // memberOrder follows the members as the index lists them: one behind the other, as they were written.
 type memberOrder struct {
 	archive int64
-	// offset and end are of the last member, and size is that of its objects.
-	offset, end, size int64
+	// offset and end are of the last member, size is that of its objects, and entries is how many they are.
+	offset, end, size, entries int64
 }
 
 func (m *memberOrder) add(e *Entry) error {
@@ -130,13 +165,14 @@ func (m *memberOrder) add(e *Entry) error {
 		return fmt.Errorf("member out of bounds: %d bytes at %d of an archive of %d", e.Length, e.Offset, m.archive)
 	case m.end > 0 && e.Offset == m.offset && e.Offset+e.Length == m.end:
 		m.size += e.Size
+		m.entries++
 	case e.Offset < m.end:
 		return fmt.Errorf("the member at %d begins before the one at %d ends", e.Offset, m.offset)
 	default:
-		m.offset, m.end, m.size = e.Offset, e.Offset+e.Length, e.Size
+		m.offset, m.end, m.size, m.entries = e.Offset, e.Offset+e.Length, e.Size, 1
 	}
-	if m.size > maxMemberSize {
-		return fmt.Errorf("the member at %d holds more than %d bytes", m.offset, maxMemberSize)
+	if m.size > maxMemberSize || m.entries > maxMemberEntries {
+		return fmt.Errorf("the member at %d holds more than %d bytes or %d objects", m.offset, maxMemberSize, maxMemberEntries)
 	}
 	return nil
 }

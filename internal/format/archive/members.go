@@ -36,19 +36,50 @@ type Span struct {
 // costs more than a few bytes that nobody needs.
 func Spans(members []Member, gap, most int64) []Span {
 	var spans []Span
+	joiner := Joiner{Gap: gap, Most: most}
 	for _, m := range members {
-		if n := len(spans); n > 0 {
-			last := &spans[n-1]
-			end := m.Offset + m.Length
-			if m.Offset-(last.Offset+last.Length) <= gap && end-last.Offset <= most {
-				last.Length = end - last.Offset
-				last.Members = append(last.Members, m)
-				continue
-			}
+		if done, ok := joiner.Add(m); ok {
+			spans = append(spans, done)
 		}
-		spans = append(spans, Span{Offset: m.Offset, Length: m.Length, Members: []Member{m}})
+	}
+	if rest, ok := joiner.Rest(); ok {
+		spans = append(spans, rest)
 	}
 	return spans
+}
+
+// maxSpanEntries bounds what is listed for a span: small equal objects shrink to almost nothing, and their entries do not.
+const maxSpanEntries = 5_000
+
+// Joiner joins members to spans as Spans does, one after the other.
+type Joiner struct {
+	// Gap and Most are in bytes.
+	Gap, Most int64
+
+	last    Span
+	entries int
+}
+
+// Add takes the next member, and answers the span before it if it does not belong to that.
+func (j *Joiner) Add(m Member) (done Span, ok bool) {
+	end := m.Offset + m.Length
+	fits := m.Offset-(j.last.Offset+j.last.Length) <= j.Gap && end-j.last.Offset <= j.Most && j.entries+len(m.Entries) <= maxSpanEntries
+	if len(j.last.Members) > 0 && fits {
+		j.last.Length = end - j.last.Offset
+		j.last.Members = append(j.last.Members, m)
+		j.entries += len(m.Entries)
+		return Span{}, false
+	}
+	done, ok = j.Rest()
+	j.last, j.entries = Span{Offset: m.Offset, Length: m.Length, Members: []Member{m}}, len(m.Entries)
+	return done, ok
+}
+
+// Rest is the last span, if there is one.
+func (j *Joiner) Rest() (Span, bool) {
+	rest := j.last
+	j.last, j.entries = Span{}, 0
+	return rest, len(rest.Members) > 0
 }
 
 // Of is a member's part of the bytes of the span.

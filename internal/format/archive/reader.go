@@ -21,6 +21,9 @@ const (
 	maxObjectSize = 16 << 20
 	// maxMemberSize bounds a member as read, zipped and unzipped: the writer's own are far smaller.
 	maxMemberSize = 64 << 20
+	// maxMemberEntries bounds the objects of a member: each takes a kilobyte of the tar, so that the writer's own have about a
+	// thousand.
+	maxMemberEntries = 100_000
 	// headerSize is what an entry takes in the tar beside its body and its path: its header, the one of an extended header,
 	// and what pads the two, and the body, to whole blocks.
 	headerSize = 4 << 10

@@ -17,8 +17,8 @@ import (
 )
 
 func (p *program) newBackup() *cobra.Command {
-	return group("backup", "Make, list, show and delete recovery points",
-		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
+	return group("backup", "Make, list, show, look into and delete recovery points",
+		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupContents(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
 }
 
 func (p *program) createBackup(ctx context.Context, name string, spec v1alpha1.BackupSpec, wait bool) error {
@@ -230,6 +230,7 @@ func (p *program) showBackup(b *v1alpha1.Backup) error {
 			{"Volumes", fmt.Sprintf("%d captured, %d skipped of %d", g.VolumesReady, g.VolumesSkipped, g.VolumesTotal)},
 			{"Encrypted to", keysText(b.Status.EncryptedTo)},
 			{"Manifest", b.Status.ManifestDigest},
+			{"What it holds", contentsCommand(b)},
 		})
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,9 +40,11 @@ type Config struct {
 	Version string
 	// ClientFunc makes a client for a cluster.
 	ClientFunc func(Target) (client.Client, error)
-	Installer  Installer
-	In         io.Reader
-	Out, Err   io.Writer
+	// DialFunc connects to a port on the loopback interface of a pod in the target's namespace.
+	DialFunc  func(ctx context.Context, t Target, pod string, port int) (net.Conn, error)
+	Installer Installer
+	In        io.Reader
+	Out, Err  io.Writer
 	// Terminal says that In and Err are a person's terminal.
 	Terminal bool
 }

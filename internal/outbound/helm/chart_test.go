@@ -97,6 +97,16 @@ func TestTheChartMakesLocationsOfObjectStoresWithoutAVolume(t *testing.T) {
 	}
 }
 
+func TestContentsAreServedUnlessToldOtherwise(t *testing.T) {
+	// An upgrade from a chart that did not know the value comes without.
+	for set, off := range map[string]bool{"serveContents=true": false, "serveContents=null": false, "serveContents=false": true} {
+		deployment := mustRender(t, set)["Deployment"]
+		if strings.Contains(deployment, "--serve-contents=false") != off || strings.Contains(deployment, "containerPort: 8082") {
+			t.Errorf("%s:\n%s", set, deployment)
+		}
+	}
+}
+
 func TestTheLocationNamesItsKeys(t *testing.T) {
 	if spec := mustLocation(t, mustRender(t)); spec.Encryption != nil {
 		t.Errorf("the location is encrypted by itself: %+v", spec.Encryption)

@@ -25,20 +25,25 @@ const (
 
 // readBlob gives a blob to read, decrypted if need be, then reads what read left over, and compares size and SHA-256 with the
 // manifest's. An error of read that another digest explains is reported as that. A nil read compares only.
-func (r *restore) readBlob(ctx context.Context, want coffer.BlobDigest, read func(io.Reader) error) error {
-	blob, err := r.location.Container.Get(ctx, want.Key, 0, -1)
+func (p *point) readBlob(ctx context.Context, want coffer.BlobDigest, read func(io.Reader) error) error {
+	blob, err := p.location.Container.Get(ctx, want.Key, 0, -1)
 	if errors.Is(err, coffer.ErrBlobNotFound) {
-		return r.refuse(want.Key, "it is missing")
+		return p.refuse(want.Key, "it is missing")
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = blob.Close() }()
+	return p.readFrom(blob, want, read)
+}
+
+// readFrom is readBlob of a blob that is being read.
+func (p *point) readFrom(blob io.Reader, want coffer.BlobDigest, read func(io.Reader) error) error {
 	in, sum, size := &source{r: blob}, sha256.New(), int64(0)
 	counted := io.TeeReader(in, io.MultiWriter(sum, countWriter(func(n int) { size += int64(n) })))
 	var readErr error
 	if read != nil {
-		readErr = r.decrypted(want, read)(bufio.NewReaderSize(counted, 256<<10))
+		readErr = p.decrypted(want, read)(bufio.NewReaderSize(counted, 256<<10))
 	}
 	if in.err != nil {
 		// Whatever was made of it: the store may go on after it, and the blob is as good as it was.
@@ -53,74 +58,59 @@ func (r *restore) readBlob(ctx context.Context, want coffer.BlobDigest, read fun
 	}
 	switch {
 	case size > want.Size:
-		return r.refuse(want.Key, fmt.Sprintf("it has more than the %d bytes that the manifest says", want.Size))
+		return p.refuse(want.Key, fmt.Sprintf("it has more than the %d bytes that the manifest says", want.Size))
 	case size < want.Size:
-		return r.refuse(want.Key, fmt.Sprintf("it has %d bytes, and the manifest says %d", size, want.Size))
+		return p.refuse(want.Key, fmt.Sprintf("it has %d bytes, and the manifest says %d", size, want.Size))
 	case hexSum(sum) != want.SHA256:
-		return r.refuse(want.Key, "it does not have the SHA-256 that the manifest says: it was altered")
+		return p.refuse(want.Key, "it does not have the SHA-256 that the manifest says: it was altered")
 	}
 	return readErr
 }
 
-// source remembers the error that its reader ended with, but for the end.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements io.Reader.
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
-
-func (r *restore) refuse(key, why string) error {
-	return coffer.Errorf(coffer.CodeArchiveCorrupt, "recovery point %s is refused, and nothing was restored: %s: %s", r.manifest.Name, key, why).
+func (p *point) refuse(key, why string) error {
+	return coffer.Errorf(coffer.CodeArchiveCorrupt, "recovery point %s is refused%s: %s: %s", p.name, p.consequence, key, why).
 		WithHint("restore another recovery point, or bring this one back from a copy of the blob container")
 }
 
 type countWriter func(int)
 
 // Write implements io.Writer.
-func (c countWriter) Write(p []byte) (int, error) {
-	c(len(p))
-	return len(p), nil
+func (c countWriter) Write(b []byte) (int, error) {
+	c(len(b))
+	return len(b), nil
 }
 
 // decrypted is read for a blob that may be encrypted.
-func (r *restore) decrypted(blob coffer.BlobDigest, read func(io.Reader) error) func(io.Reader) error {
+func (p *point) decrypted(blob coffer.BlobDigest, read func(io.Reader) error) func(io.Reader) error {
 	if !blob.Encrypted {
 		return read
 	}
 	return func(in io.Reader) error {
-		plain, err := r.keys.Decrypt(in)
+		plain, err := p.keys.Decrypt(in)
 		if err != nil {
-			return r.undecryptable(blob.Key, err)
+			return p.undecryptable(blob.Key, err)
 		}
 		return read(plain)
 	}
 }
 
 // readKeys reads the keys of the location if the recovery point is encrypted, and refuses it if none of them fits.
-func (r *restore) readKeys(ctx context.Context) error {
-	if r.manifest.Encryption == nil {
+func (p *point) readKeys(ctx context.Context) error {
+	if p.manifest.Encryption == nil {
 		return nil
 	}
-	if r.location.KeysFunc == nil {
-		return r.noKey(fmt.Sprintf("BackupStorageLocation %s names no Secret with keys", r.location.Name))
+	if p.location.KeysFunc == nil {
+		return p.noKey(fmt.Sprintf("BackupStorageLocation %s names no Secret with keys", p.location.Name))
 	}
-	keys, err := r.location.KeysFunc(ctx)
+	keys, err := p.location.KeysFunc(ctx)
 	if err != nil {
 		return err
 	}
 	readers := keys.Readers()
-	if !slices.ContainsFunc(r.manifest.Encryption.Recipients, func(to string) bool { return slices.Contains(readers, to) }) {
-		return r.noKey(fmt.Sprintf("the Secret of BackupStorageLocation %s has %s", r.location.Name, identitiesText(readers)))
+	if !slices.ContainsFunc(p.manifest.Encryption.Recipients, func(to string) bool { return slices.Contains(readers, to) }) {
+		return p.noKey(fmt.Sprintf("the Secret of BackupStorageLocation %s has %s", p.location.Name, identitiesText(readers)))
 	}
-	r.keys = keys
+	p.keys = keys
 	return nil
 }
 
@@ -132,20 +122,20 @@ func identitiesText(readers []string) string {
 }
 
 // noKey says to whom the recovery point is encrypted, and what to do.
-func (r *restore) noKey(why string) error {
-	return coffer.Errorf(coffer.CodeDecryptionKeyMissing, "recovery point %s is encrypted to %s, and %s", r.manifest.Name, keysText(r.manifest.Encryption.Recipients), why).
+func (p *point) noKey(why string) error {
+	return coffer.Errorf(coffer.CodeDecryptionKeyMissing, "recovery point %s is encrypted to %s, and %s", p.name, keysText(p.manifest.Encryption.Recipients), why).
 		WithHint("put the private key of one of them under %q into a Secret of namespace %s, and name it in encryption.secretRef of BackupStorageLocation %s",
-			encryption.FieldIdentities, r.Namespace, r.location.Name)
+			encryption.FieldIdentities, p.namespace, p.location.Name)
 }
 
 // undecryptable explains why a blob was not decrypted.
-func (r *restore) undecryptable(key string, err error) error {
+func (p *point) undecryptable(key string, err error) error {
 	switch {
 	case errors.Is(err, encryption.ErrNoIdentity):
 		// The manifest says that an identity fits.
-		return r.refuse(key, "it is not encrypted to any of those that the manifest says")
+		return p.refuse(key, "it is not encrypted to any of those that the manifest says")
 	case coffer.CodeOf(err) == coffer.CodeArchiveCorrupt:
-		return r.refuse(key, err.Error())
+		return p.refuse(key, err.Error())
 	}
 	return err
 }
@@ -166,12 +156,12 @@ func keysText(keys []string) string {
 // eachMember reads the members of the archive that hold a wanted entry, several at a time and adjacent ones at once, and calls
 // each for their objects, of which some need not be wanted, with their positions in the index. What differs from the index is
 // refused. each may be called concurrently.
-func (r *restore) eachMember(ctx context.Context, wanted func(i int) bool, each func(i int, o archive.Object) error) error {
-	spans := archive.Spans(r.index.Members(wanted), spanGap, spanSize)
+func (p *point) eachMember(ctx context.Context, wanted func(i int) bool, each func(i int, o archive.Object) error) error {
+	spans := archive.Spans(p.index.Members(wanted), spanGap, spanSize)
 	reads, ctx := newGroup(ctx, parallelMembers)
 	for _, span := range spans {
 		reads.Go(func() error {
-			data, err := r.readRange(ctx, span.Offset, span.Length)
+			data, err := p.readRange(ctx, span.Offset, span.Length)
 			if err != nil {
 				return err
 			}
@@ -192,39 +182,43 @@ func (r *restore) eachMember(ctx context.Context, wanted func(i int) bool, each 
 }
 
 // readRange reads a part of the archive, as its index counts.
-func (r *restore) readRange(ctx context.Context, offset, length int64) ([]byte, error) {
-	fetch := r.fetchArchive(ctx)
-	if r.random == nil {
+func (p *point) readRange(ctx context.Context, offset, length int64) ([]byte, error) {
+	fetch := p.fetchArchive(ctx)
+	if p.random == nil {
 		return fetch(offset, length)
 	}
-	part, err := r.random.Read(offset, length, fetch)
+	part, err := p.random.Read(offset, length, fetch)
 	if err != nil {
-		return nil, r.undecryptable(r.layout.Archive(), err)
+		return nil, p.undecryptable(p.layout.Archive(), err)
 	}
 	return part, nil
 }
 
 // openArchive prepares to read parts of the archive.
-func (r *restore) openArchive(ctx context.Context) error {
-	archived, _ := recoverypoint.Blob(r.manifest, r.layout.Archive())
-	if !archived.Encrypted || r.random != nil {
+func (p *point) openArchive(ctx context.Context) error {
+	archived, _ := recoverypoint.Blob(p.manifest, p.layout.Archive())
+	if !archived.Encrypted || p.random != nil {
 		return nil
 	}
-	random, err := r.keys.Open(archived.Size, r.fetchArchive(ctx))
+	random, err := p.keys.Open(archived.Size, p.fetchArchive(ctx))
 	if err != nil {
-		return r.undecryptable(archived.Key, err)
+		return p.undecryptable(archived.Key, err)
 	}
-	r.random = random
+	p.random = random
 	return nil
 }
 
 // fetchArchive reads parts of the archive's blob.
-func (r *restore) fetchArchive(ctx context.Context) encryption.FetchFunc {
+func (p *point) fetchArchive(ctx context.Context) encryption.FetchFunc {
+	return p.fetch(ctx, p.layout.Archive())
+}
+
+// fetch reads parts of a blob.
+func (p *point) fetch(ctx context.Context, key string) encryption.FetchFunc {
 	return func(offset, length int64) ([]byte, error) {
-		key := r.layout.Archive()
-		in, err := r.location.Container.Get(ctx, key, offset, length)
+		in, err := p.location.Container.Get(ctx, key, offset, length)
 		if errors.Is(err, coffer.ErrBlobNotFound) {
-			return nil, r.refuse(key, "it is missing")
+			return nil, p.refuse(key, "it is missing")
 		}
 		if err != nil {
 			return nil, err
@@ -234,7 +228,7 @@ func (r *restore) fetchArchive(ctx context.Context) encryption.FetchFunc {
 		closeErr := in.Close()
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, r.refuse(key, fmt.Sprintf("it ends at byte %d", offset+int64(n)))
+			return nil, p.refuse(key, fmt.Sprintf("it ends at byte %d", offset+int64(n)))
 		case err != nil || closeErr != nil:
 			return nil, fmt.Errorf("read %s: %w", key, errors.Join(err, closeErr))
 		}

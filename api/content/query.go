@@ -1,0 +1,37 @@
+package content
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// ReadContents reads what URL wrote, of a request that ContentsPattern has matched. Parameters that it does not know are
+// errors: what they would have left out would be shown.
+func ReadContents(r *http.Request) (Contents, error) {
+	c := Contents{StorageLocation: r.PathValue("location"), BackupName: r.PathValue("name")}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return c, fmt.Errorf("the query is malformed: %w", err)
+	}
+	texts := map[string]*string{paramNamespace: &c.Namespace, paramType: &c.Type, paramName: &c.Name}
+	flags := map[string]*bool{paramObjects: &c.Objects, paramSecrets: &c.Secrets}
+	for name, values := range query {
+		if len(values) != 1 {
+			return c, fmt.Errorf("parameter %q is given %d times", name, len(values))
+		}
+		if text, ok := texts[name]; ok {
+			*text = values[0]
+			continue
+		}
+		flag, ok := flags[name]
+		if !ok {
+			return c, fmt.Errorf("parameter %q is not known", name)
+		}
+		if *flag, err = strconv.ParseBool(values[0]); err != nil {
+			return c, fmt.Errorf("parameter %s is %q: use true or false", name, values[0])
+		}
+	}
+	return c, nil
+}

@@ -21,6 +21,7 @@ const (
 	StepRestoringObjects  = "RestoringObjects"
 	StepWaitingForVolumes = "WaitingForVolumes"
 	StepRunningHooks      = "RunningHooks"
+	StepAwaitingReadiness = "AwaitingReadiness"
 )
 
 // restore is one Restore under way.
@@ -66,6 +67,7 @@ func (r *restore) phases() []phase {
 		{StepWaitingForVolumes, r.awaitVolumes},
 		{StepRunningHooks, r.runHooks},
 		{StepCleaningUp, r.cleanUp},
+		{StepAwaitingReadiness, r.awaitReady},
 	}
 }
 

@@ -64,6 +64,7 @@ func newRunCommand() *cobra.Command {
 	flags.DurationVar(&o.cutTimeout, "snapshot-cut-timeout", 0, "how long a pod stays frozen at most for its snapshots to be cut (default 2m)")
 	flags.DurationVar(&o.readyTimeout, "snapshot-ready-timeout", 0, "how long a cut snapshot may take to become usable (default 30m)")
 	flags.DurationVar(&o.bindTimeout, "volume-bind-timeout", 0, "how long a restored claim may take to be bound (default 10m)")
+	flags.DurationVar(&o.workloadTimeout, "workload-ready-timeout", 0, "how long restored workloads may take to become ready, where a Restore does not say (default 5m)")
 	flags.BoolVar(&o.failpoints, "failpoints", false, "for tests: let run objects ask for the death of this process")
 	if err := flags.MarkHidden("failpoints"); err != nil {
 		panic(err)

@@ -50,9 +50,11 @@ type options struct {
 	cutTimeout     time.Duration
 	readyTimeout   time.Duration
 	bindTimeout    time.Duration
-	logLevel       string
-	leaseDuration  time.Duration
-	failpoints     bool
+	// workloadTimeout is what a Restore's readyTimeout is if it does not say.
+	workloadTimeout time.Duration
+	logLevel        string
+	leaseDuration   time.Duration
+	failpoints      bool
 }
 
 func run(ctx context.Context, o options) error {
@@ -99,7 +101,7 @@ func run(ctx context.Context, o options) error {
 	runs := flow.Config{
 		Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
 		Namespace: o.namespace, ClusterName: o.clusterName, Version: version,
-		CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout,
+		CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout, WorkloadTimeout: o.workloadTimeout,
 	}
 	err = controller.SetUp(manager, controller.Options{
 		Client: direct, Log: log, Parallel: o.parallel, Events: manager.GetEventRecorder("coffer-extension"),

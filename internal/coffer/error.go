@@ -36,6 +36,7 @@ const (
 	CodeVolumeNotFound         Code = "UserErrorPVNotFound"
 	CodeVolumeRestoredEmpty    Code = "UserErrorPVRestoredWithoutData"
 	CodeVolumePending          Code = "UserErrorPVCPending"
+	CodeWorkloadNotReady       Code = "KubernetesRestoreWorkloadNotReady"
 	CodeTypeNotCaptured        Code = "KubernetesBackupResourceTypeSkipped"
 	CodeObjectFailed           Code = "KubernetesRestoreObjectFailed"
 	CodeNamespaceTerminating   Code = "UserErrorNamespaceTerminating"

@@ -6,7 +6,8 @@
 // frozen pod) is saved before it happens.
 //
 //	backup   Validating -> SnapshottingVolumes -> CapturingObjects -> CleaningUp        any final error -> RollingBack
-//	restore  Validating -> RestoringObjects -> RunningHooks -> CleaningUp               any final error -> CleaningUp
+//	restore  Validating -> RestoringObjects -> WaitingForVolumes -> RunningHooks        any final error -> RollingBack
+//	         -> CleaningUp -> AwaitingReadiness
 //	delete   Validating -> DeletingSnapshots -> DeletingArchive
 //
 // An error with a code ends the run (coffer.Final); any other is shown in status.message and tried again.

@@ -18,6 +18,7 @@ const (
 	StepRestoringObjects  = "RestoringObjects"
 	StepWaitingForVolumes = "WaitingForVolumes"
 	StepRunningHooks      = "RunningHooks"
+	StepAwaitingReadiness = "AwaitingReadiness"
 )
 
 // restore is one Restore under way.
@@ -56,6 +57,7 @@ func (r *restore) phases() []phase {
 		{StepWaitingForVolumes, r.awaitVolumes},
 		{StepRunningHooks, r.runHooks},
 		{StepCleaningUp, r.cleanUp},
+		{StepAwaitingReadiness, r.awaitReady},
 	}
 }
 

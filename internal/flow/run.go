@@ -66,6 +66,9 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// BindTimeout is how long a restored claim may take to be bound. Zero means 10 minutes.
 	BindTimeout time.Duration
+	// WorkloadTimeout is how long restored workloads may take to become ready, where the Restore does not say. Zero means
+	// 5 minutes.
+	WorkloadTimeout time.Duration
 	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
 	// long. Zero means 1 second.
 	RetryPause time.Duration
@@ -90,6 +93,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.CutTimeout, 2*time.Minute)
 	orDefault(&c.ReadyTimeout, 30*time.Minute)
 	orDefault(&c.BindTimeout, 10*time.Minute)
+	orDefault(&c.WorkloadTimeout, 5*time.Minute)
 	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

@@ -60,6 +60,8 @@ type world struct {
 	hiccup string
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
+	// stuck says that no stateful set becomes ready.
+	stuck bool
 
 	// callsLeft is after how many calls of the outside the process dies; negative for never.
 	callsLeft int
@@ -169,7 +171,7 @@ func (w *world) config() Config {
 	return Config{
 		Cluster: w, Snapshots: (*worldSnapshots)(w), Settings: (*worldSettings)(w),
 		Namespace: v1alpha1.DefaultNamespace, Version: "test",
-		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
+		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, WorkloadTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
 	}
 }
 
@@ -260,7 +262,14 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 		o["status"] = map[string]any{"phase": "Bound"}
 	case "statefulsets.apps":
 		o["status"] = map[string]any{"replicas": 1}
+		if !w.stuck {
+			o["status"] = map[string]any{
+				"replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "a",
+			}
+		}
 		w.add("pods", namespace, name+"-0", runningPod())
+	case "pods":
+		o["status"] = map[string]any{"phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
 	}
 	w.objects[key] = o
 	return w.encode(o), nil

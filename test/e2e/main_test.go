@@ -115,7 +115,7 @@ func (c *labCluster) install(set ...string) error {
 	args := []string{"extension", "install", "--image", c.extension, "--timeout", "2m"}
 	for _, value := range append([]string{
 		"image.pullPolicy=Never", "storageLocation.volume.hostPath.path=" + c.blobs,
-		"timeouts.snapshotCut=20s", "timeouts.volumeBind=60s",
+		"timeouts.snapshotCut=20s", "timeouts.volumeBind=60s", "timeouts.workloadReady=2m",
 		// An upgrade keeps what it is not told to change: these undo what a test has set.
 		"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true", "replicas=1", "extraArgs=null", "serveContents=true",
 	}, set...) {

@@ -77,6 +77,14 @@ type RestoreSpec struct {
 	// +listType=atomic
 	RestoreHookReferences []NamespacedReference `json:"restoreHookReferences,omitempty"`
 
+	// ReadyTimeout is how long the restored workloads (deployments, stateful and daemon sets, bare replica sets, jobs and
+	// pods) may take to become ready; one that does not is a warning that says why. "0s" does not wait for any. Left out,
+	// it is what the extension was installed with: 5m if nothing else.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="readyTimeout is between 0s and 24h"
+	// +optional
+	ReadyTimeout *metav1.Duration `json:"readyTimeout,omitempty"`
+
 	// Cancel ends the run: what it has created stays, and its phase is Cancelled. It is the one
 	// field that may be changed, once, from false to true. A run that has ended stays as it is.
 	// +optional
@@ -103,6 +111,10 @@ type RestoreProgress struct {
 	HooksTotal int `json:"hooksTotal"`
 	// HooksRun is the number of restore hooks that have run.
 	HooksRun int `json:"hooksRun"`
+	// WorkloadsTotal is the number of restored workloads that are waited for.
+	WorkloadsTotal int `json:"workloadsTotal"`
+	// WorkloadsReady is the number of those that were ready when they were last looked at.
+	WorkloadsReady int `json:"workloadsReady"`
 }
 
 // RestoreStatus is what became of a Restore.
@@ -112,6 +124,9 @@ type RestoreStatus struct {
 	// Progress counts what has been done.
 	// +optional
 	Progress RestoreProgress `json:"progress,omitempty"`
+	// ReadyTime is when all restored workloads were first seen ready. The time since startTime is what the recovery took.
+	// +optional
+	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
 	// ManifestDigest is the SHA-256 of the manifest that was verified: "sha256:" and 64 hexadecimal digits.
 	// +optional
 	ManifestDigest string `json:"manifestDigest,omitempty"`
@@ -136,7 +151,7 @@ type Restore struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.backupName) == has(oldSelf.backupName) && (!has(self.backupName) || self.backupName == oldSelf.backupName) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.namespaceMappings) == has(oldSelf.namespaceMappings) && (!has(self.namespaceMappings) || self.namespaceMappings == oldSelf.namespaceMappings) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.persistentVolumeRestoreMode) == has(oldSelf.persistentVolumeRestoreMode) && (!has(self.persistentVolumeRestoreMode) || self.persistentVolumeRestoreMode == oldSelf.persistentVolumeRestoreMode) && has(self.conflictPolicy) == has(oldSelf.conflictPolicy) && (!has(self.conflictPolicy) || self.conflictPolicy == oldSelf.conflictPolicy) && has(self.restoreHookReferences) == has(oldSelf.restoreHookReferences) && (!has(self.restoreHookReferences) || self.restoreHookReferences == oldSelf.restoreHookReferences)",message="a Restore cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.backupName) == has(oldSelf.backupName) && (!has(self.backupName) || self.backupName == oldSelf.backupName) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.namespaceMappings) == has(oldSelf.namespaceMappings) && (!has(self.namespaceMappings) || self.namespaceMappings == oldSelf.namespaceMappings) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.persistentVolumeRestoreMode) == has(oldSelf.persistentVolumeRestoreMode) && (!has(self.persistentVolumeRestoreMode) || self.persistentVolumeRestoreMode == oldSelf.persistentVolumeRestoreMode) && has(self.conflictPolicy) == has(oldSelf.conflictPolicy) && (!has(self.conflictPolicy) || self.conflictPolicy == oldSelf.conflictPolicy) && has(self.readyTimeout) == has(oldSelf.readyTimeout) && (!has(self.readyTimeout) || self.readyTimeout == oldSelf.readyTimeout) && has(self.restoreHookReferences) == has(oldSelf.restoreHookReferences) && (!has(self.restoreHookReferences) || self.restoreHookReferences == oldSelf.restoreHookReferences)",message="a Restore cannot be changed once created, but for cancel; create another"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel) && self.cancel",message="a run that is being cancelled cannot be taken up again; create another"
 	Spec   RestoreSpec   `json:"spec"`
 	Status RestoreStatus `json:"status,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 		policy       string
 		hooks        []string
 		mappings     map[string]string
+		ready        time.Duration
 		wait         bool
 	}
 	cmd := &cobra.Command{
@@ -59,6 +61,9 @@ func (p *program) newRestoreCreate() *cobra.Command {
 			if cmd.Flags().Changed("include-cluster-scope-resources") {
 				f.spec.IncludeClusterScopeResources = &f.clusterScope
 			}
+			if cmd.Flags().Changed("ready-timeout") {
+				f.spec.ReadyTimeout = &metav1.Duration{Duration: f.ready}
+			}
 			return p.createRestore(cmd.Context(), args[0], f.spec, f.wait)
 		},
 	}
@@ -72,6 +77,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
 	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
 	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
+	flags.DurationVar(&f.ready, "ready-timeout", 0, "how long restored workloads may take to become ready, 0 for not waiting (default as the extension was installed: 5m)")
 	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }
@@ -105,6 +111,9 @@ func restoreProgress(g v1alpha1.RestoreProgress) string {
 	}
 	if g.HooksTotal > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d hooks", g.HooksRun, g.HooksTotal))
+	}
+	if g.WorkloadsTotal > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d workloads ready", g.WorkloadsReady, g.WorkloadsTotal))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -197,12 +206,25 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 			{"Objects", fmt.Sprintf("%d created, %d existing, %d failed; %d left to Kubernetes or out of scope", g.Created, g.Existing, g.Failed, g.Skipped)},
 			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
 			{"Hooks", hooks},
+			{"Workloads", workloadsText(r.Status)},
 		})
 		if err != nil {
 			return err
 		}
 		return p.describeWarnings(r.Status.RunStatus)
 	})
+}
+
+// workloadsText says how long the recovery took, from the start of the run until everything was ready.
+func workloadsText(s v1alpha1.RestoreStatus) string {
+	if s.Progress.WorkloadsTotal == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d ready of %d", s.Progress.WorkloadsReady, s.Progress.WorkloadsTotal)
+	if s.ReadyTime != nil && s.StartTime != nil {
+		text += fmt.Sprintf(", %s after the start", s.ReadyTime.Sub(s.StartTime.Time))
+	}
+	return text
 }
 
 func mappingsText(m map[string]v1alpha1.NamespaceName) string {

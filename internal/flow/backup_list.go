@@ -144,8 +144,8 @@ func (c *typeCapture) page(p coffer.Page) error {
 
 // object takes one object into the archive, if it is selected and did not come before.
 func (c *typeCapture) object(raw json.RawMessage, batch *archive.Batch) (coffer.ObjectRef, bool, error) {
-	var h coffer.Header
-	if err := json.Unmarshal(raw, &h); err != nil || h.Metadata.Name == "" {
+	h, err := coffer.DecodeHeader(raw)
+	if err != nil || h.Metadata.Name == "" {
 		c.noteUnreadable(err)
 		return coffer.ObjectRef{}, false, nil
 	}
@@ -158,7 +158,6 @@ func (c *typeCapture) object(raw json.RawMessage, batch *archive.Batch) (coffer.
 		c.to.skipped(coffer.SkippedObject{ObjectRef: ref, Reason: "it was deleted and made anew while its type was listed: what is in the recovery point is the earlier one"})
 		return ref, false, nil
 	}
-	var err error
 	o.archived, err = c.selected(ref, h, raw, batch)
 	c.seen.note(o)
 	return ref, o.archived, err

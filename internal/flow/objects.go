@@ -72,8 +72,8 @@ func listSome[T any, P object[T]](ctx context.Context, c coffer.Cluster, t coffe
 }
 
 func uidOf(body []byte) (string, error) {
-	var h coffer.Header
-	if err := json.Unmarshal(body, &h); err != nil {
+	h, err := coffer.DecodeHeader(body)
+	if err != nil {
 		return "", fmt.Errorf("read object: %w", err)
 	}
 	return h.Metadata.UID, nil

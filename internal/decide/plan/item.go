@@ -20,8 +20,8 @@ type Item struct {
 
 // Read reads an item off an archived object.
 func Read(ref coffer.ObjectRef, body []byte) (Item, error) {
-	var h coffer.Header
-	if err := json.Unmarshal(body, &h); err != nil {
+	h, err := coffer.DecodeHeader(body)
+	if err != nil {
 		return Item{}, coffer.Errorf(coffer.CodeArchiveCorrupt, "%s is not readable: %w", ref, err)
 	}
 	item := Item{

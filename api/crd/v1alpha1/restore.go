@@ -13,11 +13,16 @@ const (
 )
 
 // ConflictPolicy says what a restore does with an object that already exists.
-// +kubebuilder:validation:Enum=Skip
+// +kubebuilder:validation:Enum=Skip;Patch;Replace;Fail
 type ConflictPolicy string
 
-// ConflictSkip leaves an existing object untouched.
-const ConflictSkip ConflictPolicy = "Skip"
+// The conflict policies. The first two are AKS Backup's.
+const (
+	ConflictSkip    ConflictPolicy = "Skip"
+	ConflictPatch   ConflictPolicy = "Patch"
+	ConflictReplace ConflictPolicy = "Replace"
+	ConflictFail    ConflictPolicy = "Fail"
+)
 
 // RestoreSpec is one complete, self-contained request to restore a recovery point. It cannot be changed once created, but
 // for Cancel.

@@ -9,7 +9,7 @@ import (
 // Cluster reads and writes the objects of one Kubernetes cluster. All methods may be called concurrently. Answers of
 // the API server that mean something to a run come as Errors with a code (CodeForbidden, CodeNotFound, CodeExists,
 // CodeRejected, CodeServerError); everything else is uncoded. Requests that the API server asked to be repeated later (429, 503 with
-// Retry-After) have been repeated.
+// Retry-After) have been repeated, and how many writes there are at a time follows its answers.
 type Cluster interface {
 	// Types lists every resource type that can be listed and created, at its preferred version, and the API group
 	// versions whose discovery failed. The gaps do not make it fail.
@@ -23,8 +23,13 @@ type Cluster interface {
 	Get(ctx context.Context, t ResourceType, namespace, name string) (json.RawMessage, error)
 	// Create creates an object from its JSON and returns it as the API server stored it.
 	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
-	// Patch applies a JSON merge patch.
+	// Patch applies a JSON merge patch. A refusal names the fields that were refused.
 	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// Delete deletes an object if it has this UID, and what it owns in the background. gone says that it is gone already:
+	// otherwise a finalizer or a grace period keeps it. One with another UID is an Error with CodeChanged.
+	Delete(ctx context.Context, t ResourceType, namespace, name, uid string) (gone bool, err error)
+	// As is the same cluster, in which objects bear the given name as field manager of what it writes.
+	As(manager string) Cluster
 	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
 	// allowed, with one more for each type where not.
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)

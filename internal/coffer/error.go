@@ -48,6 +48,7 @@ const (
 	CodeObjectNotCaptured      Code = "KubernetesBackupObjectSkipped"
 	CodeServerError            Code = "KubernetesInternalError"
 	CodeRejected               Code = "UserErrorObjectRejected"
+	CodeChanged                Code = "ObjectChangedMeanwhile"
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
 )
 
@@ -62,8 +63,17 @@ type Error struct {
 	Hint string
 	// Transient says that trying again later may succeed without anybody's help.
 	Transient bool
+	// Fields are those of an object that the API server refused, if it named any.
+	Fields []RefusedField
 	// Err is the cause, if there is one to show.
 	Err error
+}
+
+// RefusedField is a field of an object that the API server did not take, and why.
+type RefusedField struct {
+	// Path is written as the API server does: spec.ports[0].nodePort.
+	Path   string
+	Reason string
 }
 
 // Errorf makes an Error with a formatted message. A %w verb sets the cause.
@@ -96,6 +106,15 @@ func CodeOf(err error) Code {
 		return coded.Code
 	}
 	return ""
+}
+
+// RefusedFields are those that an error names.
+func RefusedFields(err error) []RefusedField {
+	var coded *Error
+	if errors.As(err, &coded) {
+		return coded.Fields
+	}
+	return nil
 }
 
 // Final says whether an error carries a code and is not transient: repeating the same thing gives the same error.

@@ -11,7 +11,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
@@ -26,7 +25,10 @@ type Cluster struct {
 	patience  patience
 	// slots bound the pages in memory, and buffers hold them.
 	slots   chan struct{}
-	buffers sync.Pool
+	buffers *sync.Pool
+	// writes bound what is written at a time, and manager is the name under which.
+	writes  *limiter
+	manager string
 }
 
 // New makes a Cluster from a client configuration. The client does not limit its own rate: the API server's priority
@@ -46,7 +48,8 @@ func New(config *rest.Config) (*Cluster, error) {
 	}
 	return &Cluster{
 		config: config, client: found.RESTClient(), discovery: found,
-		patience: defaultPatience, slots: make(chan struct{}, parallelPages),
+		patience: defaultPatience, slots: make(chan struct{}, parallelPages), buffers: new(sync.Pool),
+		writes: newLimiter(), manager: defaultManager,
 	}, nil
 }
 
@@ -93,35 +96,12 @@ func serves(r metav1.APIResource, verb string) bool {
 
 // Get implements coffer.Cluster.
 func (c *Cluster) Get(ctx context.Context, t coffer.ResourceType, namespace, name string) (json.RawMessage, error) {
-	body, err := c.client.Get().AbsPath(path(t, namespace), name).Do(ctx).Raw()
+	body, err := raw(c.client.Get().AbsPath(path(t, namespace), name).Do(ctx))
 	if err != nil {
 		return nil, translate(err, "get %s", ref(t, namespace, name))
 	}
 	return body, nil
 }
-
-// Create implements coffer.Cluster.
-func (c *Cluster) Create(ctx context.Context, t coffer.ResourceType, namespace string, object []byte) (json.RawMessage, error) {
-	body, err := c.client.Post().AbsPath(path(t, namespace)).
-		Param("fieldManager", fieldManager).
-		SetHeader("Content-Type", "application/json").Body(object).Do(ctx).Raw()
-	if err != nil {
-		return nil, translate(err, "create %s", t.GroupResource)
-	}
-	return body, nil
-}
-
-// Patch implements coffer.Cluster.
-func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
-	err := c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name).
-		Param("fieldManager", fieldManager).Body(mergePatch).Do(ctx).Error()
-	if err != nil {
-		return translate(err, "patch %s", ref(t, namespace, name))
-	}
-	return nil
-}
-
-const fieldManager = "coffer"
 
 func path(t coffer.ResourceType, namespace string) string {
 	base := "/apis/" + t.Group

@@ -14,11 +14,15 @@ type Cluster interface {
 	// Types lists every resource type that can be listed and created, at its preferred version, and the API group
 	// versions whose discovery failed. The gaps do not make it fail.
 	Types(ctx context.Context) ([]ResourceType, []TypeGap, error)
+	// Versions is Types with each type at all the versions that the cluster serves, the preferred one first.
+	Versions(ctx context.Context) ([]ResourceType, []TypeGap, error)
 	// List streams all objects of a type, page by page, in one namespace or, if that is empty, in all. The pages are of
 	// one resource version, unless Page.Later says otherwise. How many pages are in memory at a time is bounded for all
 	// lists together, so each must not list itself; it is called by one goroutine at a time. A list that the API server
 	// does not answer although it answers others is a transient Error with CodeUnanswered.
 	List(ctx context.Context, t ResourceType, namespace string, each func(Page) error) error
+	// ListMetadata is List of objects without all but their metadata.
+	ListMetadata(ctx context.Context, t ResourceType, namespace string, each func(Page) error) error
 	// Get reads one object's JSON.
 	Get(ctx context.Context, t ResourceType, namespace, name string) (json.RawMessage, error)
 	// Create creates an object from its JSON and returns it as the API server stored it.

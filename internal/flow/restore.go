@@ -41,6 +41,7 @@ type restore struct {
 	items    []plan.Item
 	plan     plan.Plan
 	request  plan.Request
+	served   plan.Types
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }
@@ -106,8 +107,8 @@ func (r *restore) close() {
 // validate reads and verifies what is to be restored, makes the plan, and refuses what cannot succeed: nothing has
 // been written by then.
 func (r *restore) validate(ctx context.Context) error {
-	if r.object.Spec.ConflictPolicy != "" && r.object.Spec.ConflictPolicy != v1alpha1.ConflictSkip {
-		return coffer.Errorf(coffer.CodeInvalid, "conflictPolicy %q is not known", r.object.Spec.ConflictPolicy).WithHint("use Skip")
+	if err := CheckRestore(r.object.Spec); err != nil {
+		return err
 	}
 	if _, err := r.hooks(ctx); err != nil {
 		return err
@@ -156,17 +157,38 @@ func typesText(types []coffer.GroupResource) string {
 	return strings.Join(names, ", ")
 }
 
+// CheckRestore refuses what can be seen to be wrong with a request without asking a cluster or a container.
+func CheckRestore(spec v1alpha1.RestoreSpec) error {
+	return restoreRequest(spec).Check()
+}
+
 func restoreRequest(spec v1alpha1.RestoreSpec) plan.Request {
-	rules := selection.Rules{Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces}
-	rules.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, rules.Whole() && len(spec.NamespaceMappings) == 0)
-	mappings := make(map[string]string, len(spec.NamespaceMappings))
+	r := plan.Request{
+		Config: selection.Config{
+			Rules:         selection.Rules{Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces},
+			IncludedTypes: spec.IncludedResourceTypes, ExcludedTypes: spec.ExcludedResourceTypes,
+			LabelSelectors: spec.LabelSelectors, OrLabelSelectors: spec.OrLabelSelectors,
+			Point: spec.BackupName,
+		},
+		Mappings:       make(map[string]string, len(spec.NamespaceMappings)),
+		VolumeData:     spec.PersistentVolumeRestoreMode != v1alpha1.RestoreWithoutVolumeData,
+		Policy:         plan.Policy(spec.ConflictPolicy),
+		ConfirmReplace: spec.ConfirmReplace,
+		RolloutHistory: spec.RestoreRolloutHistory,
+		Priorities:     spec.Priorities,
+	}
+	for _, o := range spec.IncludedObjects {
+		r.Objects = append(r.Objects, selection.ObjectName{Type: o.Type, Namespace: o.Namespace, Name: o.Name})
+	}
+	for _, p := range spec.ConflictPolicies {
+		r.Policies = append(r.Policies, plan.TypePolicy{Type: p.Type, Policy: plan.Policy(p.Policy)})
+	}
 	for from, to := range spec.NamespaceMappings {
-		mappings[from] = string(to)
+		r.Mappings[from] = string(to)
 	}
-	return plan.Request{
-		Rules: rules, Mappings: mappings,
-		VolumeData: spec.PersistentVolumeRestoreMode != v1alpha1.RestoreWithoutVolumeData,
-	}
+	whole := r.Whole() && len(r.Mappings) == 0 && len(r.Objects) == 0
+	r.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, whole)
+	return r
 }
 
 func (r *restore) hooks(ctx context.Context) ([]v1alpha1.RestoreHook, error) {

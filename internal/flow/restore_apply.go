@@ -88,6 +88,9 @@ func (a *application) resetProgress() {
 	a.update(func() {
 		p := &a.object.Status.Progress
 		p.ObjectsTotal, p.Created, p.Existing, p.Skipped, p.Failed, p.VolumesTotal = 0, 0, 0, 0, 0, 0
+		for _, n := range a.plan.NotSelected {
+			p.Skipped += int(n.Objects)
+		}
 		for _, s := range a.plan.Steps {
 			switch s.Action {
 			case plan.Skip:
@@ -101,12 +104,8 @@ func (a *application) resetProgress() {
 		}
 	})
 	for _, s := range a.plan.Steps {
-		if s.Warn {
-			code := coffer.CodeTypeNotCaptured
-			if s.Action != plan.Skip {
-				code = coffer.CodeVolumeRestoredEmpty
-			}
-			a.warn(code, s.Target.String(), s.Reason)
+		if s.Warning != "" {
+			a.warn(s.Warning, s.Target.String(), s.Reason)
 		}
 	}
 }
@@ -226,7 +225,7 @@ func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error
 			return false, err
 		}
 		for _, i := range unresolved() {
-			steps[i].Type = served[steps[i].Target.GroupResource]
+			steps[i].Type, _, _ = served.For(steps[i].Target.GroupResource, a.items[steps[i].Item].APIVersion)
 		}
 		return len(unresolved()) == 0, nil
 	})

@@ -3,8 +3,6 @@ package flow
 import (
 	"context"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -26,18 +24,26 @@ func (r *restore) prepare(ctx context.Context) error {
 		r.location = location
 	}
 	r.request = restoreRequest(r.object.Spec)
-	digest, err := r.readPoint(ctx)
-	if err != nil {
-		return err
-	}
-	if err := r.request.Check(r.manifest.Name, r.namespaces()); err != nil {
-		return err
-	}
 	served, err := r.servedTypes(ctx)
 	if err != nil {
 		return err
 	}
-	r.plan = plan.Make(r.items, r.manifest.Volumes, r.request, served.find)
+	r.served = served
+	digest, err := r.readPoint(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.request.CheckPoint(r.manifest.Name, r.namespaces()); err != nil {
+		return err
+	}
+	made, warnings, err := plan.Make(r.items, r.manifest.Volumes, r.request, served)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		r.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
+	}
+	r.plan = made
 	r.update(func() { r.object.Status.ManifestDigest = digest })
 	return nil
 }
@@ -53,13 +59,13 @@ func (r *restore) verify(ctx context.Context) error {
 	}
 	items := make([]plan.Item, len(r.index))
 	name := func(i int) coffer.ObjectRef { return r.index[i].ObjectRef }
-	wanted := plan.InScope(len(items), name, r.request)
+	wanted := plan.InScope(len(items), name, r.request, r.served)
 	for i := range items {
 		items[i].ObjectRef = name(i)
 	}
 	read := func(i int, o archive.Object) (err error) {
 		if wanted[i] {
-			items[i], err = plan.Read(o.ObjectRef, o.Body)
+			items[i], err = r.request.Read(o.ObjectRef, o.Body)
 		}
 		return err
 	}
@@ -138,35 +144,16 @@ func (r *restore) logGaps(in io.Reader) error {
 }
 
 // namespaces are those of the recovery point.
-func (r *restore) namespaces() []string {
-	found := map[string]bool{}
-	for _, item := range r.items {
-		switch {
-		case item.Namespace != "":
-			found[item.Namespace] = true
-		case item.GroupResource == namespaceType.GroupResource:
-			found[item.Name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
-}
+func (r *restore) namespaces() []string { return plan.Namespaces(r.items) }
 
-// typeTable finds the type that a cluster serves for a resource.
-type typeTable map[coffer.GroupResource]coffer.ResourceType
-
-func (t typeTable) find(g coffer.GroupResource) (coffer.ResourceType, bool) {
-	found, ok := t[g]
-	return found, ok
-}
-
-func (r *restore) servedTypes(ctx context.Context) (typeTable, error) {
-	types, _, err := r.Cluster.Types(ctx)
+// servedTypes are the types of the cluster at all their versions.
+func (r *restore) servedTypes(ctx context.Context) (plan.Types, error) {
+	types, gaps, err := r.Cluster.Versions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	table := typeTable{}
-	for _, t := range types {
-		table[t.GroupResource] = t
+	for _, g := range gaps {
+		r.Log.Warn("the cluster does not say which types it serves", "what", g.What, "reason", g.Reason)
 	}
-	return table, nil
+	return plan.NewTypes(types), nil
 }

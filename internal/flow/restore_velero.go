@@ -94,7 +94,7 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	at := map[coffer.ObjectRef]int{}
 	items, index := []plan.Item{}, archive.Index{}
 	err = r.streamVelero(ctx, all, func(o archive.Object) error {
-		item, err := plan.Read(o.ObjectRef, o.Body)
+		item, err := r.request.Read(o.ObjectRef, o.Body)
 		if err != nil {
 			return err
 		}

@@ -183,6 +183,16 @@ func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap,
 	return slices.Concat(worldTypes, w.extra), nil, w.call()
 }
 
+// Versions implements coffer.Cluster.
+func (w *world) Versions(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
+	return w.Types(ctx)
+}
+
+// ListMetadata implements coffer.Cluster. It sends more than it has to, as an old API server does.
+func (w *world) ListMetadata(ctx context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
+	return w.List(ctx, t, namespace, each)
+}
+
 // List implements coffer.Cluster.
 func (w *world) List(_ context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
 	if err := w.call(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -56,6 +57,35 @@ func New(config *rest.Config) (*Cluster, error) {
 // Types implements coffer.Cluster.
 func (c *Cluster) Types(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	lists, err := discovery.ServerPreferredResourcesWithContext(ctx, discovery.ToDiscoveryInterfaceWithContext(c.discovery))
+	return discovered(lists, err)
+}
+
+// Versions implements coffer.Cluster.
+func (c *Cluster) Versions(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
+	groups, lists, err := discovery.ServerGroupsAndResourcesWithContext(ctx, discovery.ToDiscoveryInterfaceWithContext(c.discovery))
+	types, gaps, err := discovered(lists, err)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A group lists its versions by their age, not by preference.
+	preferred := map[string]string{}
+	for _, g := range groups {
+		preferred[g.Name] = g.PreferredVersion.Version
+	}
+	slices.SortStableFunc(types, func(a, b coffer.ResourceType) int {
+		first := func(t coffer.ResourceType) int {
+			if t.Version == preferred[t.Group] {
+				return 0
+			}
+			return 1
+		}
+		return first(a) - first(b)
+	})
+	return types, gaps, nil
+}
+
+// discovered are the types of a discovery that can be listed and created.
+func discovered(lists []*metav1.APIResourceList, err error) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	var gaps []coffer.TypeGap
 	var failed *discovery.ErrGroupDiscoveryFailed
 	if errors.As(err, &failed) {

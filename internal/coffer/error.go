@@ -53,6 +53,7 @@ const (
 	CodeServerError            Code = "KubernetesInternalError"
 	CodeRejected               Code = "UserErrorObjectRejected"
 	CodeChanged                Code = "ObjectChangedMeanwhile"
+	CodeFieldsKept             Code = "KubernetesRestoreFieldsKept"
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
 )
 

@@ -42,6 +42,8 @@ type restore struct {
 	plan     plan.Plan
 	request  plan.Request
 	served   plan.Types
+	// results are what became of the objects of the plan, once it is being carried out.
+	results *results
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/format/archive"
@@ -190,34 +188,28 @@ func sumOf(body []byte) string {
 // errAllFound ends the reading of a tar of which nothing more is needed.
 var errAllFound = errors.New("everything was found")
 
-// createStreamed is createAll for an archive without an index: it is read from its beginning once for each order, and
-// never held. What differs from what the plan was made of is left out, and missed at the end.
-func (a *application) createStreamed(ctx context.Context, steps []plan.Step) error {
-	wanted := map[coffer.ObjectRef]plan.Step{}
-	for _, s := range steps {
-		if s.Action != plan.Skip {
-			wanted[a.index[s.Item].ObjectRef] = s
-		}
+// eachStreamed is eachBody for an archive without an index: it is read from its beginning each time, and never held. What
+// differs from what the plan was made of is left out, and missed at the end.
+func (a *application) eachStreamed(ctx context.Context, steps []int, do func(ctx context.Context, i int, body []byte) error) error {
+	wanted := make(map[coffer.ObjectRef]int, len(steps))
+	for _, i := range steps {
+		wanted[a.index[a.step(i).Item].ObjectRef] = i
 	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	creates, createCtx := errgroup.WithContext(ctx)
-	creates.SetLimit(parallelCreates)
-	readErr := a.streamVelero(createCtx, io.Discard, func(o archive.Object) error {
-		s, ok := wanted[o.ObjectRef]
-		if !ok || sumOf(o.Body) != a.index[s.Item].SHA256 {
-			return createCtx.Err()
+	work, workCtx := newGroup(ctx, parallelWrites)
+	readErr := a.streamVelero(workCtx, io.Discard, func(o archive.Object) error {
+		i, ok := wanted[o.ObjectRef]
+		if !ok || sumOf(o.Body) != a.index[a.step(i).Item].SHA256 {
+			return workCtx.Err()
 		}
 		delete(wanted, o.ObjectRef)
-		creates.Go(func() error { return a.create(createCtx, s, o.Body) })
+		work.Go(func() error { return do(workCtx, i, o.Body) })
 		if len(wanted) == 0 {
 			return errAllFound
 		}
-		return createCtx.Err()
+		return workCtx.Err()
 	})
-	// An error of a create cancels the reading: it is the one to report.
-	if err := creates.Wait(); err != nil {
+	// An error of the work cancels the reading: it is the one to report.
+	if err := work.Wait(); err != nil {
 		return err
 	}
 	if readErr != nil && !errors.Is(readErr, errAllFound) {

@@ -64,6 +64,9 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// BindTimeout is how long a restored claim may take to be bound. Zero means 10 minutes.
 	BindTimeout time.Duration
+	// TerminationTimeout is how long an object of the same name, or a namespace, may take to go away before one that is restored.
+	// A user who deletes a namespace to restore it does not wait for the deletion first. Zero means 3 minutes.
+	TerminationTimeout time.Duration
 	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
 	// long. Zero means 1 second.
 	RetryPause time.Duration
@@ -88,6 +91,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.CutTimeout, 2*time.Minute)
 	orDefault(&c.ReadyTimeout, 30*time.Minute)
 	orDefault(&c.BindTimeout, 10*time.Minute)
+	orDefault(&c.TerminationTimeout, 3*time.Minute)
 	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

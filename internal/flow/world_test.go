@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/format/encryption"
@@ -58,6 +60,11 @@ type world struct {
 	read map[string]int64
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
+
+	// created, patched and deleted are the objects that were, in that order; deleted with their UIDs.
+	created, patched, deleted []string
+	// refuse, if set, may refuse to create an object, or what a patch would make of one.
+	refuse func(verb, key string, o map[string]any) error
 
 	// callsLeft is after how many calls of the outside the process dies; negative for never.
 	callsLeft int
@@ -168,6 +175,7 @@ func (w *world) config() Config {
 		Cluster: w, Snapshots: (*worldSnapshots)(w), Settings: (*worldSettings)(w),
 		Namespace: v1alpha1.DefaultNamespace, Version: "test",
 		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
+		TerminationTimeout: 300 * time.Millisecond,
 	}
 }
 
@@ -239,8 +247,27 @@ func (w *world) Get(_ context.Context, t coffer.ResourceType, namespace, name st
 	return w.encode(o), nil
 }
 
+// As implements coffer.Cluster.
+func (w *world) As(manager string) coffer.Cluster { return &actor{world: w, manager: manager} }
+
+// actor is the world under a field manager.
+type actor struct {
+	*world
+	manager string
+}
+
+// Create implements coffer.Cluster.
+func (w *world) Create(ctx context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+	return (&actor{w, "test"}).Create(ctx, t, namespace, body)
+}
+
+// Patch implements coffer.Cluster.
+func (w *world) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+	return (&actor{w, "test"}).Patch(ctx, t, namespace, name, patch)
+}
+
 // Create implements coffer.Cluster. A claim is bound at once; a StatefulSet makes its pod.
-func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
 	if err := w.call(); err != nil {
 		return nil, err
 	}
@@ -254,6 +281,11 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	defer w.mu.Unlock()
 	resource := t.GroupResource.String()
 	key := objectKey(resource, namespace, name)
+	if w.refuse != nil {
+		if err := w.refuse("create", key, o); err != nil {
+			return nil, err
+		}
+	}
 	if w.objects[key] != nil {
 		return nil, coffer.Errorf(coffer.CodeExists, "%s exists", key)
 	}
@@ -263,46 +295,121 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	w.uids++
 	metadata["uid"] = fmt.Sprintf("uid-%d", w.uids)
 	metadata["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+	manage(o, w.manager)
 	switch resource {
 	case "persistentvolumeclaims":
 		o["status"] = map[string]any{"phase": "Bound"}
 	case "statefulsets.apps":
 		o["status"] = map[string]any{"replicas": 1}
-		w.add("pods", namespace, name+"-0", runningPod())
+		pod := w.add("pods", namespace, name+"-0", runningPod())
+		pod["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{
+			"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "controller": true, "uid": metadata["uid"],
+		}}
 	}
 	w.objects[key] = o
+	w.created = append(w.created, key)
 	return w.encode(o), nil
 }
 
-// Patch implements coffer.Cluster for the patches that the flow makes.
-func (w *world) Patch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+// manage notes a field manager, unless there is no field that it could manage.
+func manage(o map[string]any, manager string) {
+	metadata := o["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	fields := len(labels) + len(annotations)
+	for key := range o {
+		if key != "apiVersion" && key != "kind" && key != "metadata" {
+			fields++
+		}
+	}
+	managers, _ := metadata["managedFields"].([]any)
+	if fields > 0 && !slices.ContainsFunc(managers, func(m any) bool { return m.(map[string]any)["manager"] == manager }) {
+		metadata["managedFields"] = append(managers, map[string]any{"manager": manager})
+	}
+}
+
+// Patch implements coffer.Cluster.
+func (w *actor) Patch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
 	if err := w.call(); err != nil {
-		return err
-	}
-	var p struct {
-		Metadata struct {
-			OwnerReferences []any          `json:"ownerReferences"`
-			Annotations     map[string]any `json:"annotations"`
-		} `json:"metadata"`
-	}
-	if err := json.Unmarshal(patch, &p); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
+	key := objectKey(t.GroupResource.String(), namespace, name)
+	o := w.objects[key]
 	if o == nil {
 		return coffer.Errorf(coffer.CodeNotFound, "no %s", name)
 	}
-	metadata := o["metadata"].(map[string]any)
-	metadata["ownerReferences"] = p.Metadata.OwnerReferences
-	annotations, _ := metadata["annotations"].(map[string]any)
-	for k, v := range p.Metadata.Annotations {
-		if v == nil {
-			delete(annotations, k)
+	merged, err := jsonpatch.MergePatch(w.encode(o), patch)
+	if err != nil {
+		return err
+	}
+	var patched map[string]any
+	if err := json.Unmarshal(merged, &patched); err != nil {
+		return err
+	}
+	if w.refuse != nil {
+		if err := w.refuse("patch", key, patched); err != nil {
+			return err
 		}
 	}
+	manage(patched, w.manager)
+	w.objects[key] = patched
+	w.patched = append(w.patched, key)
 	return nil
+}
+
+// Delete implements coffer.Cluster: what has finalizers stays until somebody removes them, a claim until no pod uses it.
+func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name, uid string) (bool, error) {
+	if err := w.call(); err != nil {
+		return false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := objectKey(t.GroupResource.String(), namespace, name)
+	o := w.objects[key]
+	switch {
+	case o == nil:
+		return false, coffer.Errorf(coffer.CodeNotFound, "no %s", key)
+	case o["metadata"].(map[string]any)["uid"] != uid:
+		return false, coffer.Errorf(coffer.CodeChanged, "%s is another one", key)
+	}
+	w.deleted = append(w.deleted, key+" "+uid)
+	metadata := o["metadata"].(map[string]any)
+	if metadata["finalizers"] != nil || t.GroupResource == claimType.GroupResource && w.isUsed(namespace, name) {
+		metadata["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		return false, nil
+	}
+	w.collect(key)
+	return true, nil
+}
+
+func (w *world) isUsed(namespace, claim string) bool {
+	for key, o := range w.objects {
+		if strings.HasPrefix(key, "pods|"+namespace+"|") && strings.Contains(string(w.encode(o)), `"claimName":"`+claim+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// collect removes an object, what it owns, and what has waited for its end.
+func (w *world) collect(key string) {
+	uid := w.objects[key]["metadata"].(map[string]any)["uid"]
+	delete(w.objects, key)
+	for other, o := range w.objects {
+		metadata := o["metadata"].(map[string]any)
+		owners, _ := metadata["ownerReferences"].([]any)
+		if slices.ContainsFunc(owners, func(o any) bool { return o.(map[string]any)["uid"] == uid }) {
+			w.collect(other)
+		}
+	}
+	for other, o := range w.objects {
+		metadata := o["metadata"].(map[string]any)
+		if parts := strings.Split(other, "|"); parts[0] == "persistentvolumeclaims" && metadata["deletionTimestamp"] != nil && metadata["finalizers"] == nil && !w.isUsed(parts[1], parts[2]) {
+			w.collect(other)
+		}
+	}
 }
 
 // Forbidden implements coffer.Cluster.
@@ -340,7 +447,10 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 func runningPod() map[string]any {
 	return map[string]any{
 		"labels": map[string]any{"app": "db"},
-		"spec":   map[string]any{"containers": []any{map[string]any{"name": "db"}}},
+		"spec": map[string]any{
+			"containers": []any{map[string]any{"name": "db"}},
+			"volumes":    []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "data"}}},
+		},
 		"status": map[string]any{
 			"phase": "Running", "containerStatuses": []any{map[string]any{"name": "db", "state": map[string]any{"running": map[string]any{}}}},
 		},

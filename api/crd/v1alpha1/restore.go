@@ -180,12 +180,19 @@ type RestoreSpec struct {
 
 // RestoreProgress counts what a Restore has done so far.
 type RestoreProgress struct {
-	// ObjectsTotal is the number of objects that the plan creates.
+	// ObjectsTotal is the number of objects that the plan brings about, or finds in place: each of them ends as one of the
+	// next five.
 	ObjectsTotal int `json:"objectsTotal"`
 	// Created objects.
 	Created int `json:"created"`
-	// Existing objects that the conflict policy left untouched.
+	// Existing objects that were left untouched: by the conflict policy, or because nothing of them differs.
 	Existing int `json:"existing"`
+	// Patched objects: they existed, and what differed was changed.
+	// +optional
+	Patched int `json:"patched"`
+	// Replaced objects: they existed, were deleted and created again.
+	// +optional
+	Replaced int `json:"replaced"`
 	// Skipped objects: those of the recovery point that the plan leaves to Kubernetes or leaves out.
 	Skipped int `json:"skipped"`
 	// Failed objects, each a warning.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
 )
 
 // Action is what is done with an object that exists.
@@ -28,7 +28,7 @@ const (
 // Case is one object that exists, and what it would be if it were restored.
 type Case struct {
 	Type   coffer.GroupResource
-	Policy v1alpha1.ConflictPolicy
+	Policy plan.Policy
 	// Live is the object as the API server has it, and Normal what transforming that would make of it: what the transformation
 	// takes away from both, because the cluster allots it, is no difference.
 	Live, Normal []byte
@@ -66,27 +66,8 @@ const differsShown = 10
 
 var (
 	accounts    = coffer.GroupResource{Resource: "serviceaccounts"}
-	namespaces  = coffer.GroupResource{Resource: "namespaces"}
 	definitions = coffer.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
 )
-
-// neverReplaced are types whose objects are patched where they were to be replaced.
-var neverReplaced = map[coffer.GroupResource]string{
-	namespaces:  "to delete a namespace deletes everything in it",
-	definitions: "to delete a definition deletes every object of its type, in all namespaces",
-	accounts:    "accounts are merged: controllers fill them, and to delete one ends the tokens of running pods",
-}
-
-// Effective is the policy that holds for objects of a type where another is asked for, and why it is another, if it is.
-func Effective(t coffer.GroupResource, asked v1alpha1.ConflictPolicy) (policy v1alpha1.ConflictPolicy, reason string) {
-	if reason, never := neverReplaced[t]; never && asked == v1alpha1.ConflictReplace {
-		return v1alpha1.ConflictPatch, reason
-	}
-	if asked == "" {
-		return v1alpha1.ConflictSkip, ""
-	}
-	return asked, ""
-}
 
 // Decide compares an object that exists with what the recovery point has of it.
 //
@@ -95,8 +76,7 @@ func Effective(t coffer.GroupResource, asked v1alpha1.ConflictPolicy) (policy v1
 //
 // A ServiceAccount is merged under every policy but Fail, for controllers fill it: what it lacks is added.
 func Decide(c Case) (Decision, error) {
-	policy, reason := Effective(c.Type, c.Policy)
-	if policy == v1alpha1.ConflictFail {
+	if c.Policy == plan.FailIfExists {
 		return Decision{Action: Fail, Reason: "it exists, and the conflict policy is Fail"}, nil
 	}
 	desired, err := decode(c.Desired)
@@ -120,22 +100,15 @@ func Decide(c Case) (Decision, error) {
 	switch {
 	case len(patch) == 0:
 		decision.Action, decision.Reason = Leave, "it is as in the recovery point"
-	case policy == v1alpha1.ConflictReplace:
+	case c.Policy == plan.ReplaceExisting:
 		decision.Action, decision.Reason = Replace, "it differs, and the conflict policy is Replace"
-	case policy == v1alpha1.ConflictPatch:
+	case c.Policy == plan.PatchExisting:
 		decision.Kept = takeOut(c.Type, live, patch)
-		return decision.patch(patch, orElse(reason, "it differs, and the conflict policy is Patch"))
+		return decision.patch(patch, "it differs, and the conflict policy is Patch")
 	default:
 		decision.Action, decision.Reason = Leave, "it differs, and the conflict policy is Skip"
 	}
 	return decision, nil
-}
-
-func orElse(reason, otherwise string) string {
-	if reason != "" {
-		return reason
-	}
-	return otherwise
 }
 
 // patch is the decision to apply what is left of a patch.

@@ -11,16 +11,16 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
 )
 
 func TestDecide(t *testing.T) {
 	const (
-		skip    = v1alpha1.ConflictSkip
-		patch   = v1alpha1.ConflictPatch
-		replace = v1alpha1.ConflictReplace
-		fail    = v1alpha1.ConflictFail
+		skip    = plan.SkipExisting
+		patch   = plan.PatchExisting
+		replace = plan.ReplaceExisting
+		fail    = plan.FailIfExists
 	)
 	type want struct {
 		action  Action
@@ -30,7 +30,7 @@ func TestDecide(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		resource      string
-		policy        v1alpha1.ConflictPolicy
+		policy        plan.Policy
 		live, desired string
 		want          want
 	}{
@@ -87,11 +87,7 @@ func TestDecide(t *testing.T) {
 			"configmaps", replace, `{"data":{"a":"1"}}`, `{"data":{"a":"2"}}`, want{action: Replace, differs: []string{"data.a"}},
 		},
 		"Replace leaves what is equal": {"configmaps", replace, `{"data":{"a":"1"}}`, `{"data":{"a":"1"}}`, want{action: Leave}},
-		"a namespace is patched in place of being replaced": {
-			"namespaces", replace, `{"metadata":{"labels":{"a":"1"}}}`, `{"metadata":{"labels":{"a":"2"}}}`,
-			want{action: Patch, patch: `{"metadata":{"labels":{"a":"2"}}}`, differs: []string{"metadata.labels.a"}},
-		},
-		"Fail": {"configmaps", fail, `{"data":{"a":"1"}}`, `{"data":{"a":"1"}}`, want{action: Fail}},
+		"Fail":                         {"configmaps", fail, `{"data":{"a":"1"}}`, `{"data":{"a":"1"}}`, want{action: Fail}},
 		"an account keeps what it has and gets what it lacks": {
 			"serviceaccounts", skip,
 			`{"metadata":{"labels":{"a":"live"}},"secrets":[{"name":"token"}],"automountServiceAccountToken":false}`,
@@ -137,7 +133,7 @@ func TestDecide(t *testing.T) {
 
 func TestWhatTheTransformationTakesAwayIsNoDifference(t *testing.T) {
 	d, err := Decide(Case{
-		Type: coffer.GroupResource{Resource: "services"}, Policy: v1alpha1.ConflictPatch,
+		Type: coffer.GroupResource{Resource: "services"}, Policy: plan.PatchExisting,
 		Live:    []byte(`{"spec":{"clusterIP":"10.0.0.1","type":"ClusterIP"}}`),
 		Normal:  []byte(`{"spec":{"type":"ClusterIP"}}`),
 		Desired: []byte(`{"spec":{"type":"ClusterIP"}}`),
@@ -153,7 +149,7 @@ func TestOnlySomeOfManyDifferencesAreNamed(t *testing.T) {
 		data[fmt.Sprint("k", i)] = "v"
 	}
 	desired, _ := json.Marshal(map[string]any{"data": data})
-	d, err := Decide(Case{Policy: v1alpha1.ConflictSkip, Normal: []byte(`{"data":{}}`), Desired: desired})
+	d, err := Decide(Case{Policy: plan.SkipExisting, Normal: []byte(`{"data":{}}`), Desired: desired})
 	if err != nil || len(d.Differs) != differsShown || d.More != 25-differsShown {
 		t.Errorf("%v, %+v", err, d)
 	}
@@ -252,7 +248,7 @@ func TestThePatchMakesTheLiveObjectTheRestoredOne(t *testing.T) {
 		if r.IntN(10) == 0 {
 			desired = live
 		}
-		c := Case{Policy: v1alpha1.ConflictPatch, Live: live, Normal: live, Desired: desired}
+		c := Case{Policy: plan.PatchExisting, Live: live, Normal: live, Desired: desired}
 		d, err := Decide(c)
 		if err != nil {
 			t.Fatal(err)
@@ -281,7 +277,7 @@ func TestAnObjectIsAsItself(t *testing.T) {
 	for range 2000 {
 		text := randomText(r)
 		for _, resource := range []string{"configmaps", "serviceaccounts", "services", "statefulsets.apps"} {
-			for _, policy := range []v1alpha1.ConflictPolicy{v1alpha1.ConflictSkip, v1alpha1.ConflictPatch, v1alpha1.ConflictReplace} {
+			for _, policy := range []plan.Policy{plan.SkipExisting, plan.PatchExisting, plan.ReplaceExisting} {
 				d, err := Decide(Case{Type: coffer.ParseGroupResource(resource), Policy: policy, Live: text, Normal: text, Desired: text})
 				if err != nil || d.Action != Leave || len(d.Differs)+len(d.Kept) > 0 {
 					t.Fatalf("%s %s: %v, %+v", resource, text, err, d)
@@ -297,7 +293,7 @@ func FuzzDecide(f *testing.F) {
 	f.Add([]byte(`{"secrets":[1,{"name":{}}]}`), []byte(`{"secrets":[{"name":{}},null],"metadata":{"labels":{"a":{}}}}`))
 	f.Fuzz(func(t *testing.T, live, desired []byte) {
 		for t1 := range immutable {
-			d, err := Decide(Case{Type: t1, Policy: v1alpha1.ConflictPatch, Live: live, Normal: live, Desired: desired})
+			d, err := Decide(Case{Type: t1, Policy: plan.PatchExisting, Live: live, Normal: live, Desired: desired})
 			if err == nil && d.Action == Patch && !json.Valid(d.Patch) {
 				t.Errorf("patch %q", d.Patch)
 			}

@@ -75,6 +75,9 @@ func (s Step) Writes() bool { return s.Action != Skip && s.Action != Fail }
 // Present says that there is an object once the plan is done, written or left as it is: others may belong to it.
 func (s Step) Present() bool { return s.Action != Skip || s.UID != "" }
 
+// RestoresData says that the step makes a claim whose volume is made of a snapshot.
+func (s Step) RestoresData() bool { return s.Writes() && s.Volume != nil }
+
 // Plan is everything that a restore will do.
 type Plan struct {
 	// Steps in the order in which they are done, skipped ones too.

@@ -27,7 +27,7 @@ import (
 // world is a cluster, its storage and a blob container, in memory but for the last. It keeps what a dead process
 // leaves behind.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	container coffer.Container
 	// root is the folder that holds the container.
 	root string
@@ -79,7 +79,7 @@ type fakeSnapshot struct {
 
 var errDead = errors.New("the process is dead")
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	root := t.TempDir()
 	if err := filesystem.Create(root, "backups"); err != nil {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -40,13 +41,7 @@ func Concede(t coffer.GroupResource, text []byte, refused []coffer.RefusedField)
 	if err != nil {
 		return nil, "", false
 	}
-	for i, n := range notes {
-		if i > 0 {
-			note += "; "
-		}
-		note += n
-	}
-	return conceded, note, true
+	return conceded, strings.Join(notes, "; "), true
 }
 
 var nodePort = regexp.MustCompile(`^spec\.ports\[([0-9]{1,4})\]\.nodePort$`)

@@ -31,7 +31,7 @@ func (r *restore) apply(ctx context.Context) error {
 	}
 	a := &application{restore: r, uids: map[string]string{}, planned: map[string]plan.Step{}}
 	for _, s := range r.plan.Steps {
-		if uid := r.items[s.Item].UID; s.Action != plan.Skip && uid != "" {
+		if uid := r.items[s.Item].UID; s.Present() && uid != "" {
 			a.planned[uid] = s
 		}
 	}
@@ -63,7 +63,7 @@ type application struct {
 	// snapshots are the VolumeSnapshots presented for the claims of the plan, by snapshotKey.
 	snapshots map[string]string
 
-	// planned are the steps that are not skipped, by the UID of the archived object.
+	// planned are the steps of objects that are there in the end, by the UID of the archived object.
 	planned map[string]plan.Step
 
 	uidMu sync.Mutex // guards uids
@@ -92,10 +92,13 @@ func (a *application) resetProgress() {
 			p.Skipped += int(n.Objects)
 		}
 		for _, s := range a.plan.Steps {
-			switch s.Action {
-			case plan.Skip:
+			switch {
+			case s.Existing():
+				p.Existing++
+				p.ObjectsTotal++
+			case s.Action == plan.Skip:
 				p.Skipped++
-			case plan.RestoreVolume:
+			case s.Volume != nil:
 				p.VolumesTotal++
 				p.ObjectsTotal++
 			default:
@@ -103,11 +106,6 @@ func (a *application) resetProgress() {
 			}
 		}
 	})
-	for _, s := range a.plan.Steps {
-		if s.Warning != "" {
-			a.warn(s.Warning, s.Target.String(), s.Reason)
-		}
-	}
 }
 
 // reportProgress saves the status now and then until the returned function is called.

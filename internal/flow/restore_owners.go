@@ -104,6 +104,9 @@ func (a *application) currentUID(ctx context.Context, archived string) (string, 
 		return uid.(string), nil
 	}
 	s := a.planned[archived]
+	if s.Existing() {
+		return s.UID, nil
+	}
 	stored, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
 	if err != nil {
 		return "", err

@@ -18,6 +18,7 @@ import (
 
 // The steps of a Restore, as its status names them, beside those it shares with a Backup.
 const (
+	StepPlanning          = "Planning"
 	StepRestoringObjects  = "RestoringObjects"
 	StepWaitingForVolumes = "WaitingForVolumes"
 	StepRunningHooks      = "RunningHooks"
@@ -35,13 +36,20 @@ type restore struct {
 	keys   encryption.Keys
 	random *encryption.Random
 
-	// What follows is read from the recovery point by prepare.
+	// What follows is read from the cluster and the recovery point by read.
+	request  plan.Request
+	served   plan.Types
 	manifest coffer.Manifest
 	index    archive.Index
 	items    []plan.Item
-	plan     plan.Plan
-	request  plan.Request
-	served   plan.Types
+	// draft is the plan for a cluster that holds nothing, and unmatched what of the request matches nothing.
+	draft     plan.Plan
+	unmatched []selection.Warning
+	drafted   bool
+	// plan is the one that is carried out, once it is planned, and records are where it is stored, if it is.
+	plan    plan.Plan
+	planned bool
+	records *records
 	// results are what became of the objects of the plan, once it is being carried out.
 	results *results
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
@@ -63,17 +71,23 @@ func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist fu
 }
 
 func (r *restore) phases() []phase {
-	return []phase{
+	planning := []phase{
 		{StepValidating, r.validate},
+		{StepPlanning, r.makePlan},
+	}
+	if r.object.Spec.PlanOnly {
+		return planning
+	}
+	return append(planning, []phase{
 		{StepRestoringObjects, r.apply},
 		{StepWaitingForVolumes, r.awaitVolumes},
 		{StepRunningHooks, r.runHooks},
 		{StepCleaningUp, r.cleanUp},
-	}
+	}...)
 }
 
 // RestoreSteps are the steps that a Restore can be in.
-func RestoreSteps() []string { return stepsOf((&restore{}).phases()) }
+func RestoreSteps() []string { return stepsOf((&restore{object: &v1alpha1.Restore{}}).phases()) }
 
 // CancelRestore removes the API objects that a Restore needed for itself. It is called when the object is being
 // deleted before it came to its end.
@@ -104,10 +118,12 @@ func (r *restore) close() {
 	if r.location.Close != nil {
 		r.location.Close()
 	}
+	if r.records != nil {
+		r.records.close()
+	}
 }
 
-// validate reads and verifies what is to be restored, makes the plan, and refuses what cannot succeed: nothing has
-// been written by then.
+// validate reads and verifies what is to be restored, and refuses what cannot succeed: nothing has been written by then.
 func (r *restore) validate(ctx context.Context) error {
 	if err := CheckRestore(r.object.Spec); err != nil {
 		return err
@@ -115,10 +131,10 @@ func (r *restore) validate(ctx context.Context) error {
 	if _, err := r.hooks(ctx); err != nil {
 		return err
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.read(ctx); err != nil {
 		return err
 	}
-	if len(r.plan.Namespaces) == 0 && !slices.ContainsFunc(r.plan.Steps, func(s plan.Step) bool { return s.Action != plan.Skip }) {
+	if !slices.ContainsFunc(r.draft.Steps, plan.Step.Writes) {
 		return coffer.Errorf(coffer.CodeNothingToDo, "nothing of recovery point %s is selected by this restore", r.object.Spec.BackupName).
 			WithHint("it has the namespaces %v", r.namespaces())
 	}
@@ -128,8 +144,8 @@ func (r *restore) validate(ctx context.Context) error {
 // checkAccess refuses a restore that the extension is not allowed to carry out, before it has begun.
 func (r *restore) checkAccess(ctx context.Context) error {
 	wanted := map[string][]coffer.GroupResource{}
-	for _, s := range r.plan.Steps {
-		if s.Action != plan.Skip && s.Target.Namespace != "" && !slices.Contains(wanted[s.Target.Namespace], s.Target.GroupResource) {
+	for _, s := range r.draft.Steps {
+		if s.Writes() && s.Target.Namespace != "" && !slices.Contains(wanted[s.Target.Namespace], s.Target.GroupResource) {
 			wanted[s.Target.Namespace] = append(wanted[s.Target.Namespace], s.Target.GroupResource)
 		}
 	}

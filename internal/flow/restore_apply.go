@@ -66,8 +66,8 @@ type application struct {
 	snapshots map[string]string
 	// unusable are the steps that replace a claim whose snapshot is not usable, and why.
 	unusable map[int]string
-	// planned are the steps by the UID of the archived object.
-	planned map[string]int
+	// byUID are the steps by the UID of the archived object.
+	byUID map[string]int
 
 	mu sync.Mutex // guards all below
 	// uids map the UID of an archived object to the one that it has in the cluster now.
@@ -85,7 +85,7 @@ func patcherOf(run string) string { return "coffer-patch-" + run }
 func newApplication(r *restore) *application {
 	a := &application{
 		restore: r, creator: r.Cluster.As(creatorOf(r.run())), patcher: r.Cluster.As(patcherOf(r.run())),
-		unusable: map[int]string{}, planned: map[string]int{}, uids: map[string]string{}, linked: map[int]bool{},
+		unusable: map[int]string{}, byUID: map[string]int{}, uids: map[string]string{}, linked: map[int]bool{},
 	}
 	r.results = newResults(len(r.plan.Steps))
 	for i, s := range r.plan.Steps {
@@ -94,7 +94,7 @@ func newApplication(r *restore) *application {
 			continue
 		}
 		if s.Present() {
-			a.planned[archived] = i
+			a.byUID[archived] = i
 		}
 		if s.UID != "" && s.Action != plan.Replace && !s.Terminating {
 			a.uids[archived] = s.UID
@@ -134,9 +134,6 @@ func (a *application) resetProgress() {
 		}
 	})
 	for i, s := range a.plan.Steps {
-		if s.Warning != "" {
-			a.warn(s.Warning, s.Target.String(), s.Reason)
-		}
 		switch {
 		case s.Existing():
 			a.settle(i, outcomeExisting, s.Reason)

@@ -10,10 +10,10 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
-// prepare opens the location, verifies what of the recovery point is asked for, and makes the plan. It
-// does so once in a process; a new process does it again.
-func (r *restore) prepare(ctx context.Context) error {
-	if r.items != nil {
+// read opens the location, verifies what of the recovery point is asked for, and drafts the plan without knowing what
+// exists. It does so once in a process; a new process does it again.
+func (r *restore) read(ctx context.Context) error {
+	if r.drafted {
 		return nil
 	}
 	if r.location.Container == nil {
@@ -36,14 +36,11 @@ func (r *restore) prepare(ctx context.Context) error {
 	if err := r.request.CheckPoint(r.manifest.Name, r.namespaces()); err != nil {
 		return err
 	}
-	made, warnings, err := plan.Make(r.items, r.manifest.Volumes, r.request, served)
+	r.draft, r.unmatched, err = plan.Make(r.items, r.manifest.Volumes, r.request, served)
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
-		r.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
-	}
-	r.plan = made
+	r.drafted = true
 	r.update(func() { r.object.Status.ManifestDigest = digest })
 	return nil
 }

@@ -187,7 +187,7 @@ func (r *room) protect(ctx context.Context) error {
 			continue
 		}
 		for _, o := range r.items[s.Item].Owners {
-			if at, planned := r.planned[o.UID]; planned && r.step(at).Action == plan.Replace {
+			if at, planned := r.byUID[o.UID]; planned && r.step(at).Action == plan.Replace {
 				r.keep(at, fmt.Sprintf("%s, which stays", s.Target))
 			}
 		}

@@ -21,6 +21,9 @@ import (
 type Settings interface {
 	// Location opens the blob container of the BackupStorageLocation of this name.
 	Location(ctx context.Context, name string) (Location, error)
+	// WritableLocations are the names of the BackupStorageLocations that the cluster may write to, the one called default
+	// first, the others sorted.
+	WritableLocations(ctx context.Context) ([]string, error)
 	// BackupHook reads a BackupHook.
 	BackupHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error)
 	// RestoreHook reads a RestoreHook.

@@ -29,6 +29,8 @@ import (
 type world struct {
 	t         testing.TB
 	container coffer.Container
+	// own is the container of ownLocation; nil for none.
+	own coffer.Container
 	// root is the folder that holds the container.
 	root string
 	key  ed25519.PrivateKey
@@ -42,6 +44,8 @@ type world struct {
 	execs     []string
 	failExec  func(coffer.Exec) (coffer.ExecResult, error)
 	uids      int
+	// runs counts restores, which have each a UID of their own.
+	runs int
 
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
@@ -90,8 +94,16 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	if err := filesystem.Create(root, ownLocation); err != nil {
+		t.Fatal(err)
+	}
+	own, err := filesystem.Open(root, ownLocation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = own.Close() })
 	w := &world{
-		t: t, container: c, root: root, callsLeft: -1,
+		t: t, container: c, own: own, root: root, callsLeft: -1,
 		key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		read: map[string]int64{}, objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
 		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
@@ -579,6 +591,9 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	at := (*world)(s).location()
 	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
 	at.Velero, at.TrustUnsigned = s.velero, s.trustUnsigned
+	if name == ownLocation {
+		at.ReadOnly, at.Velero, at.TrustUnsigned, at.Container = false, false, false, s.ownContainer()
+	}
 	if s.secret != nil {
 		at.KeysFunc = func(context.Context) (encryption.Keys, error) {
 			if err := (*world)(s).call(); err != nil {
@@ -588,6 +603,48 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 		}
 	}
 	return at, nil
+}
+
+// WritableLocations implements Settings.
+func (s *worldSettings) WritableLocations(context.Context) ([]string, error) {
+	var names []string
+	if !s.readOnly && !s.velero {
+		names = append(names, "default")
+	}
+	if s.own != nil {
+		names = append(names, ownLocation)
+	}
+	return names, (*world)(s).call()
+}
+
+// ownLocation is the name of a location that the cluster may always write to, if the world has it.
+const ownLocation = "own"
+
+// ownContainer is the world's other container, out of reach of a dead process.
+func (s *worldSettings) ownContainer() coffer.Container {
+	return &guarded{Container: s.own, call: (*world)(s).call}
+}
+
+// guarded is a container that a dead process cannot reach.
+type guarded struct {
+	coffer.Container
+	call func() error
+}
+
+// Put implements coffer.Container.
+func (g *guarded) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	if err := g.call(); err != nil {
+		return 0, err
+	}
+	return g.Container.Put(ctx, key, r)
+}
+
+// Get implements coffer.Container.
+func (g *guarded) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := g.call(); err != nil {
+		return nil, err
+	}
+	return g.Container.Get(ctx, key, offset, length)
 }
 
 // location is the location as a living process sees it.

@@ -36,6 +36,9 @@ type Locations struct {
 	SigningKeyFunc func(ctx context.Context) (ed25519.PrivateKey, error)
 }
 
+// usualLocation is the name of the location that runs use if they name none.
+const usualLocation = "default"
+
 // Location implements flow.Settings.
 func (l *Locations) Location(ctx context.Context, name string) (flow.Location, error) {
 	var object v1alpha1.BackupStorageLocation
@@ -65,6 +68,25 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 		location.KeysFunc = func(ctx context.Context) (encryption.Keys, error) { return l.keys(ctx, *e) }
 	}
 	return location, nil
+}
+
+// WritableLocations implements flow.Settings.
+func (l *Locations) WritableLocations(ctx context.Context) ([]string, error) {
+	var all v1alpha1.BackupStorageLocationList
+	if err := l.Client.List(ctx, &all, client.InNamespace(l.Namespace)); err != nil {
+		return nil, fmt.Errorf("list BackupStorageLocations: %w", err)
+	}
+	var names []string
+	for _, object := range all.Items {
+		if !object.Spec.ReadOnly && object.Spec.Velero == nil {
+			names = append(names, object.Name)
+		}
+	}
+	slices.Sort(names)
+	if i := slices.Index(names, usualLocation); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, usualLocation)
+	}
+	return names, nil
 }
 
 // keys reads the keys of a location.

@@ -66,6 +66,8 @@ type application struct {
 	snapshots map[string]string
 	// unusable are the steps that replace a claim whose snapshot is not usable, and why.
 	unusable map[int]string
+	// protected are the steps that must not delete what they replace, and why.
+	protected map[int]string
 	// byUID are the steps by the UID of the archived object.
 	byUID map[string]int
 
@@ -85,7 +87,7 @@ func patcherOf(run string) string { return "coffer-patch-" + run }
 func newApplication(r *restore) *application {
 	a := &application{
 		restore: r, creator: r.Cluster.As(creatorOf(r.run())), patcher: r.Cluster.As(patcherOf(r.run())),
-		unusable: map[int]string{}, byUID: map[string]int{}, uids: map[string]string{}, linked: map[int]bool{},
+		unusable: map[int]string{}, protected: map[int]string{}, byUID: map[string]int{}, uids: map[string]string{}, linked: map[int]bool{},
 	}
 	r.results = newResults(len(r.plan.Steps))
 	for i, s := range r.plan.Steps {

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,13 +41,14 @@ func (h *liveHeader) managedBy(manager string) bool {
 	return false
 }
 
-// made says whether this run has created an object: it says so itself. An object without any field has no field managers: one
-// that came to be during the run is taken for the run's own, and nobody can tell the difference.
-func (r *restore) made(h *liveHeader) bool {
-	if h.managedBy(creatorOf(r.run())) {
+// made says whether this run has created the object of a step: its field managers tell. An object without any field has none: one
+// that the plan did not know and that came to be during the run is taken for the run's own, and nobody can tell the difference.
+func (a *application) made(i int, h *liveHeader) bool {
+	if h.managedBy(creatorOf(a.run())) {
 		return true
 	}
-	return len(h.Metadata.ManagedFields) == 0 && r.object.Status.StartTime != nil && !h.Metadata.CreationTimestamp.Before(r.object.Status.StartTime.Time)
+	start := a.object.Status.StartTime
+	return len(h.Metadata.ManagedFields) == 0 && h.Metadata.UID != a.step(i).UID && start != nil && !h.Metadata.CreationTimestamp.Before(start.Time)
 }
 
 // meeting joins objects that exist with those of the archive, page by page.
@@ -180,7 +182,7 @@ func (m *meeting) meet(i int, h *liveHeader) (compare bool) {
 	switch {
 	case h.Metadata.DeletionTimestamp != "":
 		m.leaves(i)
-	case m.made(h):
+	case m.made(i, h):
 		m.recognise(i, h)
 	case s.Action == plan.Replace && h.Metadata.UID != s.UID:
 		m.knowUID(i, h.Metadata.UID)
@@ -343,6 +345,10 @@ func (m *meeting) replace(ctx context.Context, i int) error {
 	s := m.step(i)
 	if s.Action != plan.Replace {
 		m.left(i, coffer.CodeChanged, "changed meanwhile: somebody has created it after the plan was made, and it was left as it is; restore again to replace it")
+		return nil
+	}
+	if why := m.protected[i]; why != "" {
+		m.failed(i, errors.New(why))
 		return nil
 	}
 	gone, err := m.remove(ctx, i)

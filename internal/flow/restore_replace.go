@@ -46,8 +46,8 @@ func (a *application) cleared(i int) bool {
 	return s.Action == plan.Replace && s.Target.GroupResource == claimType.GroupResource
 }
 
-// makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. What must not be
-// deleted is settled, so that nothing deletes it later either.
+// makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. A claim that must not be
+// deleted is settled; what else must not be is protected, so that nothing deletes it later either.
 func (a *application) makeRoom(ctx context.Context) error {
 	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}}
 	for i, s := range a.plan.Steps {
@@ -160,7 +160,7 @@ func (r *room) refuse(ctx context.Context) (users []int, err error) {
 			return nil, err
 		}
 		for uid, i := range r.replaced {
-			if r.results.settled(i) {
+			if r.results.settled(i) || r.protected[i] != "" {
 				delete(r.replaced, uid)
 			}
 		}
@@ -177,7 +177,9 @@ func (r *room) refuse(ctx context.Context) (users []int, err error) {
 
 // keep refuses to delete what a step replaces.
 func (r *room) keep(i int, what string) {
-	r.failed(i, fmt.Errorf("it was left as it is: to delete it would delete %s as well; choose policy Replace for both, or for none", what))
+	if r.protected[i] == "" {
+		r.protected[i] = fmt.Sprintf("it was left as it is: to delete it would delete %s as well; choose policy Replace for both, or for none", what)
+	}
 }
 
 // protect refuses to delete what owns an object that stays: Kubernetes would collect that.
@@ -254,7 +256,7 @@ func (r *room) ancestors(ctx context.Context, namespace string, owners []coffer.
 			continue
 		}
 		seen[o.UID] = true
-		if i, replaced := r.replaced[o.UID]; replaced && !r.results.settled(i) {
+		if i, replaced := r.replaced[o.UID]; replaced && !r.results.settled(i) && r.protected[i] == "" {
 			steps = append(steps, i)
 		}
 		further, exists, err := r.ownersAbove(ctx, namespace, o)

@@ -67,6 +67,8 @@ type world struct {
 
 	// created, patched and deleted are the objects that were, in that order; deleted with their UIDs.
 	created, patched, deleted []string
+	// onDelete, if set, is called for what is about to be deleted.
+	onDelete func(key string)
 	// refuse, if set, may refuse to create an object, or what a patch would make of one.
 	refuse func(verb, key string, o map[string]any) error
 
@@ -156,6 +158,7 @@ func (w *world) add(resource, namespace, name string, fields map[string]any) map
 		}
 		o[k] = v
 	}
+	manage(o, "somebody")
 	w.objects[objectKey(resource, namespace, name)] = o
 	return o
 }
@@ -385,6 +388,9 @@ func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name
 		return false, coffer.Errorf(coffer.CodeNotFound, "no %s", key)
 	case o["metadata"].(map[string]any)["uid"] != uid:
 		return false, coffer.Errorf(coffer.CodeChanged, "%s is another one", key)
+	}
+	if w.onDelete != nil {
+		w.onDelete(key)
 	}
 	w.deleted = append(w.deleted, key+" "+uid)
 	metadata := o["metadata"].(map[string]any)

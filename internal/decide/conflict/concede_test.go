@@ -33,7 +33,7 @@ func TestConcede(t *testing.T) {
 		"a port that the Service does not have":      {"services", []string{"spec.ports[3].nodePort"}, "", ""},
 		"a port and something else":                  {"services", []string{"spec.ports[0].nodePort", "spec.type"}, "", ""},
 		"something that the API server does not say": {"services", nil, "", ""},
-		"another type":                               {"configmaps", []string{"spec.ports[0].nodePort"}, "", ""},
+		"another type": {"configmaps", []string{"spec.ports[0].nodePort"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var refused []coffer.RefusedField

@@ -29,7 +29,8 @@ func (r *restore) makePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.planned = true
+	// The draft is as large as the plan.
+	r.planned, r.draft = true, plan.Plan{}
 	r.update(func() { r.object.Status.Plan = &named })
 	r.Log.Info("plan made", "digest", named.Digest, "location", named.StorageLocation, "key", named.Key, "steps", planText(r.plan))
 	r.warnOfPlan()
@@ -38,7 +39,7 @@ func (r *restore) makePlan(ctx context.Context) error {
 
 // storePlan stores the plan that was made, or adopts the one that an earlier process of the run has stored.
 func (r *restore) storePlan(ctx context.Context) (v1alpha1.RestorePlan, error) {
-	record, digest, err := r.encodePlan(r.plan)
+	record, digest, err := EncodePlan(r.manifest.Name, r.object.Status.ManifestDigest, r.plan, r.items)
 	if err != nil {
 		return v1alpha1.RestorePlan{}, err
 	}

@@ -172,15 +172,13 @@ func readRecord(ctx context.Context, c coffer.Container, key string, keys encryp
 	return errors.Join(err, blob.Close())
 }
 
-// encodePlan writes a plan into memory, compressed, and answers its digest.
-func (r *restore) encodePlan(p plan.Plan) (record []byte, digest string, err error) {
-	header := restorerecord.PlanHeader{
-		Backup: r.manifest.Name, ManifestDigest: r.object.Status.ManifestDigest, Namespaces: p.Namespaces, NotSelected: p.NotSelected,
-	}
+// EncodePlan writes a plan for items of a recovery point into memory, compressed, and answers its digest.
+func EncodePlan(backup, manifestDigest string, p plan.Plan, items []plan.Item) (record []byte, digest string, err error) {
+	header := restorerecord.PlanHeader{Backup: backup, ManifestDigest: manifestDigest, Namespaces: p.Namespaces, NotSelected: p.NotSelected}
 	var out bytes.Buffer
 	digest, err = restorerecord.WritePlan(&out, header, func(yield func(restorerecord.Step) bool) {
 		for _, s := range p.Steps {
-			if !yield(recordOf(s, r.items[s.Item])) {
+			if !yield(recordOf(s, items[s.Item])) {
 				return
 			}
 		}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -46,17 +47,36 @@ func (r Request) Check() error {
 	if err := r.Config.Check(); err != nil {
 		return err
 	}
-	replaces := r.Policy == ReplaceExisting
-	for _, p := range r.Policies {
+	if err := r.checkPolicies(); err != nil {
+		return err
+	}
+	if err := r.checkPriorities(); err != nil {
+		return err
+	}
+	return r.checkMappings()
+}
+
+func (r Request) checkPolicies() error {
+	all := append([]TypePolicy{{Policy: cmp.Or(r.Policy, SkipExisting)}}, r.Policies...)
+	for i, p := range all {
+		if !slices.Contains([]Policy{SkipExisting, PatchExisting, ReplaceExisting, FailIfExists}, p.Policy) {
+			return coffer.Errorf(coffer.CodeInvalid, "conflict policy %q is not known", p.Policy).WithHint("write Skip, Patch, Replace or Fail")
+		}
+		if i == 0 {
+			continue
+		}
 		if err := selection.CheckType("conflictPolicies", p.Type); err != nil {
 			return err
 		}
-		replaces = replaces || p.Policy == ReplaceExisting
 	}
-	if replaces && !r.ConfirmReplace {
+	if slices.ContainsFunc(all, func(p TypePolicy) bool { return p.Policy == ReplaceExisting }) && !r.ConfirmReplace {
 		return coffer.Errorf(coffer.CodeInvalid, "conflict policy Replace deletes what exists, the data of claims included, and is not confirmed").
 			WithHint("set confirmReplace (--confirm-replace) if that is meant; Patch changes what exists and deletes nothing")
 	}
+	return nil
+}
+
+func (r Request) checkPriorities() error {
 	dashes := 0
 	for _, p := range r.Priorities {
 		if p == lowPriorities {
@@ -70,7 +90,7 @@ func (r Request) Check() error {
 	if dashes > 1 {
 		return coffer.Errorf(coffer.CodeInvalid, "priorities has %q more than once: it stands between the types that go first and those that go last", lowPriorities)
 	}
-	return r.checkMappings()
+	return nil
 }
 
 func (r Request) checkMappings() error {

@@ -138,7 +138,7 @@ func (c Config) checkObjects() error {
 	} {
 		if len(other.texts) > 0 {
 			return coffer.Errorf(coffer.CodeInvalid, "includedObjects names all that is wanted, and cannot be combined with %s", other.field).
-				WithHint("make two backups, or name namespaces, types and labels only")
+				WithHint("make two of them, or name namespaces, types and labels only")
 		}
 	}
 	for _, name := range c.Objects {

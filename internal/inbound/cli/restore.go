@@ -20,62 +20,6 @@ func (p *program) newRestore() *cobra.Command {
 		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
-func (p *program) newRestoreCreate() *cobra.Command {
-	var f struct {
-		spec         v1alpha1.RestoreSpec
-		clusterScope bool
-		volumeMode   string
-		policy       string
-		hooks        []string
-		mappings     map[string]string
-		wait         bool
-	}
-	cmd := &cobra.Command{
-		Use:   "create NAME --backup-name BACKUP",
-		Short: "Restore a recovery point, or a part of it",
-		Example: `  coffer restore create shop-back --backup-name shop-1 --wait
-  coffer restore create shop-copy --backup-name shop-1 --namespace-mappings shop=shop-copy --wait`,
-		Args: oneName("restore"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			if f.spec.BackupName == "" {
-				return usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
-			}
-			refs, err := parseReferences("--restore-hook-references", f.hooks)
-			if err != nil {
-				return err
-			}
-			f.spec.RestoreHookReferences = refs
-			for from, to := range f.mappings {
-				if f.spec.NamespaceMappings == nil {
-					f.spec.NamespaceMappings = map[string]v1alpha1.NamespaceName{}
-				}
-				f.spec.NamespaceMappings[from] = v1alpha1.NamespaceName(to)
-			}
-			f.spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
-			f.spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)
-			if cmd.Flags().Changed("include-cluster-scope-resources") {
-				f.spec.IncludeClusterScopeResources = &f.clusterScope
-			}
-			return p.createRestore(cmd.Context(), args[0], f.spec, f.wait)
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.spec.BackupName, "backup-name", "", "recovery point to restore")
-	flags.StringVar(&f.spec.StorageLocation, "storage-location", "default", "BackupStorageLocation that holds the recovery point")
-	flags.StringSliceVar(&f.spec.IncludedNamespaces, "included-namespaces", nil, "namespaces to restore, by their names in the recovery point (default all)")
-	flags.StringSliceVar(&f.spec.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out")
-	flags.StringToStringVar(&f.mappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
-	flags.BoolVar(&f.clusterScope, "include-cluster-scope-resources", false, "all cluster-scoped objects, or none (default: all with the whole recovery point, else what the chosen namespaces need)")
-	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
-	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
-	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
-	return cmd
-}
-
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {
 	c, err := p.client()
 	if err != nil {
@@ -194,6 +138,8 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 			{"Started", when(r.Status.StartTime)},
 			{"Completed", when(r.Status.CompletionTime)},
 			{"Took", took(r.Status.RunStatus)},
+			{"Plan", planText(r.Status.Plan)},
+			{"Plan stored", planPlace(r.Status.Plan)},
 			{"Objects", fmt.Sprintf("%d created, %d existing, %d failed; %d left to Kubernetes or out of scope", g.Created, g.Existing, g.Failed, g.Skipped)},
 			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
 			{"Hooks", hooks},
@@ -203,6 +149,36 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 		}
 		return p.describeWarnings(r.Status.RunStatus)
 	})
+}
+
+// planText counts what is in a plan, leaving out what is not.
+func planText(p *v1alpha1.RestorePlan) string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{
+		{p.Counts.Create, "to create"}, {p.Counts.RestoreVolume, "volumes to restore"}, {p.Counts.Patch, "to patch"}, {p.Counts.Replace, "to replace"},
+		{p.Counts.Existing, "existing"}, {p.Counts.Skip, "to skip"}, {p.Counts.Fail, "in conflict"}, {p.Counts.Unchecked, "unchecked"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	return strings.Join(parts, ", ") + "; " + p.Digest
+}
+
+func planPlace(p *v1alpha1.RestorePlan) string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Key == "":
+		return "nowhere"
+	}
+	return p.Key + " in " + p.StorageLocation
 }
 
 func mappingsText(m map[string]v1alpha1.NamespaceName) string {

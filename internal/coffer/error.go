@@ -42,6 +42,7 @@ const (
 	CodeObjectsExist           Code = "UserErrorRestoreObjectsExist"
 	CodePlanChanged            Code = "UserErrorRestorePlanChanged"
 	CodePlanNotStored          Code = "KubernetesRestorePlanNotStored"
+	CodeReportNotStored        Code = "KubernetesRestoreReportNotStored"
 	CodeNamespaceTerminating   Code = "UserErrorNamespaceTerminating"
 	CodeCancelled              Code = "UserErrorCancelled"
 	CodeExists                 Code = "ObjectExists"

@@ -63,7 +63,7 @@ type restore struct {
 func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist func(context.Context) error) error {
 	r := newRestore(c, object, persist)
 	defer r.close()
-	return r.advance(ctx, r.phases(), rollback{StepRollingBack, r.releaseSnapshots}, cancellation{
+	return r.advance(ctx, r.phases(), rollback{StepRollingBack, r.undo}, cancellation{
 		asked:    object.Spec.Cancel,
 		possible: func(context.Context) (bool, error) { return true, nil },
 		message:  "cancelled as asked; what was created until then is left in place",
@@ -222,6 +222,14 @@ func (r *restore) hooks(ctx context.Context) ([]v1alpha1.RestoreHook, error) {
 		hooks = append(hooks, h)
 	}
 	return hooks, nil
+}
+
+// undo removes what the run has made for itself, and reports what it has done until then.
+func (r *restore) undo(ctx context.Context) error {
+	if err := r.releaseSnapshots(ctx); err != nil {
+		return err
+	}
+	return r.reportEnd(ctx)
 }
 
 // cleanUp removes the snapshot objects whose claims have their data.

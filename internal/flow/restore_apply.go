@@ -33,6 +33,10 @@ func (r *restore) apply(ctx context.Context) error {
 	}
 	a := newApplication(r)
 	a.resetProgress()
+	// From here on there is something to report.
+	if err := a.save(ctx); err != nil {
+		return err
+	}
 	stop := a.reportProgress(ctx)
 	defer stop()
 	if err := a.ensureNamespaces(ctx); err != nil {
@@ -54,7 +58,15 @@ func (r *restore) apply(ctx context.Context) error {
 		r.Log.Info("objects restored", "upTo", a.step(steps[0]).Target.GroupResource.String(), "planned", len(steps), "took", r.Now().Sub(began),
 			"created", p.Created, "existing", p.Existing, "patched", p.Patched, "replaced", p.Replaced, "failed", p.Failed)
 	}
-	return a.linkOwners(ctx)
+	if err := a.linkOwners(ctx); err != nil {
+		return err
+	}
+	err := r.storeReport(ctx)
+	if coffer.Final(err) {
+		a.warnOfReport(err)
+		return nil
+	}
+	return err
 }
 
 // application is one pass over the plan. It names steps by their positions in the plan.

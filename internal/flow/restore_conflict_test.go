@@ -2,12 +2,14 @@ package flow
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/restorerecord"
 )
 
 var accountType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "serviceaccounts"}, Version: "v1", Kind: "ServiceAccount", Namespaced: true}
@@ -87,6 +89,42 @@ func mustCount(t *testing.T, r *v1alpha1.Restore, created, existing, patched, re
 	}
 }
 
+// mustReport reads the report of a run, and wants it to say of each object once what became of it.
+func mustReport(t *testing.T, w *world, r *v1alpha1.Restore, want map[string]restorerecord.Result) map[string]restorerecord.Outcome {
+	t.Helper()
+	if r.Status.Report == nil {
+		t.Fatalf("no report: %s %+v", r.Status.Message, r.Status.Warnings)
+	}
+	in, err := w.container.Get(t.Context(), r.Status.Report.Key, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	got := map[string]restorerecord.Outcome{}
+	counts := map[restorerecord.Result]int{}
+	var header restorerecord.ReportHeader
+	digest, err := restorerecord.ReadReport(in, 1000, func(h restorerecord.ReportHeader) error {
+		header = h
+		return nil
+	}, func(o restorerecord.Outcome) error {
+		if _, again := got[o.ObjectRef.String()]; again {
+			t.Errorf("%s comes twice", o.ObjectRef)
+		}
+		got[o.ObjectRef.String()] = o
+		counts[o.Result]++
+		return nil
+	})
+	if err != nil || digest != r.Status.Report.Digest || header.PlanDigest != r.Status.Plan.Digest || !maps.Equal(counts, header.Counts) {
+		t.Fatalf("%v: digest %s, header %+v, counts %v; status %+v", err, digest, header, counts, r.Status.Report)
+	}
+	for name, result := range want {
+		if got[name].Result != result {
+			t.Errorf("%s is %q, want %q: %s", name, got[name].Result, result, got[name].Reason)
+		}
+	}
+	return got
+}
+
 // mustBeOnce says that nothing was created or deleted twice.
 func mustBeOnce(t *testing.T, w *world) {
 	t.Helper()
@@ -130,6 +168,11 @@ func TestPatchSurvivesEveryCrash(t *testing.T) {
 		w.revive()
 		// Patched: settings, the account. In place: same, the namespace, the set, the claim.
 		mustCount(t, r, 2, 4, 2, 0, 0)
+		mustReport(t, w, r, map[string]restorerecord.Result{
+			"configmaps shop/settings": restorerecord.Patched, "serviceaccounts shop/default": restorerecord.Patched,
+			"configmaps shop/same": restorerecord.Existing, "configmaps shop/lost": restorerecord.Created, "configmaps shop/empty": restorerecord.Created,
+			"persistentvolumeclaims shop/data": restorerecord.Existing, "pods shop/db-0": restorerecord.Skipped,
+		})
 		mustBeOnce(t, w)
 		mustHaveData(t, w, "settings", map[string]string{"a": "b"})
 		mustHaveData(t, w, "lost", map[string]string{"x": "y"})
@@ -177,6 +220,11 @@ func TestReplaceSurvivesEveryCrash(t *testing.T) {
 		w.revive()
 		// Replaced: settings, the set, the claim. In place: same and the namespace. The account is merged.
 		mustCount(t, r, 2, 2, 1, 3, 0)
+		mustReport(t, w, r, map[string]restorerecord.Result{
+			"configmaps shop/settings": restorerecord.Replaced, "statefulsets.apps shop/db": restorerecord.Replaced,
+			"persistentvolumeclaims shop/data": restorerecord.Replaced, "configmaps shop/same": restorerecord.Existing,
+			"configmaps shop/lost": restorerecord.Created, "serviceaccounts shop/default": restorerecord.Patched,
+		})
 		mustBeOnce(t, w)
 		mustHaveData(t, w, "settings", map[string]string{"a": "b"})
 		slices.Sort(w.deleted)
@@ -397,4 +445,59 @@ func TestRefusedFieldsAreNamed(t *testing.T) {
 	mustCount(t, r, 2, 4, 2, 0, 0)
 	mustHaveData(t, w, "settings", map[string]string{"a": "other"})
 	mustWarn(t, r, coffer.CodeFieldsKept, "configmaps shop/settings: data.a cannot be changed: field is immutable")
+}
+
+// TestTheReportOfACancelledRestoreSaysWhatWasDone interrupts a restore at each call, and cancels it then.
+func TestTheReportOfACancelledRestoreSaysWhatWasDone(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newDrifted(t)
+		w.dieAfter(dieAt)
+		k := keep(t, w, newRestoreOf(policies(v1alpha1.ConflictReplace)))
+		advance := func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+			return Restore(t.Context(), w.config(), r, persist)
+		}
+		_, err := k.run(advance)
+		calls := w.calls
+		if err == nil {
+			return calls
+		}
+		w.revive()
+		r, err := k.run(func(r *v1alpha1.Restore, persist func(context.Context) error) error {
+			r.Spec.Cancel = true
+			return advance(r, persist)
+		})
+		if err != nil || r.Status.Phase != v1alpha1.RunCancelled {
+			t.Fatalf("%v, phase %s: %s", err, r.Status.Phase, r.Status.Message)
+		}
+		if r.Status.Report == nil {
+			if len(w.created)+len(w.patched)+len(w.deleted) > 0 {
+				t.Errorf("no report, and created %v, patched %v, deleted %v", w.created, w.patched, w.deleted)
+			}
+			return calls
+		}
+		for name, o := range mustReport(t, w, r, nil) {
+			resource, rest, _ := strings.Cut(name, " ")
+			namespace, object, _ := strings.Cut(rest, "/")
+			written := slices.Contains(w.created, objectKey(resource, namespace, object)) || slices.Contains(w.patched, objectKey(resource, namespace, object))
+			said := o.Result == restorerecord.Created || o.Result == restorerecord.Replaced || o.Result == restorerecord.Patched
+			if written != said {
+				t.Errorf("%s is %s: %s; created %v, patched %v", name, o.Result, o.Reason, w.created, w.patched)
+			}
+		}
+		return calls
+	})
+}
+
+func TestTheReportOfAFailedRestoreSaysWhatWasDone(t *testing.T) {
+	w := newDrifted(t)
+	w.removeNamespace("shop")
+	c := after(w.config(), StepPlanning, func() {
+		w.add("namespaces", "", "shop", nil)
+		w.add("statefulsets.apps", "shop", "db", map[string]any{"spec": map[string]any{"replicas": 7}})
+	})
+	r := bring(t, w, c, newRestoreOf(policies(v1alpha1.ConflictFail)))
+	if r.Status.Reason != string(coffer.CodeObjectsExist) {
+		t.Fatalf("%s: %s", r.Status.Reason, r.Status.Message)
+	}
+	mustReport(t, w, r, map[string]restorerecord.Result{"configmaps shop/settings": restorerecord.Created, "statefulsets.apps shop/db": restorerecord.Pending})
 }

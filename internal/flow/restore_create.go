@@ -25,7 +25,7 @@ func (a *application) create(ctx context.Context, i int, body []byte) error {
 	if err != nil {
 		return err
 	}
-	stored, note, err := a.post(ctx, s, object)
+	stored, conceded, err := a.post(ctx, s, object)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeExists:
 		a.mu.Lock()
@@ -40,16 +40,17 @@ func (a *application) create(ctx context.Context, i int, body []byte) error {
 	case err != nil:
 		return err
 	}
-	if note != "" {
-		a.warn(coffer.CodeFieldsKept, s.Target.String(), note)
-	}
-	if s.Action == plan.Patch {
-		note = "changed meanwhile: it was gone, and was created again"
-	}
 	if err := a.noteUID(i, stored); err != nil {
 		return err
 	}
-	a.settle(i, createdBy(s), note)
+	result := note{reason: conceded}
+	if conceded != "" {
+		a.warn(coffer.CodeFieldsKept, s.Target.String(), conceded)
+		result.code = coffer.CodeFieldsKept
+	} else if s.Action == plan.Patch {
+		result.reason = "changed meanwhile: it was gone, and was created again"
+	}
+	a.conclude(i, createdBy(s), result)
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (a *application) transformation(s *plan.Step) transform.Context {
 const concessions = 20
 
 // post creates an object. If the API server does not accept what this object can do without, it is created without, with a note.
-func (a *application) post(ctx context.Context, s *plan.Step, object []byte) (stored []byte, note string, err error) {
+func (a *application) post(ctx context.Context, s *plan.Step, object []byte) (stored []byte, conceded string, err error) {
 	var notes []string
 	for {
 		err = a.insist(ctx, func() (err error) {

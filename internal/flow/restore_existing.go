@@ -281,12 +281,18 @@ func (m *meeting) leave(i int, d conflict.Decision, patched bool) {
 
 // patched settles an object that was changed, as far as it could be.
 func (m *meeting) patched(i int, d conflict.Decision) {
-	note := strings.Join(d.Differs, ", ")
-	if len(d.Kept) > 0 {
-		note = fieldsText(d.Kept)
-		m.warn(coffer.CodeFieldsKept, m.step(i).Target.String(), note)
+	result := note{reason: "changed: " + strings.Join(d.Differs, ", ")}
+	if d.More > 0 {
+		result.reason += fmt.Sprintf(" and %d more fields", d.More)
 	}
-	m.settle(i, outcomePatched, note)
+	if d.Equal() {
+		result.reason = "" // By an earlier process.
+	}
+	if len(d.Kept) > 0 {
+		result = note{coffer.CodeFieldsKept, fieldsText(d.Kept)}
+		m.warn(result.code, m.step(i).Target.String(), result.reason)
+	}
+	m.conclude(i, outcomePatched, result)
 }
 
 // fieldsText names the first few of many fields.

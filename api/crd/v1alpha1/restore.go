@@ -243,6 +243,16 @@ type RestorePlan struct {
 	Counts RestorePlanCounts `json:"counts"`
 }
 
+// RestoreReport names the stored report of a restore: each object of the plan, and what became of it.
+type RestoreReport struct {
+	// Digest is the SHA-256 of the report: "sha256:" and 64 hexadecimal digits.
+	Digest string `json:"digest"`
+	// StorageLocation names the BackupStorageLocation that holds the report.
+	StorageLocation string `json:"storageLocation"`
+	// Key of the report in the blob container.
+	Key string `json:"key"`
+}
+
 // RestoreStatus is what became of a Restore.
 type RestoreStatus struct {
 	RunStatus `json:",inline"`
@@ -256,6 +266,9 @@ type RestoreStatus struct {
 	// Plan names the plan that was made, and that is carried out.
 	// +optional
 	Plan *RestorePlan `json:"plan,omitempty"`
+	// Report names the report, once the objects of the plan are restored, or the run has ended before.
+	// +optional
+	Report *RestoreReport `json:"report,omitempty"`
 	// HooksDone are the restore hooks that were started, each as POD-UID/REFERENCE/HOOK/INDEX: a hook is never
 	// started twice.
 	// +optional

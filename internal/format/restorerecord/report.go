@@ -20,6 +20,8 @@ const (
 	Existing Result = "existing"
 	Skipped  Result = "skipped"
 	Failed   Result = "failed"
+	// Pending objects are those that the run did not come to before it ended.
+	Pending Result = "pending"
 )
 
 // ReportHeader is the first line of a report.

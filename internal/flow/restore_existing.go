@@ -41,12 +41,12 @@ func (h *liveHeader) managedBy(manager string) bool {
 	return false
 }
 
-// made says whether this run has created the object of a step: its field managers tell. An object without any field has none: one
-// that the plan did not know and that came to be during the run is taken for the run's own, and nobody can tell the difference.
-func (a *application) made(i int, h *liveHeader) bool {
-	if h.managedBy(creatorOf(a.run())) {
-		return true
-	}
+// made says whether this run has created an object: its field managers tell.
+func (r *restore) made(h *liveHeader) bool { return h.managedBy(creatorOf(r.run())) }
+
+// mayBeMade says whether this run may have created the object of a step, although nobody can tell: an object without any field has
+// no field managers. The plan did not know it, and it came to be during the run.
+func (a *application) mayBeMade(i int, h *liveHeader) bool {
 	start := a.object.Status.StartTime
 	return len(h.Metadata.ManagedFields) == 0 && h.Metadata.UID != a.step(i).UID && start != nil && !h.Metadata.CreationTimestamp.Before(start.Time)
 }
@@ -149,8 +149,8 @@ func (r *restore) eachLive(ctx context.Context, list listFunc, t coffer.Resource
 // existing is an object that is compared with the recovery point's.
 type existing struct {
 	body json.RawMessage
-	// patched says that this run has patched it already.
-	patched bool
+	// patched says that this run has patched it already, and perhaps that it may have created it.
+	patched, perhaps bool
 }
 
 // page meets the objects of one page: those that need no comparison at once, the others with their archived bodies.
@@ -169,7 +169,7 @@ func (m *meeting) page(ctx context.Context, page coffer.Page) error {
 		}
 		delete(m.wanted, ref)
 		if m.meet(i, &h) {
-			live[i] = existing{body: item, patched: h.managedBy(patcherOf(m.run()))}
+			live[i] = existing{body: item, patched: h.managedBy(patcherOf(m.run())), perhaps: m.mayBeMade(i, &h)}
 			compared = append(compared, i)
 		}
 	}
@@ -182,7 +182,12 @@ func (m *meeting) meet(i int, h *liveHeader) (compare bool) {
 	switch {
 	case h.Metadata.DeletionTimestamp != "":
 		m.leaves(i)
-	case m.made(i, h):
+	case m.made(h):
+		m.recognise(i, h)
+	case m.mayBeMade(i, h) && m.comparesBody(s):
+		m.knowUID(i, h.Metadata.UID)
+		return true
+	case m.mayBeMade(i, h):
 		m.recognise(i, h)
 	case s.Action == plan.Replace && h.Metadata.UID != s.UID:
 		m.knowUID(i, h.Metadata.UID)
@@ -236,7 +241,12 @@ func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing
 	if err != nil {
 		return err
 	}
-	d, err := conflict.Decide(conflict.Case{Type: s.Target.GroupResource, Policy: m.policy(s), Live: live.body, Normal: normal, Desired: desired})
+	known := conflict.Case{Type: s.Target.GroupResource, Policy: m.policy(s), Live: live.body, Normal: normal, Desired: desired}
+	if live.perhaps && conflict.Same(known) {
+		m.settle(i, createdBy(s), "")
+		return nil
+	}
+	d, err := conflict.Decide(known)
 	if err != nil {
 		m.failed(i, err)
 		return nil

@@ -269,7 +269,7 @@ func (m *meeting) recallPage(page coffer.Page) error {
 		i, wanted := m.wanted[coffer.ObjectRef{GroupResource: m.t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}]
 		switch {
 		case !wanted:
-		case m.made(i, &h):
+		case m.made(&h), m.mayBeMade(i, &h):
 			m.results.settle(i, createdBy(m.step(i)), note{})
 		case h.managedBy(patcherOf(m.run())):
 			m.results.settle(i, outcomePatched, note{})

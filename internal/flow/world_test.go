@@ -314,6 +314,9 @@ func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	switch resource {
 	case "persistentvolumeclaims":
 		o["status"] = map[string]any{"phase": "Bound"}
+	case "namespaces":
+		// As the controller of ServiceAccounts does.
+		w.add("serviceaccounts", name, "default", nil)
 	case "statefulsets.apps":
 		o["status"] = map[string]any{"replicas": 1}
 		pod := w.add("pods", namespace, name+"-0", runningPod())

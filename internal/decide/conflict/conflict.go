@@ -111,6 +111,13 @@ func Decide(c Case) (Decision, error) {
 	return decision, nil
 }
 
+// Same says that nothing differs but what is noise, whatever the policy.
+func Same(c Case) bool {
+	c.Policy = plan.SkipExisting
+	d, err := Decide(c)
+	return err == nil && d.Equal()
+}
+
 // patch is the decision to apply what is left of a patch.
 func (d Decision) patch(patch map[string]any, reason string) (Decision, error) {
 	if len(patch) == 0 {

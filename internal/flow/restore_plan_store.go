@@ -30,13 +30,14 @@ func (r *restore) openRecords(ctx context.Context) (*records, error) {
 	if r.records != nil {
 		return r.records, nil
 	}
-	names := []string{r.object.Spec.StorageLocation}
 	own, err := r.Settings.WritableLocations(ctx)
 	if err != nil {
 		return nil, err
 	}
+	of := r.object.Spec.StorageLocation
+	names := append([]string{of}, slices.DeleteFunc(own, func(name string) bool { return name == of })...)
 	var first error
-	for _, name := range append(names, own...) {
+	for _, name := range names {
 		found, err := r.tryRecords(ctx, name)
 		if err != nil && !coffer.Final(err) {
 			return nil, err

@@ -91,21 +91,30 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	var volumes velero.Volumes
 	at := map[coffer.ObjectRef]int{}
 	items, index := []plan.Item{}, archive.Index{}
+	// copied says which of the items are copies at another version.
+	var copied []bool
 	err = r.streamVelero(ctx, all, func(o archive.Object) error {
+		i, again := at[o.ObjectRef]
+		if o.Version != "" && !r.serves(o.GroupResource, o.Version) {
+			return nil
+		}
 		item, err := r.request.Read(o.ObjectRef, o.Body)
 		if err != nil {
 			return err
 		}
-		if err := volumes.Add(o.ObjectRef, o.Body); err != nil {
-			return err
+		if o.Version == "" {
+			if err := volumes.Add(o.ObjectRef, o.Body); err != nil {
+				return err
+			}
 		}
 		entry := archive.Entry{ObjectRef: o.ObjectRef, Size: int64(len(o.Body)), SHA256: sumOf(o.Body)}
-		if i, again := at[o.ObjectRef]; again {
-			items[i], index[i] = item, entry
-			return nil
+		switch {
+		case !again:
+			at[o.ObjectRef] = len(items)
+			items, index, copied = append(items, item), append(index, entry), append(copied, o.Version != "")
+		case r.rather(item, o.Version != "", items[i], copied[i]):
+			items[i], index[i], copied[i] = item, entry, o.Version != ""
 		}
-		at[o.ObjectRef] = len(items)
-		items, index = append(items, item), append(index, entry)
 		return nil
 	})
 	if err != nil {
@@ -119,6 +128,27 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	r.items, r.index, r.streamed = items, index, true
 	r.warnOfVelero(backup, infos)
 	return digest, nil
+}
+
+// serves says whether the cluster serves a type at a version.
+func (r *restore) serves(g coffer.GroupResource, version string) bool {
+	t := coffer.ResourceType{GroupResource: g, Version: version}
+	_, exact, _ := r.served.For(g, t.APIVersion())
+	return exact
+}
+
+// rather says which of two items for one object is restored: the object itself if the cluster serves its version, else a copy
+// of which it does. Of two objects it is the later one, as where the tar is unpacked.
+func (r *restore) rather(later plan.Item, isCopy bool, earlier plan.Item, wasCopy bool) bool {
+	if isCopy == wasCopy {
+		return !isCopy
+	}
+	object := earlier
+	if wasCopy {
+		object = later
+	}
+	_, exact, _ := r.served.For(object.GroupResource, object.APIVersion)
+	return exact != isCopy
 }
 
 // warnOfVelero says what the backup lacks, once.

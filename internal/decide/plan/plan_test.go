@@ -227,8 +227,12 @@ func TestRequestsThatContradictThePointAreRefused(t *testing.T) {
 		}
 	}
 	for name, r := range map[string]Request{
-		"a swap":                             {Mappings: map[string]string{"a": "b", "b": "a"}},
-		"into one that is left out":          mapped(selection.Rules{Excluded: []string{"b"}}, map[string]string{"a": "b"}),
+		"a swap":                    {Mappings: map[string]string{"a": "b", "b": "a"}},
+		"into one that is left out": mapped(selection.Rules{Excluded: []string{"b"}}, map[string]string{"a": "b"}),
+		"into one of which nothing is named": {
+			Config:   selection.Config{Objects: []selection.ObjectName{{Type: "secrets", Namespace: "a", Name: "s"}}},
+			Mappings: map[string]string{"a": "b"},
+		},
 		"a mapping of a namespace to itself": {Mappings: map[string]string{"a": "a"}},
 	} {
 		if err := r.CheckPoint("point", has); err != nil {

@@ -122,7 +122,7 @@ func (r Request) CheckPoint(point string, namespaces []string) error {
 	}
 	for _, ns := range namespaces {
 		other, taken := targets[ns]
-		if _, mapped := r.Mappings[ns]; taken && !mapped && ns != other && r.Namespace(ns).Include {
+		if _, mapped := r.Mappings[ns]; taken && !mapped && ns != other && r.wants(ns) {
 			return coffer.Errorf(coffer.CodeInvalid, "namespaceMappings: %q is mapped to %q, into which the namespace of that name is restored as well", other, ns).
 				WithHint("map %q elsewhere, or leave it out with excludedNamespaces", ns)
 		}
@@ -134,6 +134,14 @@ func (r Request) CheckPoint(point string, namespaces []string) error {
 		}
 	}
 	return nil
+}
+
+// wants says whether anything of a namespace may be restored.
+func (r Request) wants(namespace string) bool {
+	if len(r.Objects) == 0 {
+		return r.Namespace(namespace).Include
+	}
+	return slices.ContainsFunc(r.Objects, func(o selection.ObjectName) bool { return o.Namespace == namespace })
 }
 
 // readsLabels and readsNeeds say what has to be known of items beside what every plan goes by.

@@ -25,6 +25,8 @@ type Cluster interface {
 	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
 	// Patch applies a JSON merge patch.
 	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// PatchStatus applies a JSON merge patch to the status subresource of an object. A type without one is CodeNotFound.
+	PatchStatus(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
 	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
 	// allowed, with one more for each type where not.
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)

@@ -41,6 +41,7 @@ type restore struct {
 	items    []plan.Item
 	plan     plan.Plan
 	request  plan.Request
+	changes  changes
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
-	"github.com/coffer-backup/coffer/internal/decide/transform"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 )
 
@@ -54,6 +53,7 @@ func (r *restore) apply(ctx context.Context) error {
 		r.Log.Info("objects restored", "upTo", steps[0].Target.GroupResource.String(), "planned", len(steps), "took", r.Now().Sub(began),
 			"created", p.Created, "existing", p.Existing, "failed", p.Failed)
 	}
+	a.logModifiers()
 	return a.linkOwners(ctx)
 }
 
@@ -275,7 +275,7 @@ func newGroup(ctx context.Context, limit int) (*errgroup.Group, context.Context)
 
 // create creates one object, and counts what became of it. Only an error that may pass by itself is returned.
 func (a *application) create(ctx context.Context, s plan.Step, body []byte) error {
-	c := transform.Context{Target: s.Target, APIVersion: s.Type.APIVersion(), Namespace: a.request.Target}
+	c := a.transformation(&s)
 	if len(a.plannedOwners(a.items[s.Item])) > 0 {
 		c.Annotations = map[string]string{pendingOwners: a.run()}
 	}
@@ -287,11 +287,11 @@ func (a *application) create(ctx context.Context, s plan.Step, body []byte) erro
 			return nil
 		}
 	}
-	object, err := transform.Apply(body, c)
+	object, err := a.transformed(c, body)
 	if err != nil {
 		return err
 	}
-	stored, err := a.insist(ctx, s, object)
+	stored, err := a.insist(ctx, s, object.Object)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeExists:
 		a.update(func() { a.object.Status.Progress.Existing++ })
@@ -305,6 +305,9 @@ func (a *application) create(ctx context.Context, s plan.Step, body []byte) erro
 		return err
 	}
 	a.update(func() { a.object.Status.Progress.Created++ })
+	if err := a.writeStatus(ctx, &s, object.Status); err != nil {
+		return err
+	}
 	return a.noteUID(a.items[s.Item].UID, stored)
 }
 

@@ -25,6 +25,9 @@ func (r *restore) prepare(ctx context.Context) error {
 		}
 		r.location = location
 	}
+	if err := r.readModifiers(ctx); err != nil {
+		return err
+	}
 	r.request = restoreRequest(r.object.Spec)
 	digest, err := r.readPoint(ctx)
 	if err != nil {
@@ -39,7 +42,7 @@ func (r *restore) prepare(ctx context.Context) error {
 	}
 	r.plan = plan.Make(r.items, r.manifest.Volumes, r.request, served.find)
 	r.update(func() { r.object.Status.ManifestDigest = digest })
-	return nil
+	return r.resolveChanges()
 }
 
 // verify reads what the restore goes by and compares it with the manifest and the index: the whole recovery point, or, if

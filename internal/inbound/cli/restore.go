@@ -28,6 +28,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 		policy       string
 		hooks        []string
 		mappings     map[string]string
+		change       restoreChanges
 		wait         bool
 	}
 	cmd := &cobra.Command{
@@ -56,6 +57,9 @@ func (p *program) newRestoreCreate() *cobra.Command {
 			}
 			f.spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
 			f.spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)
+			if err := f.change.into(&f.spec); err != nil {
+				return err
+			}
 			if cmd.Flags().Changed("include-cluster-scope-resources") {
 				f.spec.IncludeClusterScopeResources = &f.clusterScope
 			}
@@ -72,6 +76,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
 	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
 	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
+	f.change.add(cmd)
 	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }

@@ -121,6 +121,16 @@ func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, n
 	return nil
 }
 
+// PatchStatus implements coffer.Cluster.
+func (c *Cluster) PatchStatus(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
+	err := c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name, "status").
+		Param("fieldManager", fieldManager).Body(mergePatch).Do(ctx).Error()
+	if err != nil {
+		return translate(err, "patch the status of %s", ref(t, namespace, name))
+	}
+	return nil
+}
+
 const fieldManager = "coffer"
 
 func path(t coffer.ResourceType, namespace string) string {

@@ -53,17 +53,7 @@ func (r *restore) readModifiers(ctx context.Context) error {
 
 // resolveChanges reads the other changes of the spec, and tells of what was asked for in vain.
 func (r *restore) resolveChanges() error {
-	refs := make([]coffer.ObjectRef, 0, len(r.plan.Steps))
-	for _, s := range r.plan.Steps {
-		if s.Action != plan.Skip {
-			refs = append(refs, r.items[s.Item].ObjectRef)
-		}
-	}
-	for _, rule := range r.changes.modifiers.Idle(refs) {
-		ref := r.object.Spec.ResourceModifierReference
-		r.warn(coffer.CodeNothingMatches, "ConfigMap "+ref.Namespace+"/"+ref.Name,
-			rule+" is about no object of this restore; write types as deployments.apps, and names of namespaces as they are in the recovery point")
-	}
+	r.warnIdleModifiers()
 	r.changes.classes = make(map[string]string, len(r.object.Spec.StorageClassMappings))
 	for from, to := range r.object.Spec.StorageClassMappings {
 		r.changes.classes[from] = string(to)
@@ -86,6 +76,24 @@ func (r *restore) resolveChanges() error {
 	}
 	r.changes.status = status
 	return err
+}
+
+// warnIdleModifiers tells of rules that cannot have been meant as they are written.
+func (r *restore) warnIdleModifiers() {
+	ref := r.object.Spec.ResourceModifierReference
+	if ref == nil {
+		return
+	}
+	refs := make([]coffer.ObjectRef, 0, len(r.plan.Steps))
+	for _, s := range r.plan.Steps {
+		if s.Action != plan.Skip {
+			refs = append(refs, r.items[s.Item].ObjectRef)
+		}
+	}
+	for _, rule := range r.changes.modifiers.Idle(refs) {
+		r.warn(coffer.CodeNothingMatches, "ConfigMap "+ref.Namespace+"/"+ref.Name,
+			rule+" is about no object of this restore; write types as deployments.apps, and namespaces by their names in the recovery point")
+	}
 }
 
 // transformation is what the objects of all steps have in common when they are transformed.

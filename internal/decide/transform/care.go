@@ -84,7 +84,7 @@ func careDefinition(w *work) {
 		// Those who inject the certificate begin with something that is none, and do so again.
 		delete(config, "caBundle")
 	}
-	if spec["preserveUnknownFields"] == true && w.APIVersion == "apiextensions.k8s.io/v1" {
+	if preserve, _ := spec["preserveUnknownFields"].(bool); preserve && w.APIVersion == "apiextensions.k8s.io/v1" {
 		delete(spec, "preserveUnknownFields")
 		for _, version := range elements(spec, "versions") {
 			if schema, has := child(version, "schema")["openAPIV3Schema"].(map[string]any); has {

@@ -34,6 +34,8 @@ type Cluster interface {
 	Delete(ctx context.Context, t ResourceType, namespace, name, uid string) (gone bool, err error)
 	// As is the same cluster, in which objects bear the given name as field manager of what it writes.
 	As(manager string) Cluster
+	// PatchStatus applies a JSON merge patch to the status subresource of an object. A type without one is CodeNotFound.
+	PatchStatus(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
 	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
 	// allowed, with one more for each type where not.
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)

@@ -52,6 +52,7 @@ type restore struct {
 	records *records
 	// results are what became of the objects of the plan, once it is being carried out.
 	results *results
+	changes changes
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }

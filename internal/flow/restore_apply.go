@@ -61,6 +61,7 @@ func (r *restore) apply(ctx context.Context) error {
 	if err := a.linkOwners(ctx); err != nil {
 		return err
 	}
+	a.logModifiers()
 	err := r.storeReport(ctx)
 	if coffer.Final(err) {
 		a.warnOfReport(err)

@@ -8,7 +8,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/conflict"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
-	"github.com/coffer-backup/coffer/internal/decide/transform"
 )
 
 // create creates one object, and counts what became of it. Only an error that may pass by itself is returned.
@@ -21,11 +20,11 @@ func (a *application) create(ctx context.Context, i int, body []byte) error {
 	if s.RestoresData() {
 		c.Snapshot, c.RestoreSize = a.snapshots[snapshotKey(*s.Volume)], s.Volume.RestoreSize
 	}
-	object, err := transform.Apply(body, c)
+	object, err := a.transformed(c, body)
 	if err != nil {
 		return err
 	}
-	stored, conceded, err := a.post(ctx, s, object)
+	stored, conceded, err := a.post(ctx, s, object.Object)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeExists:
 		a.mu.Lock()
@@ -41,6 +40,9 @@ func (a *application) create(ctx context.Context, i int, body []byte) error {
 		return err
 	}
 	if err := a.noteUID(i, stored); err != nil {
+		return err
+	}
+	if err := a.writeStatus(ctx, s, object.Status); err != nil {
 		return err
 	}
 	result := note{reason: conceded}
@@ -62,11 +64,6 @@ func createdBy(s *plan.Step) outcome {
 	return outcomeCreated
 }
 
-// transformation is what all that is written for a step has in common.
-func (a *application) transformation(s *plan.Step) transform.Context {
-	return transform.Context{Target: s.Target, APIVersion: s.Type.APIVersion(), Namespace: a.request.Target}
-}
-
 // concessions bounds how often an object is tried with less.
 const concessions = 20
 
@@ -82,7 +79,7 @@ func (a *application) post(ctx context.Context, s *plan.Step, object []byte) (st
 			return stored, strings.Join(notes, "; "), err
 		}
 		less, note, ok := conflict.Concede(s.Target.GroupResource, object, coffer.RefusedFields(err))
-		if !ok {
+		if !ok || a.object.Spec.PreserveNodePorts {
 			return nil, "", err
 		}
 		object, notes = less, append(notes, note)

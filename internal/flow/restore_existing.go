@@ -151,6 +151,8 @@ type existing struct {
 	body json.RawMessage
 	// patched says that this run has patched it already, and perhaps that it may have created it.
 	patched, perhaps bool
+	// made says that this run has created it, and that only its status is to be written.
+	made bool
 }
 
 // page meets the objects of one page: those that need no comparison at once, the others with their archived bodies.
@@ -169,7 +171,7 @@ func (m *meeting) page(ctx context.Context, page coffer.Page) error {
 		}
 		delete(m.wanted, ref)
 		if m.meet(i, &h) {
-			live[i] = existing{body: item, patched: h.managedBy(patcherOf(m.run())), perhaps: m.mayBeMade(i, &h)}
+			live[i] = existing{body: item, patched: h.managedBy(patcherOf(m.run())), perhaps: m.mayBeMade(i, &h), made: m.made(&h)}
 			compared = append(compared, i)
 		}
 	}
@@ -184,6 +186,7 @@ func (m *meeting) meet(i int, h *liveHeader) (compare bool) {
 		m.leaves(i)
 	case m.made(h):
 		m.recognise(i, h)
+		return m.wantsStatus(s, h)
 	case m.mayBeMade(i, h) && m.comparesBody(s):
 		m.knowUID(i, h.Metadata.UID)
 		return true
@@ -216,6 +219,11 @@ func (a *application) recognise(i int, h *liveHeader) {
 	a.settle(i, createdBy(a.step(i)), "")
 }
 
+// wantsStatus says whether the status of an object may be restored.
+func (m *meeting) wantsStatus(s *plan.Step, h *liveHeader) bool {
+	return m.changes.status[s.Target.GroupResource] || h.Metadata.Annotations[transform.StatusAnnotation] != ""
+}
+
 func (m *meeting) leaves(i int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -231,17 +239,20 @@ func (m *meeting) isGone(i int) {
 // compare decides about one object with both of its bodies, and does what was decided.
 func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing) error {
 	s := m.step(i)
-	c := m.transformation(s)
-	desired, err := transform.Apply(body, c)
+	desired, err := m.transformed(m.transformation(s), body)
 	if err != nil {
 		return err
 	}
-	c.Namespace = func(name string) string { return name }
-	normal, err := transform.Apply(live.body, c)
-	if err != nil {
-		return err
+	if live.made {
+		// Its creator may have died before it wrote the status.
+		return m.writeStatus(ctx, s, desired.Status)
 	}
-	known := conflict.Case{Type: s.Target.GroupResource, Policy: m.policy(s), Live: live.body, Normal: normal, Desired: desired}
+	normal, err := m.normal(s, live.body)
+	if err != nil {
+		m.failed(i, err)
+		return nil
+	}
+	known := conflict.Case{Type: s.Target.GroupResource, Policy: m.policy(s), Live: live.body, Normal: normal, Desired: desired.Object}
 	if live.perhaps && conflict.Same(known) {
 		m.settle(i, createdBy(s), "")
 		return nil
@@ -263,6 +274,14 @@ func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing
 		m.leave(i, d, live.patched)
 		return nil
 	}
+}
+
+// normal is what transforming makes of an object of the cluster: without what the cluster has allotted, as the restored one is.
+func (m *meeting) normal(s *plan.Step, live []byte) ([]byte, error) {
+	result, err := transform.Apply(live, transform.Context{
+		Source: s.Target, Target: s.Target, APIVersion: s.Type.APIVersion(), PreserveNodePorts: m.object.Spec.PreserveNodePorts,
+	})
+	return result.Object, err
 }
 
 // policy is the one by which an existing object is treated: the plan's, or the one for what the plan did not know of.

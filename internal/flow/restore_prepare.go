@@ -23,6 +23,9 @@ func (r *restore) read(ctx context.Context) error {
 		}
 		r.location = location
 	}
+	if err := r.readModifiers(ctx); err != nil {
+		return err
+	}
 	r.request = restoreRequest(r.object.Spec)
 	served, err := r.servedTypes(ctx)
 	if err != nil {
@@ -38,6 +41,9 @@ func (r *restore) read(ctx context.Context) error {
 	}
 	r.draft, r.unmatched, err = plan.Make(r.items, r.manifest.Volumes, r.request, served)
 	if err != nil {
+		return err
+	}
+	if err := r.resolveChanges(); err != nil {
 		return err
 	}
 	r.drafted = true

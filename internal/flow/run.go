@@ -28,6 +28,9 @@ type Settings interface {
 	BackupHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error)
 	// RestoreHook reads a RestoreHook.
 	RestoreHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error)
+	// ResourceModifiers reads the data of a ConfigMap with resource modifiers. A missing one is an Error with
+	// CodeModifierNotFound.
+	ResourceModifiers(ctx context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error)
 	// SigningKey is the key that this extension signs manifests with. It is made if there is none.
 	SigningKey(ctx context.Context) (ed25519.PrivateKey, error)
 }

@@ -49,7 +49,9 @@ type world struct {
 
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
-	readOnly     bool
+	// modifiers are the data of ConfigMaps with resource modifiers, by namespace/name.
+	modifiers map[string]map[string]string
+	readOnly  bool
 	// listed are the types that were listed.
 	listed []string
 	// extra are types that the cluster serves beside worldTypes.
@@ -433,6 +435,25 @@ func (w *world) collect(key string) {
 	}
 }
 
+// PatchStatus implements coffer.Cluster: of the types of the world, none but "widgets.acme.io" has a status to write.
+func (w *world) PatchStatus(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+	if err := w.call(); err != nil {
+		return err
+	}
+	var p map[string]any
+	if err := json.Unmarshal(patch, &p); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
+	if o == nil || t.Resource != "widgets" {
+		return coffer.Errorf(coffer.CodeNotFound, "no %s", name)
+	}
+	o["status"] = p["status"]
+	return nil
+}
+
 // Forbidden implements coffer.Cluster.
 func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
 	if err := w.call(); err != nil || namespace != w.forbidden {
@@ -678,6 +699,18 @@ func (s *worldSettings) BackupHook(_ context.Context, ref v1alpha1.NamespacedRef
 // RestoreHook implements Settings.
 func (s *worldSettings) RestoreHook(_ context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error) {
 	return s.restoreHooks[ref.Namespace+"/"+ref.Name], (*world)(s).call()
+}
+
+// ResourceModifiers implements Settings.
+func (s *worldSettings) ResourceModifiers(_ context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error) {
+	if err := (*world)(s).call(); err != nil {
+		return nil, err
+	}
+	data, ok := s.modifiers[ref.Namespace+"/"+ref.Name]
+	if !ok {
+		return nil, coffer.Errorf(coffer.CodeModifierNotFound, "no ConfigMap %s/%s", ref.Namespace, ref.Name)
+	}
+	return data, nil
 }
 
 // worldContainer is the world's container, out of reach of a dead process.

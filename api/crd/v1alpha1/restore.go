@@ -172,10 +172,54 @@ type RestoreSpec struct {
 	// +listType=atomic
 	RestoreHookReferences []NamespacedReference `json:"restoreHookReferences,omitempty"`
 
+	// ResourceModifierReference names a ConfigMap with rules that change objects before they are created: AKS Backup's and
+	// Velero's resource modifiers.
+	// +optional
+	// +nullable
+	ResourceModifierReference *NamespacedReference `json:"resourceModifierReference,omitempty"`
+	// StorageClassMappings gives claims of the storage class on the left the one on the right.
+	// +kubebuilder:validation:MaxProperties=100
+	// +optional
+	StorageClassMappings map[string]StorageClassName `json:"storageClassMappings,omitempty"`
+	// PreserveNodePorts keeps all node ports of Services. Without it those stay that a user chose, and the cluster allots
+	// the others anew.
+	// +optional
+	PreserveNodePorts bool `json:"preserveNodePorts,omitempty"`
+	// RestoreStatus chooses objects whose status is restored. Left out, none is, but where an object's annotation
+	// velero.io/restore-status says "true".
+	// +optional
+	// +nullable
+	RestoreStatus *StatusSelection `json:"restoreStatus,omitempty"`
+
 	// Cancel ends the run: what it has created stays, and its phase is Cancelled. It is the one
 	// field that may be changed, once, from false to true. A run that has ended stays as it is.
 	// +optional
 	Cancel bool `json:"cancel,omitempty"`
+}
+
+// StorageClassName is the name of a storage class.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+type StorageClassName string
+
+// StatusSelection chooses types of objects. An annotation velero.io/restore-status of "true" or "false" on a single object
+// comes before it.
+type StatusSelection struct {
+	// IncludedTypes are types whose status is restored, in any spelling: v1/Service, apps/Deployment, deployments.apps,
+	// deployments, *.acme.io, *. Empty means all.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=200
+	// +kubebuilder:validation:items:MaxLength=253
+	// +listType=atomic
+	IncludedTypes []string `json:"includedTypes,omitempty"`
+	// ExcludedTypes are left out even when included.
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=200
+	// +kubebuilder:validation:items:MaxLength=253
+	// +listType=atomic
+	ExcludedTypes []string `json:"excludedTypes,omitempty"`
 }
 
 // RestoreProgress counts what a Restore has done so far.
@@ -269,6 +313,10 @@ type RestoreStatus struct {
 	// Report names the report, once the objects of the plan are restored, or the run has ended before.
 	// +optional
 	Report *RestoreReport `json:"report,omitempty"`
+	// ResourceModifierDigest is the SHA-256 of the resource modifiers that the run goes by: "sha256:" and 64 hexadecimal
+	// digits.
+	// +optional
+	ResourceModifierDigest string `json:"resourceModifierDigest,omitempty"`
 	// HooksDone are the restore hooks that were started, each as POD-UID/REFERENCE/HOOK/INDEX: a hook is never
 	// started twice.
 	// +optional
@@ -292,6 +340,7 @@ type Restore struct {
 
 	// +kubebuilder:validation:XValidation:rule="has(self.storageLocation) == has(oldSelf.storageLocation) && (!has(self.storageLocation) || self.storageLocation == oldSelf.storageLocation) && has(self.backupName) == has(oldSelf.backupName) && (!has(self.backupName) || self.backupName == oldSelf.backupName) && has(self.includedNamespaces) == has(oldSelf.includedNamespaces) && (!has(self.includedNamespaces) || self.includedNamespaces == oldSelf.includedNamespaces) && has(self.excludedNamespaces) == has(oldSelf.excludedNamespaces) && (!has(self.excludedNamespaces) || self.excludedNamespaces == oldSelf.excludedNamespaces) && has(self.namespaceMappings) == has(oldSelf.namespaceMappings) && (!has(self.namespaceMappings) || self.namespaceMappings == oldSelf.namespaceMappings) && has(self.includeClusterScopeResources) == has(oldSelf.includeClusterScopeResources) && (!has(self.includeClusterScopeResources) || self.includeClusterScopeResources == oldSelf.includeClusterScopeResources) && has(self.persistentVolumeRestoreMode) == has(oldSelf.persistentVolumeRestoreMode) && (!has(self.persistentVolumeRestoreMode) || self.persistentVolumeRestoreMode == oldSelf.persistentVolumeRestoreMode) && has(self.conflictPolicy) == has(oldSelf.conflictPolicy) && (!has(self.conflictPolicy) || self.conflictPolicy == oldSelf.conflictPolicy) && has(self.restoreHookReferences) == has(oldSelf.restoreHookReferences) && (!has(self.restoreHookReferences) || self.restoreHookReferences == oldSelf.restoreHookReferences)",message="a Restore cannot be changed once created, but for cancel; create another"
 	// +kubebuilder:validation:XValidation:rule="has(self.includedResourceTypes) == has(oldSelf.includedResourceTypes) && (!has(self.includedResourceTypes) || self.includedResourceTypes == oldSelf.includedResourceTypes) && has(self.excludedResourceTypes) == has(oldSelf.excludedResourceTypes) && (!has(self.excludedResourceTypes) || self.excludedResourceTypes == oldSelf.excludedResourceTypes) && has(self.labelSelectors) == has(oldSelf.labelSelectors) && (!has(self.labelSelectors) || self.labelSelectors == oldSelf.labelSelectors) && has(self.orLabelSelectors) == has(oldSelf.orLabelSelectors) && (!has(self.orLabelSelectors) || self.orLabelSelectors == oldSelf.orLabelSelectors) && has(self.includedObjects) == has(oldSelf.includedObjects) && (!has(self.includedObjects) || self.includedObjects == oldSelf.includedObjects) && has(self.conflictPolicies) == has(oldSelf.conflictPolicies) && (!has(self.conflictPolicies) || self.conflictPolicies == oldSelf.conflictPolicies) && has(self.confirmReplace) == has(oldSelf.confirmReplace) && (!has(self.confirmReplace) || self.confirmReplace == oldSelf.confirmReplace) && has(self.restoreRolloutHistory) == has(oldSelf.restoreRolloutHistory) && (!has(self.restoreRolloutHistory) || self.restoreRolloutHistory == oldSelf.restoreRolloutHistory) && has(self.priorities) == has(oldSelf.priorities) && (!has(self.priorities) || self.priorities == oldSelf.priorities) && has(self.planOnly) == has(oldSelf.planOnly) && (!has(self.planOnly) || self.planOnly == oldSelf.planOnly) && has(self.planDigest) == has(oldSelf.planDigest) && (!has(self.planDigest) || self.planDigest == oldSelf.planDigest)",message="a Restore cannot be changed once created, but for cancel; create another"
+	// +kubebuilder:validation:XValidation:rule="has(self.resourceModifierReference) == has(oldSelf.resourceModifierReference) && (!has(self.resourceModifierReference) || self.resourceModifierReference == oldSelf.resourceModifierReference) && has(self.storageClassMappings) == has(oldSelf.storageClassMappings) && (!has(self.storageClassMappings) || self.storageClassMappings == oldSelf.storageClassMappings) && has(self.preserveNodePorts) == has(oldSelf.preserveNodePorts) && (!has(self.preserveNodePorts) || self.preserveNodePorts == oldSelf.preserveNodePorts) && has(self.restoreStatus) == has(oldSelf.restoreStatus) && (!has(self.restoreStatus) || self.restoreStatus == oldSelf.restoreStatus)",message="a Restore cannot be changed once created, but for cancel; create another"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel) && self.cancel",message="a run that is being cancelled cannot be taken up again; create another"
 	Spec   RestoreSpec   `json:"spec"`
 	Status RestoreStatus `json:"status,omitempty"`

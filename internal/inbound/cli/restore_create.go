@@ -17,6 +17,7 @@ type restoreFlags struct {
 	volumeMode, policy       string
 	hooks, objects, policies []string
 	mappings                 map[string]string
+	change                   restoreChanges
 }
 
 func (p *program) newRestoreCreate() *cobra.Command {
@@ -70,6 +71,7 @@ func (f *restoreFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&g.PlanOnly, "plan-only", false, "make and store the plan, and restore nothing")
 	flags.StringVar(&g.PlanDigest, "plan-digest", "", "restore only if the plan is the one with this digest")
 	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
+	f.change.add(cmd)
 	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 }
 
@@ -97,6 +99,9 @@ func (f *restoreFlags) spec(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {
 			return spec, usageError{fmt.Errorf("--conflict-policies %q: write TYPE=POLICY", text)}
 		}
 		spec.ConflictPolicies = append(spec.ConflictPolicies, v1alpha1.TypeConflictPolicy{Type: kind, Policy: v1alpha1.ConflictPolicy(policy)})
+	}
+	if err := f.change.into(&spec); err != nil {
+		return spec, err
 	}
 	spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
 	spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)

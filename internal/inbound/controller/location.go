@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -125,6 +126,23 @@ func (l *Locations) RestoreHook(ctx context.Context, ref v1alpha1.NamespacedRefe
 	var h v1alpha1.RestoreHook
 	err := l.hook(ctx, "RestoreHook", ref, &h)
 	return h, err
+}
+
+// ResourceModifiers implements flow.Settings.
+func (l *Locations) ResourceModifiers(ctx context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error) {
+	var object corev1.ConfigMap
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, coffer.Errorf(coffer.CodeModifierNotFound, "there is no ConfigMap %s/%s, which resourceModifierReference names", ref.Namespace, ref.Name).
+			WithHint("create it before the restore that refers to it")
+	case apierrors.IsForbidden(err):
+		return nil, coffer.Errorf(coffer.CodeForbidden, "the Backup extension is not allowed to read ConfigMap %s/%s, which resourceModifierReference names", ref.Namespace, ref.Name).
+			WithHint("put it into namespace %s", l.Namespace)
+	case err != nil:
+		return nil, fmt.Errorf("get ConfigMap %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	return object.Data, nil
 }
 
 func (l *Locations) hook(ctx context.Context, kind string, ref v1alpha1.NamespacedReference, into client.Object) error {

@@ -48,6 +48,17 @@ func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, n
 	return nil
 }
 
+// PatchStatus implements coffer.Cluster.
+func (c *Cluster) PatchStatus(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
+	_, err := c.write(ctx, func() *rest.Request {
+		return c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name, "status").Param("fieldManager", c.manager).Body(mergePatch)
+	})
+	if err != nil {
+		return translate(err, "patch the status of %s", ref(t, namespace, name))
+	}
+	return nil
+}
+
 // Delete implements coffer.Cluster.
 func (c *Cluster) Delete(ctx context.Context, t coffer.ResourceType, namespace, name, uid string) (gone bool, err error) {
 	background := metav1.DeletePropagationBackground

@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -507,4 +509,63 @@ func TestTheReportOfAFailedRestoreSaysWhatWasDone(t *testing.T) {
 		t.Fatalf("%s: %s", r.Status.Reason, r.Status.Message)
 	}
 	mustReport(t, w, r, map[string]restorerecord.Result{"configmaps shop/settings": restorerecord.Created, "statefulsets.apps shop/db": restorerecord.Pending})
+}
+
+func TestExistingObjectsAreLearnedOfPageByPage(t *testing.T) {
+	for name, spaces := range map[string]int{"in few namespaces": 3, "in many namespaces": fewNamespaces + 3} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var names []string
+			for i := range spaces {
+				space := fmt.Sprint("space-", i)
+				names = append(names, space)
+				w.add("namespaces", "", space, nil)
+				for j := range 5 {
+					w.add("configmaps", space, fmt.Sprint("c-", j), map[string]any{"data": map[string]any{"x": "before"}})
+				}
+			}
+			backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.IncludedNamespaces, s.BackupHookReferences = names, nil })))
+			for key, o := range w.objects {
+				if strings.HasPrefix(key, "configmaps|") {
+					o["data"] = map[string]any{"x": "after"}
+				}
+			}
+			var bodies []string
+			w.gets = 0
+			w.list = func(of coffer.ResourceType, namespace string, each func(coffer.Page) error) (bool, error) {
+				if of.Resource != "configmaps" {
+					return false, nil
+				}
+				w.mu.Lock()
+				bodies = append(bodies, namespace)
+				var all []json.RawMessage
+				for key, o := range w.objects {
+					if parts := strings.Split(key, "|"); parts[0] == "configmaps" && (namespace == "" || parts[1] == namespace) {
+						all = append(all, w.encode(o))
+					}
+				}
+				w.mu.Unlock()
+				for page := range slices.Chunk(all, 2) {
+					if err := each(coffer.Page{Items: page}); err != nil {
+						return true, err
+					}
+				}
+				return true, nil
+			}
+			r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictPatch)))
+			mustCount(t, r, 0, spaces, 5*spaces, 0, 0)
+			// One list of metadata for the plan, and one of bodies; each of the whole cluster, or one for each namespace.
+			want := 2 * spaces
+			if spaces > fewNamespaces {
+				want = 2
+			}
+			if len(bodies) != want {
+				t.Errorf("listed %q, want %d lists", bodies, want)
+			}
+			// Each namespace is looked at, and the one that tells clusters apart.
+			if w.gets > spaces+1 {
+				t.Errorf("%d objects were read one by one", w.gets)
+			}
+		})
+	}
 }

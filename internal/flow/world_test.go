@@ -69,6 +69,8 @@ type world struct {
 
 	// created, patched and deleted are the objects that were, in that order; deleted with their UIDs.
 	created, patched, deleted []string
+	// gets counts the objects that were read one by one.
+	gets int
 	// onDelete, if set, is called for what is about to be deleted.
 	onDelete func(key string)
 	// refuse, if set, may refuse to create an object, or what a patch would make of one.
@@ -257,6 +259,7 @@ func (w *world) Get(_ context.Context, t coffer.ResourceType, namespace, name st
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.gets++
 	o, ok := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
 	if !ok {
 		return nil, coffer.Errorf(coffer.CodeNotFound, "no %s %s/%s", t.GroupResource, namespace, name)

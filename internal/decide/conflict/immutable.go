@@ -24,7 +24,10 @@ var (
 	selectorFixed = fixed{why: whySelector, fields: []string{"spec.selector"}}
 	sealedFixed   = fixed{
 		why: "the object says of itself that it is immutable", fields: []string{"data", "binaryData", "stringData", "immutable"},
-		when: func(live map[string]any) bool { return live["immutable"] == true },
+		when: func(live map[string]any) bool {
+			sealed, _ := live["immutable"].(bool)
+			return sealed
+		},
 	}
 	roleFixed = fixed{why: "a binding to another role is another binding", fields: []string{"roleRef"}}
 )

@@ -22,9 +22,9 @@ type Inventory struct {
 	UnknownFunc func(coffer.ObjectRef) string
 }
 
-// neverReplaced are types whose deletion takes along what the recovery point may not have, all that is in a namespace or all
-// objects of a type: they are patched instead.
-var neverReplaced = map[coffer.GroupResource]bool{namespaces: true, definitions: true}
+// neverReplaced are types whose deletion takes along what the recovery point may not have, all that is in a namespace, all
+// objects of a type, or the data of a volume: they are patched instead.
+var neverReplaced = map[coffer.GroupResource]bool{namespaces: true, definitions: true, persistentVolumes: true}
 
 // policy is what is done with an object if it exists.
 func (m *maker) policy(ref coffer.ObjectRef, d selection.Decision) Policy {
@@ -105,6 +105,11 @@ func (s *Step) meet(have Inventory, in space) {
 func (s *Step) conflict() {
 	if s.Policy != ReplaceExisting && s.Warning == "" {
 		s.Reason = ""
+	}
+	if s.Policy == ReplaceExisting && s.Target.GroupResource == claims && s.Volume == nil {
+		s.Action, s.Warning, s.Owners = Skip, coffer.CodeVolumeRestoredEmpty, nil
+		s.Reason = "it exists, and is left as it is: there is no data to put in the place of its volume's"
+		return
 	}
 	switch s.Policy {
 	case FailIfExists:

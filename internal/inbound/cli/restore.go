@@ -43,7 +43,7 @@ func restoreProgress(g v1alpha1.RestoreProgress) string {
 	if g.ObjectsTotal == 0 {
 		return ""
 	}
-	parts := []string{fmt.Sprintf("%d of %d objects", g.Created+g.Existing+g.Failed, g.ObjectsTotal)}
+	parts := []string{fmt.Sprintf("%d of %d objects", g.Created+g.Existing+g.Patched+g.Replaced+g.Failed, g.ObjectsTotal)}
 	if g.VolumesTotal > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d volumes bound", g.VolumesBound, g.VolumesTotal))
 	}
@@ -84,12 +84,12 @@ func (p *program) restoreTable(all []v1alpha1.Restore) error {
 		_, err := fmt.Fprintf(p.Err, "There are no restores in namespace %s. Make one with `coffer restore create NAME --backup-name BACKUP`.\n", p.target.Namespace)
 		return err
 	}
-	rows := [][]string{{"NAME", "BACKUP", "PHASE", "CREATED", "EXISTING", "FAILED", "VOLUMES", "WARNINGS", "TOOK", "AGE"}}
+	rows := [][]string{{"NAME", "BACKUP", "PHASE", "CREATED", "EXISTING", "PATCHED", "REPLACED", "FAILED", "VOLUMES", "WARNINGS", "TOOK", "AGE"}}
 	for _, r := range all {
 		g := r.Status.Progress
 		rows = append(rows, []string{
 			r.Name, r.Spec.BackupName, phaseText(r.Status.Phase),
-			strconv.Itoa(g.Created), strconv.Itoa(g.Existing), strconv.Itoa(g.Failed), fmt.Sprintf("%d/%d", g.VolumesBound, g.VolumesTotal),
+			strconv.Itoa(g.Created), strconv.Itoa(g.Existing), strconv.Itoa(g.Patched), strconv.Itoa(g.Replaced), strconv.Itoa(g.Failed), fmt.Sprintf("%d/%d", g.VolumesBound, g.VolumesTotal),
 			strconv.Itoa(r.Status.WarningCount), took(r.Status.RunStatus), age(r.CreationTimestamp),
 		})
 	}
@@ -140,7 +140,9 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 			{"Took", took(r.Status.RunStatus)},
 			{"Plan", planText(r.Status.Plan)},
 			{"Plan stored", planPlace(r.Status.Plan)},
-			{"Objects", fmt.Sprintf("%d created, %d existing, %d failed; %d left to Kubernetes or out of scope", g.Created, g.Existing, g.Failed, g.Skipped)},
+			{"Report stored", reportPlace(r.Status.Report)},
+			{"Objects", fmt.Sprintf("%d created, %d existing, %d patched, %d replaced, %d failed; %d left to Kubernetes or out of scope",
+				g.Created, g.Existing, g.Patched, g.Replaced, g.Failed, g.Skipped)},
 			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
 			{"Hooks", hooks},
 		})
@@ -179,6 +181,14 @@ func planPlace(p *v1alpha1.RestorePlan) string {
 		return "nowhere"
 	}
 	return p.Key + " in " + p.StorageLocation
+}
+
+// reportPlace says where a report is stored.
+func reportPlace(r *v1alpha1.RestoreReport) string {
+	if r == nil {
+		return ""
+	}
+	return r.Key + " in " + r.StorageLocation
 }
 
 func mappingsText(m map[string]v1alpha1.NamespaceName) string {

@@ -32,7 +32,7 @@ func (a *application) linkOwners(ctx context.Context) error {
 	links, ctx := errgroup.WithContext(ctx)
 	links.SetLimit(parallelCreates)
 	for _, s := range a.plan.Steps {
-		if s.Action == plan.Skip || len(a.plannedOwners(a.items[s.Item])) == 0 {
+		if !s.Writes() || len(s.Owners) == 0 {
 			continue
 		}
 		links.Go(func() error {

@@ -42,11 +42,18 @@ func archivedWorkloads(n int) (refs []coffer.ObjectRef, bodies [][]byte, types [
 // BenchmarkPlan100k is what planning costs beside the reading of archive and cluster. memory-MB is what stays in memory:
 // items, plan and encoded plan.
 func BenchmarkPlan100k(b *testing.B) {
-	refs, bodies, types := archivedWorkloads(100_000)
-	r := plan.Request{
-		Config: selection.Config{Point: "one", LabelSelectors: []string{"tier in (t0,t1,t2)"}},
-		Policy: plan.PatchExisting, VolumeData: true, RolloutHistory: true, Mappings: map[string]string{"ns-1": "other"},
+	for name, selectors := range map[string][]string{"all": nil, "by labels": {"tier in (t0,t1,t2)"}} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkPlan(b, plan.Request{
+				Config: selection.Config{Point: "one", LabelSelectors: selectors},
+				Policy: plan.PatchExisting, VolumeData: true, RolloutHistory: true, Mappings: map[string]string{"ns-1": "other"},
+			})
+		})
 	}
+}
+
+func benchmarkPlan(b *testing.B, r plan.Request) {
+	refs, bodies, types := archivedWorkloads(100_000)
 	have := plan.Inventory{Objects: map[coffer.ObjectRef]plan.Live{}}
 	for i, ref := range refs {
 		have.Objects[coffer.ObjectRef{GroupResource: namespaceType.GroupResource, Name: ref.Namespace}] = plan.Live{UID: "n"}

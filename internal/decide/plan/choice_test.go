@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/selection"
 )
@@ -235,6 +237,33 @@ func TestRequestsThatAreContradictoryAreRefused(t *testing.T) {
 	} {
 		if err := r.Check(); coffer.CodeOf(err) != coffer.CodeInvalid {
 			t.Errorf("%s: Check = %v", name, err)
+		}
+	}
+}
+
+func TestOfAnEmptyRecoveryPointThereIsAnEmptyPlan(t *testing.T) {
+	if p := mustMake(t, nil, nil, whole()); len(p.Steps)+len(p.NotSelected)+len(p.Namespaces) > 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A digest names a plan: the same request gives the same one every time.
+func TestAPlanIsTheSameEveryTime(t *testing.T) {
+	var items []Item
+	for _, ns := range []string{"a", "b", "c"} {
+		for _, resource := range []string{"secrets", "deployments.apps", "things.acme.io", "serviceaccounts", "persistentvolumeclaims"} {
+			items = append(items, object(t, resource, ns, "x", map[string]any{"spec": map[string]any{"storageClassName": "fast"}}))
+		}
+	}
+	for _, resource := range []string{"storageclasses.storage.k8s.io", "customresourcedefinitions.apiextensions.k8s.io", "ingressclasses.networking.k8s.io"} {
+		items = append(items, object(t, resource, "", map[string]string{"customresourcedefinitions.apiextensions.k8s.io": "things.acme.io"}[resource]+"fast", nil))
+	}
+	r := asks(selection.Rules{Excluded: []string{"b"}})
+	r.ExcludedTypes, r.Priorities = []string{"secrets", "*.apps"}, []string{"things.acme.io"}
+	first := mustMake(t, items, nil, r)
+	for range 20 {
+		if diff := cmp.Diff(first, mustMake(t, items, nil, r)); diff != "" {
+			t.Fatalf("another plan:\n%s", diff)
 		}
 	}
 }

@@ -21,6 +21,7 @@ const (
 	orderReplicas           // replica sets and revisions before the workloads that adopt them
 	orderServices           // services before the rest: pods get their environment at start
 	orderRest               // everything else
+	orderLate               // what acts on all that is restored as soon as it is there
 	orderGates              // webhooks and aggregated APIs last, or they block their own restore
 	orderCount
 )
@@ -31,9 +32,14 @@ var orders = map[coffer.GroupResource]int{
 	{Resource: "namespaces"}: orderNamespaces,
 
 	{Group: "storage.k8s.io", Resource: "storageclasses"}:                 orderClasses,
+	{Group: "storage.k8s.io", Resource: "volumeattributesclasses"}:        orderClasses,
 	{Group: "snapshot.storage.k8s.io", Resource: "volumesnapshotclasses"}: orderClasses,
 	{Group: "scheduling.k8s.io", Resource: "priorityclasses"}:             orderClasses,
 	{Group: "node.k8s.io", Resource: "runtimeclasses"}:                    orderClasses,
+	{Group: "networking.k8s.io", Resource: "ingressclasses"}:              orderClasses,
+	{Group: "gateway.networking.k8s.io", Resource: "gatewayclasses"}:      orderClasses,
+	{Group: "resource.k8s.io", Resource: "deviceclasses"}:                 orderClasses,
+	{Group: "cluster.x-k8s.io", Resource: "clusterclasses"}:               orderClasses,
 
 	claims: orderClaims,
 
@@ -57,6 +63,11 @@ var orders = map[coffer.GroupResource]int{
 	{Resource: "replicationcontrollers"}: orderReplicas,
 	{Resource: "services"}:               orderServices,
 	{Resource: "endpoints"}:              orderServices,
+	{Group: "run.tanzu.vmware.com", Resource: "clusterbootstraps"}:                         orderLate,
+	{Group: "cluster.x-k8s.io", Resource: "clusters"}:                                      orderLate,
+	{Group: "addons.cluster.x-k8s.io", Resource: "clusterresourcesets"}:                    orderLate,
+	{Group: "kappctrl.k14s.io", Resource: "apps"}:                                          orderLate,
+	{Group: "packaging.carvel.dev", Resource: "packageinstalls"}:                           orderLate,
 	{Group: "apiregistration.k8s.io", Resource: "apiservices"}:                             orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}:     orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"}:   orderGates,

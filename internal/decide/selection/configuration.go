@@ -290,6 +290,10 @@ func (s *Selection) checkPicks() error {
 
 // checkTypes refuses a selection by which no type at all is left.
 func (s *Selection) checkTypes(c Config, types []coffer.ResourceType, warnings []Warning) error {
+	if c.Point != "" && len(c.IncludedTypes)+len(c.ExcludedTypes) == 0 {
+		// It is not the types then of which a recovery point has nothing.
+		return nil
+	}
 	for _, t := range types {
 		if d := s.Type(t); d.Include && (s.picks != nil || s.chosen(t.GroupResource)) {
 			return nil

@@ -569,3 +569,41 @@ func TestExistingObjectsAreLearnedOfPageByPage(t *testing.T) {
 		})
 	}
 }
+
+// TestTakenPorts has an API server on which a node port is taken.
+func TestTakenPorts(t *testing.T) {
+	for name, preserve := range map[string]bool{"another one will do": false, "it has to be this one": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newDrifted(t)
+			w.refuse = func(verb, key string, o map[string]any) error {
+				spec, _ := o["spec"].(map[string]any)
+				ports, _ := spec["ports"].([]any)
+				if verb != "create" || !strings.HasPrefix(key, "services|") || ports[0].(map[string]any)["nodePort"] == nil {
+					return nil
+				}
+				e := coffer.Errorf(coffer.CodeRejected, "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated")
+				e.Fields = []coffer.RefusedField{{Path: "spec.ports[0].nodePort", Reason: "Invalid value: 30080: provided port is already allocated"}}
+				return e
+			}
+			w.extra = append(w.extra, coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "services"}, Version: "v1", Kind: "Service", Namespaced: true})
+			w.add("services", "shop", "web", map[string]any{
+				"annotations": map[string]any{"kubectl.kubernetes.io/last-applied-configuration": `{"spec":{"ports":[{"port":80,"nodePort":30080}]}}`},
+				"spec":        map[string]any{"type": "NodePort", "ports": []any{map[string]any{"port": 80, "nodePort": 30080}}},
+			})
+			again := newBackupObject()
+			again.Name, again.UID = "two", "backup-two"
+			backUp(t, w, keep(t, w, again))
+			w.removeNamespace("shop")
+			r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictSkip), func(s *v1alpha1.RestoreSpec) { s.BackupName, s.PreserveNodePorts = "two", preserve }))
+			made := w.object("services", "web") != nil
+			if made == preserve {
+				t.Errorf("the Service is there: %v", made)
+			}
+			if preserve {
+				mustWarn(t, r, coffer.CodeObjectFailed, "services shop/web: spec.ports[0].nodePort: Invalid value: 30080")
+				return
+			}
+			mustWarn(t, r, coffer.CodeFieldsKept, "services shop/web: the cluster allotted another node port than 30080")
+		})
+	}
+}

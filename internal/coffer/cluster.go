@@ -9,22 +9,33 @@ import (
 // Cluster reads and writes the objects of one Kubernetes cluster. All methods may be called concurrently. Answers of
 // the API server that mean something to a run come as Errors with a code (CodeForbidden, CodeNotFound, CodeExists,
 // CodeRejected, CodeServerError); everything else is uncoded. Requests that the API server asked to be repeated later (429, 503 with
-// Retry-After) have been repeated.
+// Retry-After) have been repeated, and how many writes there are at a time follows its answers.
 type Cluster interface {
 	// Types lists every resource type that can be listed and created, at its preferred version, and the API group
 	// versions whose discovery failed. The gaps do not make it fail.
 	Types(ctx context.Context) ([]ResourceType, []TypeGap, error)
+	// Versions is Types with each type at all the versions that the cluster serves, the preferred one first.
+	Versions(ctx context.Context) ([]ResourceType, []TypeGap, error)
 	// List streams all objects of a type, page by page, in one namespace or, if that is empty, in all. The pages are of
 	// one resource version, unless Page.Later says otherwise. How many pages are in memory at a time is bounded for all
 	// lists together, so each must not list itself; it is called by one goroutine at a time. A list that the API server
 	// does not answer although it answers others is a transient Error with CodeUnanswered.
 	List(ctx context.Context, t ResourceType, namespace string, each func(Page) error) error
+	// ListMetadata is List of objects without all but their metadata.
+	ListMetadata(ctx context.Context, t ResourceType, namespace string, each func(Page) error) error
 	// Get reads one object's JSON.
 	Get(ctx context.Context, t ResourceType, namespace, name string) (json.RawMessage, error)
 	// Create creates an object from its JSON and returns it as the API server stored it.
 	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
-	// Patch applies a JSON merge patch.
+	// Patch applies a JSON merge patch. A refusal names the fields that were refused.
 	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// Delete deletes an object if it has this UID, and what it owns in the background. gone says that it is gone already:
+	// otherwise a finalizer or a grace period keeps it. One with another UID is an Error with CodeChanged.
+	Delete(ctx context.Context, t ResourceType, namespace, name, uid string) (gone bool, err error)
+	// As is the same cluster, in which objects bear the given name as field manager of what it writes.
+	As(manager string) Cluster
+	// PatchStatus applies a JSON merge patch to the status subresource of an object. A type without one is CodeNotFound.
+	PatchStatus(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
 	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
 	// allowed, with one more for each type where not.
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)

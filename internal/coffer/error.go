@@ -27,6 +27,8 @@ const (
 	CodeSigningKeyUnusable     Code = "UserErrorSigningKeyUnusable"
 	CodeEncryptionKeysUnusable Code = "UserErrorEncryptionKeysUnusable"
 	CodeDecryptionKeyMissing   Code = "UserErrorDecryptionKeyMissing"
+	CodeModifierNotFound       Code = "UserErrorResourceModifierNotFound"
+	CodeModifierFailed         Code = "UserErrorResourceModifierNotApplied"
 	CodeNothingToDo            Code = "UserErrorNothingSelected"
 	CodeNothingMatches         Code = "UserErrorFilterMatchesNothing"
 	CodeDriverMissing          Code = "UserErrorCSIDriverNotFound"
@@ -38,7 +40,14 @@ const (
 	CodeVolumePending          Code = "UserErrorPVCPending"
 	CodeWorkloadNotReady       Code = "KubernetesRestoreWorkloadNotReady"
 	CodeTypeNotCaptured        Code = "KubernetesBackupResourceTypeSkipped"
+	CodeObjectNote             Code = "KubernetesRestoreObjectNote"
+	CodeStatusNotRestored      Code = "KubernetesRestoreStatusNotWritten"
 	CodeObjectFailed           Code = "KubernetesRestoreObjectFailed"
+	CodeVersionNotServed       Code = "KubernetesRestoreVersionNotServed"
+	CodeObjectsExist           Code = "UserErrorRestoreObjectsExist"
+	CodePlanChanged            Code = "UserErrorRestorePlanChanged"
+	CodePlanNotStored          Code = "KubernetesRestorePlanNotStored"
+	CodeReportNotStored        Code = "KubernetesRestoreReportNotStored"
 	CodeNamespaceTerminating   Code = "UserErrorNamespaceTerminating"
 	CodeCancelled              Code = "UserErrorCancelled"
 	CodeExists                 Code = "ObjectExists"
@@ -50,6 +59,8 @@ const (
 	CodeServerError            Code = "KubernetesInternalError"
 	CodeRejected               Code = "UserErrorObjectRejected"
 	CodeBusy                   Code = "UserErrorBackupExtensionBusy"
+	CodeChanged                Code = "ObjectChangedMeanwhile"
+	CodeFieldsKept             Code = "KubernetesRestoreFieldsKept"
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
 )
 
@@ -64,8 +75,17 @@ type Error struct {
 	Hint string
 	// Transient says that trying again later may succeed without anybody's help.
 	Transient bool
+	// Fields are those of an object that the API server refused, if it named any.
+	Fields []RefusedField
 	// Err is the cause, if there is one to show.
 	Err error
+}
+
+// RefusedField is a field of an object that the API server did not take, and why.
+type RefusedField struct {
+	// Path is written as the API server does: spec.ports[0].nodePort.
+	Path   string
+	Reason string
 }
 
 // Errorf makes an Error with a formatted message. A %w verb sets the cause.
@@ -98,6 +118,15 @@ func CodeOf(err error) Code {
 		return coded.Code
 	}
 	return ""
+}
+
+// RefusedFields are those that an error names.
+func RefusedFields(err error) []RefusedField {
+	var coded *Error
+	if errors.As(err, &coded) {
+		return coded.Fields
+	}
+	return nil
 }
 
 // Final says whether an error carries a code and is not transient: repeating the same thing gives the same error.

@@ -123,13 +123,13 @@ func (c *contents) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := typeTable{}
+	known := make(map[coffer.GroupResource]coffer.ResourceType, len(served))
 	for _, t := range served {
 		known[t.GroupResource] = t
 	}
 	types := make([]coffer.ResourceType, 0, len(c.present))
 	for g := range c.present {
-		t, ok := known.find(g)
+		t, ok := known[g]
 		if !ok {
 			t = coffer.ResourceType{GroupResource: g}
 		}

@@ -237,7 +237,7 @@ func TestLittleMoreIsReadThanIsShown(t *testing.T) {
 
 func TestTheLaterOfTwoObjectsOfVelerosIsShown(t *testing.T) {
 	p := newVeleroPoint()
-	p.objects = append(p.objects, veleroObject{"configmaps", "shop", "settings", map[string]any{
+	p.objects = append(p.objects, veleroObject{folder: "configmaps", namespace: "shop", name: "settings", body: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "settings", "namespace": "shop"}, "data": map[string]any{"a": "later"},
 	}})
 	w := newVeleroWorld(t, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -356,6 +357,18 @@ func newRestoreObject() *v1alpha1.Restore {
 	}
 }
 
+// modify lets a restore change the settings of the shop.
+func modify(w *world, r *v1alpha1.Restore) *v1alpha1.Restore {
+	w.modifiers = map[string]map[string]string{"rules/change": {"rules.yaml": `
+version: v1
+resourceModifierRules:
+- conditions: {groupResource: configmaps, namespaces: [shop]}
+  patches: [{operation: add, path: /data, value: '{"changed": "yes"}'}]
+`}}
+	r.Spec.ResourceModifierReference = &v1alpha1.NamespacedReference{Namespace: "rules", Name: "change"}
+	return r
+}
+
 func TestRestoreSurvivesEveryCrash(t *testing.T) {
 	everyCrash(t, func(t *testing.T, dieAt int) int {
 		w := newShop(t)
@@ -363,7 +376,7 @@ func TestRestoreSurvivesEveryCrash(t *testing.T) {
 		w.removeNamespace("shop")
 		w.execs = nil
 		w.dieAfter(dieAt)
-		k := keep(t, w, newRestoreObject())
+		k := keep(t, w, modify(w, newRestoreObject()))
 		var r *v1alpha1.Restore
 		for {
 			var err error
@@ -389,6 +402,9 @@ func TestRestoreSurvivesEveryCrash(t *testing.T) {
 			if got := w.names(resource, "shop"); !slices.Equal(got, want) {
 				t.Errorf("%s = %v, want %v", resource, got, want)
 			}
+		}
+		if data := w.objects[objectKey("configmaps", "shop", "settings")]["data"]; !reflect.DeepEqual(data, map[string]any{"changed": "yes"}) {
+			t.Errorf("the settings are %v", data)
 		}
 		mustBelongToTheNewSet(t, w)
 		if len(w.snapshots) != 0 || len(w.disks) != 1 {

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
+	"github.com/coffer-backup/coffer/internal/format/restorerecord"
 )
 
 // The steps of a DeleteBackup, as its status names them, beside those it shares with a Backup.
@@ -169,6 +170,15 @@ func (d *deletion) deleteArchive(ctx context.Context) error {
 	// Velero and other clusters stop seeing it first.
 	if err := d.location.Container.Delete(ctx, d.layout.VeleroBackup()); err != nil {
 		return err
+	}
+	// The plans and reports of its restores say what was in it.
+	for info, err := range d.location.Container.List(ctx, restorerecord.Prefix(d.object.Spec.BackupName)) {
+		if err != nil {
+			return err
+		}
+		if err := d.location.Container.Delete(ctx, info.Key); err != nil {
+			return err
+		}
 	}
 	if err := removeAll(ctx, d.location.Container, d.layout.Prefix(), d.layout.Claim()); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -144,6 +147,8 @@ func TestEncryptedBackupShowsNothingWhereverItCrashes(t *testing.T) {
 func restoreOnce(t *testing.T, w *world, change ...func(*v1alpha1.RestoreSpec)) *v1alpha1.Restore {
 	t.Helper()
 	object := newRestoreObject()
+	w.runs++
+	object.UID = types.UID(fmt.Sprintf("restore-uid-%d", w.runs))
 	for _, c := range change {
 		c(&object.Spec)
 	}

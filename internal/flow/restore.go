@@ -15,6 +15,7 @@ import (
 
 // The steps of a Restore, as its status names them, beside those it shares with a Backup.
 const (
+	StepPlanning          = "Planning"
 	StepRestoringObjects  = "RestoringObjects"
 	StepWaitingForVolumes = "WaitingForVolumes"
 	StepRunningHooks      = "RunningHooks"
@@ -28,10 +29,21 @@ type restore struct {
 	point
 	object *v1alpha1.Restore
 
-	// What follows is made of the recovery point by prepare, and so is the point's index.
-	items   []plan.Item
-	plan    plan.Plan
+	// What follows is read from the cluster and the recovery point by read, and so is the point's index.
 	request plan.Request
+	served  plan.Types
+	items   []plan.Item
+	// draft is the plan for a cluster that holds nothing, and unmatched what of the request matches nothing.
+	draft     plan.Plan
+	unmatched []selection.Warning
+	drafted   bool
+	// plan is the one that is carried out, once it is planned, and records are where it is stored, if it is.
+	plan    plan.Plan
+	planned bool
+	records *records
+	// results are what became of the objects of the plan, once it is being carried out.
+	results *results
+	changes changes
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
 }
@@ -43,7 +55,7 @@ type restore struct {
 func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist func(context.Context) error) error {
 	r := newRestore(c, object, persist)
 	defer r.close()
-	return r.advance(ctx, r.phases(), rollback{StepRollingBack, r.releaseSnapshots}, cancellation{
+	return r.advance(ctx, r.phases(), rollback{StepRollingBack, r.undo}, cancellation{
 		asked:    object.Spec.Cancel,
 		possible: func(context.Context) (bool, error) { return true, nil },
 		message:  "cancelled as asked; what was created until then is left in place",
@@ -51,18 +63,24 @@ func Restore(ctx context.Context, c Config, object *v1alpha1.Restore, persist fu
 }
 
 func (r *restore) phases() []phase {
-	return []phase{
+	planning := []phase{
 		{StepValidating, r.validate},
+		{StepPlanning, r.makePlan},
+	}
+	if r.object.Spec.PlanOnly {
+		return planning
+	}
+	return append(planning, []phase{
 		{StepRestoringObjects, r.apply},
 		{StepWaitingForVolumes, r.awaitVolumes},
 		{StepRunningHooks, r.runHooks},
 		{StepCleaningUp, r.cleanUp},
 		{StepAwaitingReadiness, r.awaitReady},
-	}
+	}...)
 }
 
 // RestoreSteps are the steps that a Restore can be in.
-func RestoreSteps() []string { return stepsOf((&restore{}).phases()) }
+func RestoreSteps() []string { return stepsOf((&restore{object: &v1alpha1.Restore{}}).phases()) }
 
 // CancelRestore removes the API objects that a Restore needed for itself. It is called when the object is being
 // deleted before it came to its end.
@@ -89,19 +107,25 @@ func newRestore(c Config, object *v1alpha1.Restore, persist func(context.Context
 // run identifies the run in the names of everything it makes for itself.
 func (r *restore) run() string { return string(r.object.UID) }
 
-// validate reads and verifies what is to be restored, makes the plan, and refuses what cannot succeed: nothing has
-// been written by then.
+func (r *restore) close() {
+	r.point.close()
+	if r.records != nil {
+		r.records.close()
+	}
+}
+
+// validate reads and verifies what is to be restored, and refuses what cannot succeed: nothing has been written by then.
 func (r *restore) validate(ctx context.Context) error {
-	if r.object.Spec.ConflictPolicy != "" && r.object.Spec.ConflictPolicy != v1alpha1.ConflictSkip {
-		return coffer.Errorf(coffer.CodeInvalid, "conflictPolicy %q is not known", r.object.Spec.ConflictPolicy).WithHint("use Skip")
+	if err := CheckRestore(r.object.Spec); err != nil {
+		return err
 	}
 	if _, err := r.hooks(ctx); err != nil {
 		return err
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.read(ctx); err != nil {
 		return err
 	}
-	if len(r.plan.Namespaces) == 0 && !slices.ContainsFunc(r.plan.Steps, func(s plan.Step) bool { return s.Action != plan.Skip }) {
+	if !slices.ContainsFunc(r.draft.Steps, plan.Step.Writes) {
 		return coffer.Errorf(coffer.CodeNothingToDo, "nothing of recovery point %s is selected by this restore", r.object.Spec.BackupName).
 			WithHint("it has the namespaces %v", r.namespaces())
 	}
@@ -111,8 +135,8 @@ func (r *restore) validate(ctx context.Context) error {
 // checkAccess refuses a restore that the extension is not allowed to carry out, before it has begun.
 func (r *restore) checkAccess(ctx context.Context) error {
 	wanted := map[string][]coffer.GroupResource{}
-	for _, s := range r.plan.Steps {
-		if s.Action != plan.Skip && s.Target.Namespace != "" && !slices.Contains(wanted[s.Target.Namespace], s.Target.GroupResource) {
+	for _, s := range r.draft.Steps {
+		if s.Writes() && s.Target.Namespace != "" && !slices.Contains(wanted[s.Target.Namespace], s.Target.GroupResource) {
 			wanted[s.Target.Namespace] = append(wanted[s.Target.Namespace], s.Target.GroupResource)
 		}
 	}
@@ -142,17 +166,38 @@ func typesText(types []coffer.GroupResource) string {
 	return strings.Join(names, ", ")
 }
 
+// CheckRestore refuses what can be seen to be wrong with a request without asking a cluster or a container.
+func CheckRestore(spec v1alpha1.RestoreSpec) error {
+	return restoreRequest(spec).Check()
+}
+
 func restoreRequest(spec v1alpha1.RestoreSpec) plan.Request {
-	rules := selection.Rules{Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces}
-	rules.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, rules.Whole() && len(spec.NamespaceMappings) == 0)
-	mappings := make(map[string]string, len(spec.NamespaceMappings))
+	r := plan.Request{
+		Config: selection.Config{
+			Rules:         selection.Rules{Included: spec.IncludedNamespaces, Excluded: spec.ExcludedNamespaces},
+			IncludedTypes: spec.IncludedResourceTypes, ExcludedTypes: spec.ExcludedResourceTypes,
+			LabelSelectors: spec.LabelSelectors, OrLabelSelectors: spec.OrLabelSelectors,
+			Point: spec.BackupName,
+		},
+		Mappings:       make(map[string]string, len(spec.NamespaceMappings)),
+		VolumeData:     spec.PersistentVolumeRestoreMode != v1alpha1.RestoreWithoutVolumeData,
+		Policy:         plan.Policy(spec.ConflictPolicy),
+		ConfirmReplace: spec.ConfirmReplace,
+		RolloutHistory: spec.RestoreRolloutHistory,
+		Priorities:     spec.Priorities,
+	}
+	for _, o := range spec.IncludedObjects {
+		r.Objects = append(r.Objects, selection.ObjectName{Type: o.Type, Namespace: o.Namespace, Name: o.Name})
+	}
+	for _, p := range spec.ConflictPolicies {
+		r.Policies = append(r.Policies, plan.TypePolicy{Type: p.Type, Policy: plan.Policy(p.Policy)})
+	}
 	for from, to := range spec.NamespaceMappings {
-		mappings[from] = string(to)
+		r.Mappings[from] = string(to)
 	}
-	return plan.Request{
-		Rules: rules, Mappings: mappings,
-		VolumeData: spec.PersistentVolumeRestoreMode != v1alpha1.RestoreWithoutVolumeData,
-	}
+	whole := r.Whole() && len(r.Mappings) == 0 && len(r.Objects) == 0
+	r.ClusterScope = clusterScope(spec.IncludeClusterScopeResources, whole)
+	return r
 }
 
 func (r *restore) hooks(ctx context.Context) ([]v1alpha1.RestoreHook, error) {
@@ -168,6 +213,14 @@ func (r *restore) hooks(ctx context.Context) ([]v1alpha1.RestoreHook, error) {
 		hooks = append(hooks, h)
 	}
 	return hooks, nil
+}
+
+// undo removes what the run has made for itself, and reports what it has done until then.
+func (r *restore) undo(ctx context.Context) error {
+	if err := r.releaseSnapshots(ctx); err != nil {
+		return err
+	}
+	return r.reportEnd(ctx)
 }
 
 // cleanUp removes the snapshot objects whose claims have their data.

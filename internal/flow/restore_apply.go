@@ -3,7 +3,9 @@ package flow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +16,13 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
-	"github.com/coffer-backup/coffer/internal/decide/transform"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 )
 
-// parallelCreates bounds the objects created at the same time, and parallelMembers the parts of the archive held.
+// parallelWrites bounds the objects that are worked on at the same time, and parallelMembers the parts of the archive held. How
+// many writes the cluster gets at a time is the Cluster's affair.
 const (
-	parallelCreates = 32
+	parallelWrites  = 64
 	parallelMembers = 4
 )
 
@@ -29,13 +31,12 @@ func (r *restore) apply(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	a := &application{restore: r, uids: map[string]string{}, planned: map[string]plan.Step{}}
-	for _, s := range r.plan.Steps {
-		if uid := r.items[s.Item].UID; s.Action != plan.Skip && uid != "" {
-			a.planned[uid] = s
-		}
-	}
+	a := newApplication(r)
 	a.resetProgress()
+	// From here on there is something to report.
+	if err := a.save(ctx); err != nil {
+		return err
+	}
 	stop := a.reportProgress(ctx)
 	defer stop()
 	if err := a.ensureNamespaces(ctx); err != nil {
@@ -44,42 +45,89 @@ func (r *restore) apply(ctx context.Context) error {
 	if err := a.presentSnapshots(ctx); err != nil {
 		return err
 	}
+	if err := a.makeRoom(ctx); err != nil {
+		return err
+	}
 	for _, steps := range byOrder(r.plan.Steps) {
 		began := r.Now()
-		if err := a.applyOrder(ctx, steps); err != nil {
+		if err := a.applySteps(ctx, steps); err != nil {
 			return err
 		}
 		var p v1alpha1.RestoreProgress
 		a.update(func() { p = a.object.Status.Progress })
-		r.Log.Info("objects restored", "upTo", steps[0].Target.GroupResource.String(), "planned", len(steps), "took", r.Now().Sub(began),
-			"created", p.Created, "existing", p.Existing, "failed", p.Failed)
+		r.Log.Info("objects restored", "upTo", a.step(steps[0]).Target.GroupResource.String(), "planned", len(steps), "took", r.Now().Sub(began),
+			"created", p.Created, "existing", p.Existing, "patched", p.Patched, "replaced", p.Replaced, "failed", p.Failed)
 	}
-	return a.linkOwners(ctx)
+	if err := a.linkOwners(ctx); err != nil {
+		return err
+	}
+	a.logModifiers()
+	err := r.storeReport(ctx)
+	if coffer.Final(err) {
+		a.warnOfReport(err)
+		return nil
+	}
+	return err
 }
 
-// application is one pass over the plan.
+// application is one pass over the plan. It names steps by their positions in the plan.
 type application struct {
 	*restore
+	// creator and patcher are the cluster under the field managers by which a later process knows what this one has done.
+	creator, patcher coffer.Cluster
 	// snapshots are the VolumeSnapshots presented for the claims of the plan, by snapshotKey.
 	snapshots map[string]string
+	// unusable are the steps that replace a claim whose snapshot is not usable, and why.
+	unusable map[int]string
+	// protected are the steps that must not delete what they replace, and why.
+	protected map[int]string
+	// byUID are the steps by the UID of the archived object.
+	byUID map[string]int
 
-	// planned are the steps that are not skipped, by the UID of the archived object.
-	planned map[string]plan.Step
-
-	uidMu sync.Mutex // guards uids
-	// uids map the UID of an archived object to the one that this pass created it with.
+	mu sync.Mutex // guards all below
+	// uids map the UID of an archived object to the one that it has in the cluster now.
 	uids map[string]string
-	// found does the same for owners that were in place.
-	found sync.Map
+	// linked are the steps whose objects an earlier process has given their owners.
+	linked map[int]bool
+	// met are the steps whose object was found to exist when it was to be created.
+	met []int
 }
 
-func byOrder(steps []plan.Step) [][]plan.Step {
-	var orders [][]plan.Step
+// creatorOf and patcherOf are the field managers of what a run creates and of what it patches.
+func creatorOf(run string) string { return "coffer-restore-" + run }
+func patcherOf(run string) string { return "coffer-patch-" + run }
+
+func newApplication(r *restore) *application {
+	a := &application{
+		restore: r, creator: r.Cluster.As(creatorOf(r.run())), patcher: r.Cluster.As(patcherOf(r.run())),
+		unusable: map[int]string{}, protected: map[int]string{}, byUID: map[string]int{}, uids: map[string]string{}, linked: map[int]bool{},
+	}
+	r.results = newResults(len(r.plan.Steps))
+	for i, s := range r.plan.Steps {
+		archived := r.items[s.Item].UID
+		if archived == "" {
+			continue
+		}
+		if s.Present() {
+			a.byUID[archived] = i
+		}
+		if s.UID != "" && s.Action != plan.Replace && !s.Terminating {
+			a.uids[archived] = s.UID
+		}
+	}
+	return a
+}
+
+func (a *application) step(i int) *plan.Step { return &a.plan.Steps[i] }
+
+// byOrder are the positions of the steps, by order.
+func byOrder(steps []plan.Step) [][]int {
+	var orders [][]int
 	for i, s := range steps {
 		if i == 0 || s.Order != steps[i-1].Order {
 			orders = append(orders, nil)
 		}
-		orders[len(orders)-1] = append(orders[len(orders)-1], s)
+		orders[len(orders)-1] = append(orders[len(orders)-1], i)
 	}
 	return orders
 }
@@ -87,26 +135,25 @@ func byOrder(steps []plan.Step) [][]plan.Step {
 func (a *application) resetProgress() {
 	a.update(func() {
 		p := &a.object.Status.Progress
-		p.ObjectsTotal, p.Created, p.Existing, p.Skipped, p.Failed, p.VolumesTotal = 0, 0, 0, 0, 0, 0
+		*p = v1alpha1.RestoreProgress{HooksTotal: p.HooksTotal, HooksRun: p.HooksRun}
+		for _, n := range a.plan.NotSelected {
+			p.Skipped += int(n.Objects)
+		}
 		for _, s := range a.plan.Steps {
-			switch s.Action {
-			case plan.Skip:
-				p.Skipped++
-			case plan.RestoreVolume:
+			if s.Action != plan.Skip || s.Existing() {
+				p.ObjectsTotal++
+			}
+			if s.RestoresData() {
 				p.VolumesTotal++
-				p.ObjectsTotal++
-			default:
-				p.ObjectsTotal++
 			}
 		}
 	})
-	for _, s := range a.plan.Steps {
-		if s.Warn {
-			code := coffer.CodeTypeNotCaptured
-			if s.Action != plan.Skip {
-				code = coffer.CodeVolumeRestoredEmpty
-			}
-			a.warn(code, s.Target.String(), s.Reason)
+	for i, s := range a.plan.Steps {
+		switch {
+		case s.Existing():
+			a.settle(i, outcomeExisting, s.Reason)
+		case s.Action == plan.Skip:
+			a.settle(i, outcomeSkipped, s.Reason)
 		}
 	}
 }
@@ -152,26 +199,22 @@ func (a *application) ensureNamespaces(ctx context.Context) error {
 			continue
 		}
 		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name)
-		if _, err := a.Cluster.Create(ctx, namespaceType, "", []byte(body)); err != nil && coffer.CodeOf(err) != coffer.CodeExists {
+		if _, err := a.creator.Create(ctx, namespaceType, "", []byte(body)); err != nil && coffer.CodeOf(err) != coffer.CodeExists {
 			return err
 		}
 	}
 	// The plan's own namespaces come first of all, for snapshots are presented in them.
-	var steps []plan.Step
-	for _, s := range a.plan.Steps {
+	var steps []int
+	for i, s := range a.plan.Steps {
 		if s.Target.GroupResource == namespaceType.GroupResource {
-			steps = append(steps, s)
+			steps = append(steps, i)
 		}
 	}
-	return a.createAll(ctx, steps)
+	return a.applySteps(ctx, steps)
 }
 
-// terminationTimeout is how long a namespace of the same name may take to go away. A user who deletes a namespace to
-// restore it does not wait for the deletion first.
-const terminationTimeout = 3 * time.Minute
-
 func (a *application) awaitTerminated(ctx context.Context, name string) (exists bool, err error) {
-	settled, err := poll(ctx, terminationTimeout, func(ctx context.Context) (bool, error) {
+	settled, err := poll(ctx, a.TerminationTimeout, func(ctx context.Context) (bool, error) {
 		body, err := a.Cluster.Get(ctx, namespaceType, "", name)
 		if coffer.CodeOf(err) == coffer.CodeNotFound {
 			exists = false
@@ -188,30 +231,65 @@ func (a *application) awaitTerminated(ctx context.Context, name string) (exists 
 		return namespace.Status.Phase != corev1.NamespaceTerminating, nil
 	})
 	if err == nil && !settled {
-		return true, coffer.Errorf(coffer.CodeNamespaceTerminating, "namespace %q is still being deleted after %s", name, terminationTimeout).
+		return true, coffer.Errorf(coffer.CodeNamespaceTerminating, "namespace %q is still being deleted after %s", name, a.TerminationTimeout).
 			WithHint("`kubectl get namespace %s -o yaml` says what it waits for; restore again once it is gone", name)
 	}
 	return exists, err
 }
 
-func (a *application) applyOrder(ctx context.Context, steps []plan.Step) error {
-	if steps[0].Target.GroupResource == namespaceType.GroupResource {
+// rounds is how often an object is created anew that is found to exist again and again.
+const rounds = 3
+
+// applySteps brings the objects of steps about that are not settled yet: those that are to be created at once, and those that
+// turn out to exist by comparing them with what exists.
+func (a *application) applySteps(ctx context.Context, steps []int) error {
+	steps = slices.DeleteFunc(slices.Clone(steps), a.results.settled)
+	if len(steps) == 0 {
 		return nil
 	}
 	if err := a.resolveTypes(ctx, steps); err != nil {
 		return err
 	}
-	return a.createAll(ctx, steps)
+	var creates, existing []int
+	for _, i := range steps {
+		switch {
+		case a.results.settled(i):
+		case a.step(i).UID != "" && !a.cleared(i):
+			existing = append(existing, i)
+		default:
+			creates = append(creates, i)
+		}
+	}
+	for round := 1; ; round++ {
+		if err := a.eachBody(ctx, creates, a.create); err != nil {
+			return err
+		}
+		existing = append(existing, a.takeMet()...)
+		if len(existing) == 0 {
+			return nil
+		}
+		if round > rounds {
+			for _, i := range existing {
+				a.failed(i, errors.New("somebody creates it again whenever it is gone"))
+			}
+			return nil
+		}
+		var err error
+		if creates, err = a.meetExisting(ctx, existing); err != nil {
+			return err
+		}
+		existing = nil
+	}
 }
 
 // definitionTimeout is how long a restored CustomResourceDefinition may take to be served.
 const definitionTimeout = time.Minute
 
 // resolveTypes finds the types that were not served when the plan was made, for their definitions are part of it.
-func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error {
+func (a *application) resolveTypes(ctx context.Context, steps []int) error {
 	unresolved := func() (missing []int) {
-		for i, s := range steps {
-			if s.Action != plan.Skip && s.Type.Resource == "" {
+		for _, i := range steps {
+			if a.step(i).Type.Resource == "" {
 				missing = append(missing, i)
 			}
 		}
@@ -226,41 +304,40 @@ func (a *application) resolveTypes(ctx context.Context, steps []plan.Step) error
 			return false, err
 		}
 		for _, i := range unresolved() {
-			steps[i].Type = served[steps[i].Target.GroupResource]
+			s := a.step(i)
+			s.Type, _, _ = served.For(s.Target.GroupResource, a.items[s.Item].APIVersion)
 		}
 		return len(unresolved()) == 0, nil
 	})
 	for _, i := range unresolved() {
-		a.failed(steps[i].Target, fmt.Errorf("its definition was not served within %s", definitionTimeout))
-		steps[i].Action = plan.Skip
+		a.failed(i, fmt.Errorf("its definition was not served within %s", definitionTimeout))
 	}
 	return err
 }
 
-// createAll creates the objects of the steps at the same time. Of the archive, the members are read that hold them.
-func (a *application) createAll(ctx context.Context, steps []plan.Step) error {
-	if a.streamed {
-		return a.createStreamed(ctx, steps)
-	}
-	wanted := map[int]plan.Step{}
-	for _, s := range steps {
-		if s.Action != plan.Skip {
-			wanted[s.Item] = s
-		}
-	}
-	if len(wanted) == 0 {
+// eachBody reads the archived objects of steps, and works on many of them at the same time. Of the archive, the members are read
+// that hold them. An error of do ends it.
+func (a *application) eachBody(ctx context.Context, steps []int, do func(ctx context.Context, i int, body []byte) error) error {
+	if len(steps) == 0 {
 		return nil
 	}
-	creates, createCtx := newGroup(ctx, parallelCreates)
-	has := func(i int) bool { _, ok := wanted[i]; return ok }
-	readErr := a.eachMember(createCtx, has, func(i int, o archive.Object) error {
-		if s, ok := wanted[i]; ok {
-			creates.Go(func() error { return a.create(createCtx, s, o.Body) })
+	if a.streamed {
+		return a.eachStreamed(ctx, steps, do)
+	}
+	wanted := make(map[int]int, len(steps))
+	for _, i := range steps {
+		wanted[a.step(i).Item] = i
+	}
+	work, workCtx := newGroup(ctx, parallelWrites)
+	has := func(item int) bool { _, ok := wanted[item]; return ok }
+	readErr := a.eachMember(workCtx, has, func(item int, o archive.Object) error {
+		if i, ok := wanted[item]; ok {
+			work.Go(func() error { return do(workCtx, i, o.Body) })
 		}
-		return createCtx.Err()
+		return workCtx.Err()
 	})
-	// An error of a create cancels the reads: it is the one to report.
-	if err := creates.Wait(); err != nil {
+	// An error of the work cancels the reads: it is the one to report.
+	if err := work.Wait(); err != nil {
 		return err
 	}
 	return readErr
@@ -271,93 +348,4 @@ func newGroup(ctx context.Context, limit int) (*errgroup.Group, context.Context)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(limit)
 	return group, ctx
-}
-
-// create creates one object, and counts what became of it. Only an error that may pass by itself is returned.
-func (a *application) create(ctx context.Context, s plan.Step, body []byte) error {
-	c := transform.Context{Target: s.Target, APIVersion: s.Type.APIVersion(), Namespace: a.request.Target}
-	if len(a.plannedOwners(a.items[s.Item])) > 0 {
-		c.Annotations = map[string]string{pendingOwners: a.run()}
-	}
-	if s.Action == plan.RestoreVolume {
-		c.Snapshot, c.RestoreSize = a.snapshots[snapshotKey(*s.Volume)], s.Volume.RestoreSize
-		if c.Snapshot == "" {
-			// presentSnapshots found the claim in the cluster.
-			a.update(func() { a.object.Status.Progress.Existing++ })
-			return nil
-		}
-	}
-	object, err := transform.Apply(body, c)
-	if err != nil {
-		return err
-	}
-	stored, err := a.insist(ctx, s, object)
-	switch {
-	case coffer.CodeOf(err) == coffer.CodeExists:
-		a.update(func() { a.object.Status.Progress.Existing++ })
-		return nil
-	case coffer.CodeOf(err) == coffer.CodeForbidden:
-		return a.forbidden(ctx, s, err)
-	case coffer.Final(err):
-		a.failed(s.Target, err)
-		return nil
-	case err != nil:
-		return err
-	}
-	a.update(func() { a.object.Status.Progress.Created++ })
-	return a.noteUID(a.items[s.Item].UID, stored)
-}
-
-// forbidden counts an object that the extension may not create: one that exists need not be, and who is allowed nothing
-// is not told that it exists.
-func (a *application) forbidden(ctx context.Context, s plan.Step, refusal error) error {
-	_, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
-	switch {
-	case err == nil:
-		a.update(func() { a.object.Status.Progress.Existing++ })
-		return nil
-	case coffer.Final(err):
-		a.failed(s.Target, refusal)
-		return nil
-	}
-	return err
-}
-
-// createRetries is how often an object is tried that the API server met with an internal error, as it does when a
-// webhook does not answer.
-const createRetries = 6
-
-func (a *application) insist(ctx context.Context, s plan.Step, object []byte) (json.RawMessage, error) {
-	pause := a.RetryPause
-	for attempt := 1; ; attempt++ {
-		stored, err := a.Cluster.Create(ctx, s.Type, s.Target.Namespace, object)
-		if coffer.CodeOf(err) != coffer.CodeServerError {
-			return stored, err
-		}
-		if attempt == createRetries {
-			return nil, coffer.Errorf(coffer.CodeRejected, "after %d tries: %w", attempt, err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(pause):
-		}
-		pause *= 2
-	}
-}
-
-func (a *application) noteUID(archived string, stored []byte) error {
-	uid, err := uidOf(stored)
-	if err != nil || archived == "" {
-		return err
-	}
-	a.uidMu.Lock()
-	defer a.uidMu.Unlock()
-	a.uids[archived] = uid
-	return nil
-}
-
-func (a *application) failed(target coffer.ObjectRef, err error) {
-	a.update(func() { a.object.Status.Progress.Failed++ })
-	a.warn(coffer.CodeObjectFailed, target.String(), err.Error())
 }

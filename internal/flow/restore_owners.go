@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 )
@@ -15,30 +13,17 @@ import (
 // new process finds the objects that its predecessor created and could not link any more.
 const pendingOwners = "clusterbackup.dataprotection.microsoft.com/owners-pending"
 
-// plannedOwners are the owners of an object that the plan restores as well. The others are left out: Kubernetes would
-// collect the object for an owner that does not exist.
-func (a *application) plannedOwners(item plan.Item) []coffer.OwnerReference {
-	var owners []coffer.OwnerReference
-	for _, o := range item.Owners {
-		if _, planned := a.planned[o.UID]; planned {
-			owners = append(owners, o)
-		}
-	}
-	return owners
-}
-
 // linkOwners gives the restored objects their owners, now that those exist and have a UID.
 func (a *application) linkOwners(ctx context.Context) error {
-	links, ctx := errgroup.WithContext(ctx)
-	links.SetLimit(parallelCreates)
-	for _, s := range a.plan.Steps {
-		if s.Action == plan.Skip || len(a.plannedOwners(a.items[s.Item])) == 0 {
+	links, ctx := newGroup(ctx, parallelWrites)
+	for i := range a.plan.Steps {
+		if o := a.results.of(i); len(a.step(i).Owners) == 0 || o != outcomeCreated && o != outcomeReplaced || a.linked[i] {
 			continue
 		}
 		links.Go(func() error {
-			err := a.linkOwner(ctx, s)
+			err := a.linkOwner(ctx, a.step(i))
 			if coffer.Final(err) {
-				a.warn(coffer.CodeObjectFailed, s.Target.String(), "its owner could not be set: "+err.Error())
+				a.warn(coffer.CodeObjectFailed, a.step(i).Target.String(), "its owner could not be set: "+err.Error())
 				return nil
 			}
 			return err
@@ -47,22 +32,12 @@ func (a *application) linkOwners(ctx context.Context) error {
 	return links.Wait()
 }
 
-func (a *application) linkOwner(ctx context.Context, s plan.Step) error {
-	item := a.items[s.Item]
-	if _, created := a.uid(item.UID); !created {
-		pending, err := a.isPending(ctx, s)
-		if err != nil || !pending {
-			return err
-		}
-	}
+func (a *application) linkOwner(ctx context.Context, s *plan.Step) error {
 	var owners []map[string]any
-	for _, o := range a.plannedOwners(item) {
-		uid, err := a.currentUID(ctx, o.UID)
-		if coffer.CodeOf(err) == coffer.CodeNotFound {
-			continue
-		}
-		if err != nil {
-			return err
+	for _, o := range s.Owners {
+		uid, known := a.uid(o.UID)
+		if !known {
+			continue // It was not restored, and that was said.
 		}
 		owners = append(owners, map[string]any{
 			"apiVersion": o.APIVersion, "kind": o.Kind, "name": o.Name, "uid": uid,
@@ -75,49 +50,7 @@ func (a *application) linkOwner(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		return fmt.Errorf("encode owners of %s: %w", s.Target, err)
 	}
-	return a.Cluster.Patch(ctx, s.Type, s.Target.Namespace, s.Target.Name, patch)
-}
-
-// isPending says whether an object that was found in place is one that this run created.
-func (a *application) isPending(ctx context.Context, s plan.Step) (bool, error) {
-	stored, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
-	if coffer.CodeOf(err) == coffer.CodeNotFound {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	var h coffer.Header
-	if err := json.Unmarshal(stored, &h); err != nil {
-		return false, fmt.Errorf("read %s: %w", s.Target, err)
-	}
-	return h.Metadata.Annotations[pendingOwners] == a.run(), nil
-}
-
-// currentUID is the UID that an archived owner has in the cluster now. One that the restore found in place is read:
-// one request for each such owner, not for each object.
-func (a *application) currentUID(ctx context.Context, archived string) (string, error) {
-	if uid, known := a.uid(archived); known {
-		return uid, nil
-	}
-	if uid, known := a.found.Load(archived); known {
-		return uid.(string), nil
-	}
-	s := a.planned[archived]
-	stored, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
-	if err != nil {
-		return "", err
-	}
-	uid, err := uidOf(stored)
-	if err == nil {
-		a.found.Store(archived, uid)
-	}
-	return uid, err
-}
-
-func (a *application) uid(archived string) (string, bool) {
-	a.uidMu.Lock()
-	defer a.uidMu.Unlock()
-	uid, known := a.uids[archived]
-	return uid, known
+	return a.insist(ctx, func() error {
+		return a.creator.Patch(ctx, s.Type, s.Target.Namespace, s.Target.Name, patch)
+	})
 }

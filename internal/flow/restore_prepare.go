@@ -3,8 +3,6 @@ package flow
 import (
 	"context"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -12,28 +10,39 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 )
 
-// prepare opens the location, verifies what of the recovery point is asked for, and makes the plan. It
-// does so once in a process; a new process does it again.
-func (r *restore) prepare(ctx context.Context) error {
-	if r.items != nil {
+// read opens the location, verifies what of the recovery point is asked for, and drafts the plan without knowing what
+// exists. It does so once in a process; a new process does it again.
+func (r *restore) read(ctx context.Context) error {
+	if r.drafted {
 		return nil
 	}
 	if err := r.openLocation(ctx, r.Settings, r.object.Spec.StorageLocation); err != nil {
 		return err
 	}
+	if err := r.readModifiers(ctx); err != nil {
+		return err
+	}
 	r.request = restoreRequest(r.object.Spec)
-	digest, err := r.readPoint(ctx)
-	if err != nil {
-		return err
-	}
-	if err := r.request.Check(r.manifest.Name, r.namespaces()); err != nil {
-		return err
-	}
 	served, err := r.servedTypes(ctx)
 	if err != nil {
 		return err
 	}
-	r.plan = plan.Make(r.items, r.manifest.Volumes, r.request, served.find)
+	r.served = served
+	digest, err := r.readPoint(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.request.CheckPoint(r.manifest.Name, r.namespaces()); err != nil {
+		return err
+	}
+	r.draft, r.unmatched, err = plan.Make(r.items, r.manifest.Volumes, r.request, served)
+	if err != nil {
+		return err
+	}
+	if err := r.resolveChanges(); err != nil {
+		return err
+	}
+	r.drafted = true
 	r.update(func() { r.object.Status.ManifestDigest = digest })
 	return nil
 }
@@ -49,13 +58,13 @@ func (r *restore) verify(ctx context.Context) error {
 	}
 	items := make([]plan.Item, len(r.index))
 	name := func(i int) coffer.ObjectRef { return r.index[i].ObjectRef }
-	wanted := plan.InScope(len(items), name, r.request)
+	wanted := plan.InScope(len(items), name, r.request, r.served)
 	for i := range items {
 		items[i].ObjectRef = name(i)
 	}
 	read := func(i int, o archive.Object) (err error) {
 		if wanted[i] {
-			items[i], err = plan.Read(o.ObjectRef, o.Body)
+			items[i], err = r.request.Read(o.ObjectRef, o.Body)
 		}
 		return err
 	}
@@ -127,35 +136,16 @@ func (r *restore) logGaps(in io.Reader) error {
 }
 
 // namespaces are those of the recovery point.
-func (r *restore) namespaces() []string {
-	found := map[string]bool{}
-	for _, item := range r.items {
-		switch {
-		case item.Namespace != "":
-			found[item.Namespace] = true
-		case item.GroupResource == namespaceType.GroupResource:
-			found[item.Name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
-}
+func (r *restore) namespaces() []string { return plan.Namespaces(r.items) }
 
-// typeTable finds the type that a cluster serves for a resource.
-type typeTable map[coffer.GroupResource]coffer.ResourceType
-
-func (t typeTable) find(g coffer.GroupResource) (coffer.ResourceType, bool) {
-	found, ok := t[g]
-	return found, ok
-}
-
-func (r *restore) servedTypes(ctx context.Context) (typeTable, error) {
-	types, _, err := r.Cluster.Types(ctx)
+// servedTypes are the types of the cluster at all their versions.
+func (r *restore) servedTypes(ctx context.Context) (plan.Types, error) {
+	types, gaps, err := r.Cluster.Versions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	table := typeTable{}
-	for _, t := range types {
-		table[t.GroupResource] = t
+	for _, g := range gaps {
+		r.Log.Warn("the cluster does not say which types it serves", "what", g.What, "reason", g.Reason)
 	}
-	return table, nil
+	return plan.NewTypes(types), nil
 }

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
-	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/readiness"
 )
 
@@ -64,7 +63,7 @@ func (r *restore) workloadLists() []workloadList {
 	at := map[string]int{}
 	var lists []workloadList
 	for _, s := range r.plan.Steps {
-		if s.Action == plan.Skip || s.Type.Resource == "" || !readiness.IsWorkload(s.Target.GroupResource) {
+		if !s.Writes() || s.Type.Resource == "" || !readiness.IsWorkload(s.Target.GroupResource) {
 			continue
 		}
 		key := s.Target.GroupResource.String() + "/" + s.Target.Namespace

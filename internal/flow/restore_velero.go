@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/format/archive"
@@ -59,21 +57,30 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	var volumes velero.Volumes
 	at := map[coffer.ObjectRef]int{}
 	items, index := []plan.Item{}, archive.Index{}
+	// copied says which of the items are copies at another version.
+	var copied []bool
 	err = r.streamVelero(ctx, all, func(o archive.Object) error {
-		item, err := plan.Read(o.ObjectRef, o.Body)
+		i, again := at[o.ObjectRef]
+		if o.Version != "" && !r.serves(o.GroupResource, o.Version) {
+			return nil
+		}
+		item, err := r.request.Read(o.ObjectRef, o.Body)
 		if err != nil {
 			return err
 		}
-		if err := volumes.Add(o.ObjectRef, o.Body); err != nil {
-			return err
+		if o.Version == "" {
+			if err := volumes.Add(o.ObjectRef, o.Body); err != nil {
+				return err
+			}
 		}
 		entry := archive.Entry{ObjectRef: o.ObjectRef, Size: int64(len(o.Body)), SHA256: sumOf(o.Body)}
-		if i, again := at[o.ObjectRef]; again {
-			items[i], index[i] = item, entry
-			return nil
+		switch {
+		case !again:
+			at[o.ObjectRef] = len(items)
+			items, index, copied = append(items, item), append(index, entry), append(copied, o.Version != "")
+		case r.rather(item, o.Version != "", items[i], copied[i]):
+			items[i], index[i], copied[i] = item, entry, o.Version != ""
 		}
-		at[o.ObjectRef] = len(items)
-		items, index = append(items, item), append(index, entry)
 		return nil
 	})
 	if err != nil {
@@ -87,6 +94,27 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	r.items, r.index, r.streamed = items, index, true
 	r.warnOfVelero(backup, infos)
 	return digest, nil
+}
+
+// serves says whether the cluster serves a type at a version.
+func (r *restore) serves(g coffer.GroupResource, version string) bool {
+	t := coffer.ResourceType{GroupResource: g, Version: version}
+	_, exact, _ := r.served.For(g, t.APIVersion())
+	return exact
+}
+
+// rather says which of two items for one object is restored: the object itself if the cluster serves its version, else a copy
+// of which it does. Of two objects it is the later one, as where the tar is unpacked.
+func (r *restore) rather(later plan.Item, isCopy bool, earlier plan.Item, wasCopy bool) bool {
+	if isCopy == wasCopy {
+		return !isCopy
+	}
+	object := earlier
+	if wasCopy {
+		object = later
+	}
+	_, exact, _ := r.served.For(object.GroupResource, object.APIVersion)
+	return exact != isCopy
 }
 
 // warnOfVelero says what the backup lacks, once.
@@ -113,34 +141,28 @@ func sumOf(body []byte) string {
 // errAllFound ends the reading of a tar of which nothing more is needed.
 var errAllFound = errors.New("everything was found")
 
-// createStreamed is createAll for an archive without an index: it is read from its beginning once for each order, and
-// never held. What differs from what the plan was made of is left out, and missed at the end.
-func (a *application) createStreamed(ctx context.Context, steps []plan.Step) error {
-	wanted := map[coffer.ObjectRef]plan.Step{}
-	for _, s := range steps {
-		if s.Action != plan.Skip {
-			wanted[a.index[s.Item].ObjectRef] = s
-		}
+// eachStreamed is eachBody for an archive without an index: it is read from its beginning each time, and never held. What
+// differs from what the plan was made of is left out, and missed at the end.
+func (a *application) eachStreamed(ctx context.Context, steps []int, do func(ctx context.Context, i int, body []byte) error) error {
+	wanted := make(map[coffer.ObjectRef]int, len(steps))
+	for _, i := range steps {
+		wanted[a.index[a.step(i).Item].ObjectRef] = i
 	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	creates, createCtx := errgroup.WithContext(ctx)
-	creates.SetLimit(parallelCreates)
-	readErr := a.streamVelero(createCtx, io.Discard, func(o archive.Object) error {
-		s, ok := wanted[o.ObjectRef]
-		if !ok || sumOf(o.Body) != a.index[s.Item].SHA256 {
-			return createCtx.Err()
+	work, workCtx := newGroup(ctx, parallelWrites)
+	readErr := a.streamVelero(workCtx, io.Discard, func(o archive.Object) error {
+		i, ok := wanted[o.ObjectRef]
+		if !ok || sumOf(o.Body) != a.index[a.step(i).Item].SHA256 {
+			return workCtx.Err()
 		}
 		delete(wanted, o.ObjectRef)
-		creates.Go(func() error { return a.create(createCtx, s, o.Body) })
+		work.Go(func() error { return do(workCtx, i, o.Body) })
 		if len(wanted) == 0 {
 			return errAllFound
 		}
-		return createCtx.Err()
+		return workCtx.Err()
 	})
-	// An error of a create cancels the reading: it is the one to report.
-	if err := creates.Wait(); err != nil {
+	// An error of the work cancels the reading: it is the one to report.
+	if err := work.Wait(); err != nil {
 		return err
 	}
 	if readErr != nil && !errors.Is(readErr, errAllFound) {

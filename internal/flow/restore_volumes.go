@@ -18,7 +18,8 @@ import (
 // that is made before its snapshot is ready waits for the provisioner's back-off.
 //
 // A snapshot that does not become usable is a warning, and its claim is made all the same: it stays pending, visibly.
-// Left out, a StatefulSet would make an empty one in its place, and a database would start without its data.
+// Left out, a StatefulSet would make an empty one in its place, and a database would start without its data. A claim that exists
+// is not replaced by such a one.
 func (a *application) presentSnapshots(ctx context.Context) error {
 	wanted, err := a.wantedSnapshots(ctx)
 	if err != nil || len(wanted) == 0 {
@@ -28,9 +29,10 @@ func (a *application) presentSnapshots(ctx context.Context) error {
 	names := make([]string, len(wanted))
 	calls, callCtx := errgroup.WithContext(ctx)
 	calls.SetLimit(parallelCalls)
-	for i, s := range wanted {
+	for at, i := range wanted {
+		s := a.step(i)
 		calls.Go(func() (err error) {
-			names[i], err = a.Snapshots.Present(callCtx, coffer.PresentRequest{
+			names[at], err = a.Snapshots.Present(callCtx, coffer.PresentRequest{
 				Name: requestName(*s.Volume), Namespace: s.Target.Namespace,
 				Driver: s.Volume.Driver, Handle: s.Volume.Handle, VolumeMode: s.Volume.VolumeMode, Run: a.run(),
 			})
@@ -40,31 +42,32 @@ func (a *application) presentSnapshots(ctx context.Context) error {
 	if err := calls.Wait(); err != nil {
 		return err
 	}
-	for i, s := range wanted {
-		a.snapshots[snapshotKey(*s.Volume)] = names[i]
+	for at, i := range wanted {
+		a.snapshots[snapshotKey(*a.step(i).Volume)] = names[at]
 	}
 	return a.awaitPresented(ctx, wanted)
 }
 
-// wantedSnapshots are the steps that restore a volume, but for claims that the conflict policy leaves untouched.
-func (a *application) wantedSnapshots(ctx context.Context) ([]plan.Step, error) {
+// wantedSnapshots are the steps that restore a volume, but for claims that are left untouched.
+func (a *application) wantedSnapshots(ctx context.Context) ([]int, error) {
 	existing, err := a.claims(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var wanted []plan.Step
-	for _, s := range a.plan.Steps {
-		if s.Action != plan.RestoreVolume {
+	var wanted []int
+	for i, s := range a.plan.Steps {
+		if !s.RestoresData() {
 			continue
 		}
 		claim, exists := existing[s.Target.Namespace+"/"+s.Target.Name]
-		if exists && !a.restoredBy(claim, *s.Volume) {
-			a.warn(coffer.CodeVolumeRestoredEmpty, s.Target.String(),
-				"the claim exists, and its volume was left untouched: delete the claim to have the data of the recovery point")
-			a.update(func() { a.object.Status.Progress.VolumesTotal-- })
+		mine := exists && a.restoredBy(claim, *s.Volume)
+		replaced := s.Action == plan.Replace && string(claim.UID) == s.UID
+		if exists && !mine && !replaced && claim.DeletionTimestamp == nil {
+			a.left(i, coffer.CodeVolumeRestoredEmpty,
+				"changed meanwhile: the claim exists, and its volume was left untouched: delete the claim to have the data of the recovery point")
 			continue
 		}
-		wanted = append(wanted, s)
+		wanted = append(wanted, i)
 	}
 	return wanted, nil
 }
@@ -90,7 +93,7 @@ func (r *restore) claims(ctx context.Context) (map[string]corev1.PersistentVolum
 	return found, nil
 }
 
-func (a *application) awaitPresented(ctx context.Context, wanted []plan.Step) error {
+func (a *application) awaitPresented(ctx context.Context, wanted []int) error {
 	var states map[string]coffer.SnapshotState
 	_, err := poll(ctx, a.CutTimeout, func(ctx context.Context) (bool, error) {
 		found, err := a.Snapshots.Observe(ctx, a.run())
@@ -110,10 +113,16 @@ func (a *application) awaitPresented(ctx context.Context, wanted []plan.Step) er
 	if err != nil {
 		return err
 	}
-	for _, s := range wanted {
-		if state := states[s.Target.Namespace+"/"+requestName(*s.Volume)]; !state.Ready {
-			a.warn(coffer.CodeVolumePending, s.Target.String(), fmt.Sprintf(
-				"snapshot %s of CSI driver %s is not usable: %s; the claim stays pending rather than empty", s.Volume.Handle, s.Volume.Driver, orSilence(state.Problem)))
+	for _, i := range wanted {
+		s := a.step(i)
+		state := states[s.Target.Namespace+"/"+requestName(*s.Volume)]
+		problem := fmt.Sprintf("snapshot %s of CSI driver %s is not usable: %s", s.Volume.Handle, s.Volume.Driver, orSilence(state.Problem))
+		switch {
+		case state.Ready:
+		case s.Action == plan.Replace:
+			a.unusable[i] = problem
+		default:
+			a.warn(coffer.CodeVolumePending, s.Target.String(), problem+"; the claim stays pending rather than empty")
 		}
 	}
 	return nil
@@ -169,7 +178,7 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 	var pending []plan.Step
 	bound := 0
 	for _, s := range r.plan.Steps {
-		if s.Action != plan.RestoreVolume {
+		if !s.RestoresData() {
 			continue
 		}
 		claim, exists := claims[s.Target.Namespace+"/"+s.Target.Name]

@@ -23,10 +23,16 @@ import (
 type Settings interface {
 	// Location opens the blob container of the BackupStorageLocation of this name.
 	Location(ctx context.Context, name string) (Location, error)
+	// WritableLocations are the names of the BackupStorageLocations that the cluster may write to, the one called default
+	// first, the others sorted.
+	WritableLocations(ctx context.Context) ([]string, error)
 	// BackupHook reads a BackupHook.
 	BackupHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.BackupHook, error)
 	// RestoreHook reads a RestoreHook.
 	RestoreHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error)
+	// ResourceModifiers reads the data of a ConfigMap with resource modifiers. A missing one is an Error with
+	// CodeModifierNotFound.
+	ResourceModifiers(ctx context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error)
 	// SigningKey is the key that this extension signs manifests with. It is made if there is none.
 	SigningKey(ctx context.Context) (ed25519.PrivateKey, error)
 }
@@ -69,6 +75,9 @@ type Config struct {
 	// WorkloadTimeout is how long restored workloads may take to become ready, where the Restore does not say. Zero means
 	// 5 minutes.
 	WorkloadTimeout time.Duration
+	// TerminationTimeout is how long an object of the same name, or a namespace, may take to go away before one that is restored.
+	// A user who deletes a namespace to restore it does not wait for the deletion first. Zero means 3 minutes.
+	TerminationTimeout time.Duration
 	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
 	// long. Zero means 1 second.
 	RetryPause time.Duration
@@ -94,6 +103,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ReadyTimeout, 30*time.Minute)
 	orDefault(&c.BindTimeout, 10*time.Minute)
 	orDefault(&c.WorkloadTimeout, 5*time.Minute)
+	orDefault(&c.TerminationTimeout, 3*time.Minute)
 	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

@@ -29,6 +29,8 @@ type veleroPoint struct {
 type veleroObject struct {
 	folder, namespace, name string
 	body                    map[string]any
+	// copies are what it is at other versions, if Velero was asked for them.
+	copies map[string]map[string]any
 }
 
 func newVeleroPoint() *veleroPoint {
@@ -44,20 +46,20 @@ func newVeleroPoint() *veleroPoint {
 	return &veleroPoint{
 		phase: "Completed",
 		objects: []veleroObject{
-			{"namespaces", "", "shop", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop", "uid": "u0"}}},
-			{"persistentvolumeclaims", "shop", "data", claim},
-			{"configmaps", "shop", "settings", map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "settings", "namespace": "shop", "uid": "u2"}, "data": map[string]any{"a": "b"}}},
+			{"namespaces", "", "shop", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop", "uid": "u0"}}, nil},
+			{"persistentvolumeclaims", "shop", "data", claim, nil},
+			{"configmaps", "shop", "settings", map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "settings", "namespace": "shop", "uid": "u2"}, "data": map[string]any{"a": "b"}}, nil},
 			{"volumesnapshots.snapshot.storage.k8s.io", "shop", "velero-data-x", map[string]any{
 				"metadata": map[string]any{"name": "velero-data-x", "namespace": "shop", "annotations": map[string]any{
 					"velero.io/csi-volumesnapshot-handle": "theirs", "velero.io/csi-driver-name": "disk", "velero.io/csi-volumesnapshot-restore-size": "1Mi",
 				}},
 				"status": map[string]any{"boundVolumeSnapshotContentName": "snapcontent-1", "restoreSize": "1Mi"},
-			}},
+			}, nil},
 			{"volumesnapshotcontents.snapshot.storage.k8s.io", "", "snapcontent-1", map[string]any{
 				"metadata": map[string]any{"name": "snapcontent-1"},
 				"spec":     map[string]any{"driver": "disk"},
 				"status":   map[string]any{"snapshotHandle": "theirs", "restoreSize": 1 << 20},
-			}},
+			}, nil},
 		},
 		infos: []map[string]any{{
 			"pvcName": "data", "pvcNamespace": "shop", "pvName": "pv-1", "backupMethod": "CSISnapshot", "result": "succeeded",
@@ -92,6 +94,13 @@ func (p *veleroPoint) tar(t *testing.T) []byte {
 		add("resources/"+o.folder+"/"+place, body)
 		// The copy is not to be taken: it would be another object if it were.
 		add("resources/"+o.folder+"/v1-preferredversion/"+place, []byte(`{"metadata":{"name":"wrong"}}`))
+		for version, copied := range o.copies {
+			body, err := json.Marshal(copied)
+			if err != nil {
+				t.Fatal(err)
+			}
+			add("resources/"+o.folder+"/"+version+"/"+place, body)
+		}
 	}
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
@@ -365,5 +374,53 @@ func TestARecoveryPointHoldsWhatVeleroFindsItsVolumesBy(t *testing.T) {
 		if strings.Contains(name, "volumesnapshotcontents") && (!strings.Contains(body, `"deletionPolicy":"Retain"`) || strings.Contains(body, "velero.io/backup-name")) {
 			t.Errorf("Velero would delete the snapshot of %s: %s", name, body)
 		}
+	}
+}
+
+// An object whose version the cluster does not serve is restored from a copy at one that it does, if Velero made one.
+func TestAVeleroBackupIsRestoredAtAVersionThatIsServed(t *testing.T) {
+	scaler := func(version string) map[string]any {
+		return map[string]any{
+			"apiVersion": "autoscaling/" + version, "kind": "HorizontalPodAutoscaler",
+			"metadata": map[string]any{"name": "web", "namespace": "shop", "uid": "u9"}, "spec": map[string]any{"of": version},
+		}
+	}
+	served := func(version string) coffer.ResourceType {
+		return coffer.ResourceType{
+			GroupResource: coffer.GroupResource{Group: "autoscaling", Resource: "horizontalpodautoscalers"}, Version: version, Kind: "HorizontalPodAutoscaler", Namespaced: true,
+		}
+	}
+	for name, tt := range map[string]struct {
+		serves []coffer.ResourceType
+		copies []string
+		// from is the version of the archived object that is restored, and to the one at which it is written.
+		from, to string
+		warned   bool
+	}{
+		"its own":                     {[]coffer.ResourceType{served("v1"), served("v2")}, []string{"v1"}, "v2", "autoscaling/v2", false},
+		"a copy's":                    {[]coffer.ResourceType{served("v1")}, []string{"v1", "v2beta2"}, "v1", "autoscaling/v1", false},
+		"another one, without a copy": {[]coffer.ResourceType{served("v1")}, []string{"v2beta2"}, "v2", "autoscaling/v1", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			point := newVeleroPoint()
+			copies := map[string]map[string]any{}
+			for _, v := range tt.copies {
+				copies[v] = scaler(v)
+			}
+			point.objects = append(point.objects, veleroObject{"horizontalpodautoscalers.autoscaling", "shop", "web", scaler("v2"), copies})
+			w := newVeleroWorld(t, point)
+			w.extra = tt.serves
+			r, err := w.restoreOnce(t, keep(t, w, newVeleroRestore()))
+			if err != nil || !r.Status.Phase.Succeeded() {
+				t.Fatalf("%v, phase %s: %s", err, r.Status.Phase, r.Status.Message)
+			}
+			o := w.objects[objectKey("horizontalpodautoscalers.autoscaling", "shop", "web")]
+			if o == nil || o["apiVersion"] != tt.to || o["spec"].(map[string]any)["of"] != tt.from {
+				t.Errorf("restored: %v", o)
+			}
+			if warned := r.Status.WarningCount > 0; warned != tt.warned {
+				t.Errorf("warnings %+v", r.Status.Warnings)
+			}
+		})
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/format/encryption"
@@ -25,8 +27,10 @@ import (
 // world is a cluster, its storage and a blob container, in memory but for the last. It keeps what a dead process
 // leaves behind.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	container coffer.Container
+	// own is the container of ownLocation; nil for none.
+	own coffer.Container
 	// root is the folder that holds the container.
 	root string
 	key  ed25519.PrivateKey
@@ -40,10 +44,14 @@ type world struct {
 	execs     []string
 	failExec  func(coffer.Exec) (coffer.ExecResult, error)
 	uids      int
+	// runs counts restores, which have each a UID of their own.
+	runs int
 
 	hooks        map[string]v1alpha1.BackupHook
 	restoreHooks map[string]v1alpha1.RestoreHook
-	readOnly     bool
+	// modifiers are the data of ConfigMaps with resource modifiers, by namespace/name.
+	modifiers map[string]map[string]string
+	readOnly  bool
 	// listed are the types that were listed.
 	listed []string
 	// extra are types that the cluster serves beside worldTypes.
@@ -63,6 +71,15 @@ type world struct {
 	// stuck says that no stateful set becomes ready.
 	stuck bool
 
+	// created, patched and deleted are the objects that were, in that order; deleted with their UIDs.
+	created, patched, deleted []string
+	// gets counts the objects that were read one by one.
+	gets int
+	// onDelete, if set, is called for what is about to be deleted.
+	onDelete func(key string)
+	// refuse, if set, may refuse to create an object, or what a patch would make of one.
+	refuse func(verb, key string, o map[string]any) error
+
 	// callsLeft is after how many calls of the outside the process dies; negative for never.
 	callsLeft int
 	calls     int
@@ -76,7 +93,7 @@ type fakeSnapshot struct {
 
 var errDead = errors.New("the process is dead")
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	root := t.TempDir()
 	if err := filesystem.Create(root, "backups"); err != nil {
@@ -87,8 +104,16 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	if err := filesystem.Create(root, ownLocation); err != nil {
+		t.Fatal(err)
+	}
+	own, err := filesystem.Open(root, ownLocation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = own.Close() })
 	w := &world{
-		t: t, container: c, root: root, callsLeft: -1,
+		t: t, container: c, own: own, root: root, callsLeft: -1,
 		key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		read: map[string]int64{}, objects: map[string]map[string]any{}, snapshots: map[string]*fakeSnapshot{}, disks: map[string]bool{},
 		frozen: map[string]bool{}, cutFrozen: map[string]bool{},
@@ -141,6 +166,7 @@ func (w *world) add(resource, namespace, name string, fields map[string]any) map
 		}
 		o[k] = v
 	}
+	manage(o, "somebody")
 	w.objects[objectKey(resource, namespace, name)] = o
 	return o
 }
@@ -172,6 +198,7 @@ func (w *world) config() Config {
 		Cluster: w, Snapshots: (*worldSnapshots)(w), Settings: (*worldSettings)(w),
 		Namespace: v1alpha1.DefaultNamespace, Version: "test",
 		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, WorkloadTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
+		TerminationTimeout: 300 * time.Millisecond,
 	}
 }
 
@@ -185,6 +212,16 @@ var worldTypes = []coffer.ResourceType{
 // Types implements coffer.Cluster.
 func (w *world) Types(context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	return slices.Concat(worldTypes, w.extra), nil, w.call()
+}
+
+// Versions implements coffer.Cluster.
+func (w *world) Versions(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
+	return w.Types(ctx)
+}
+
+// ListMetadata implements coffer.Cluster. It sends more than it has to, as an old API server does.
+func (w *world) ListMetadata(ctx context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
+	return w.List(ctx, t, namespace, each)
 }
 
 // List implements coffer.Cluster.
@@ -226,6 +263,7 @@ func (w *world) Get(_ context.Context, t coffer.ResourceType, namespace, name st
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.gets++
 	o, ok := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
 	if !ok {
 		return nil, coffer.Errorf(coffer.CodeNotFound, "no %s %s/%s", t.GroupResource, namespace, name)
@@ -233,8 +271,27 @@ func (w *world) Get(_ context.Context, t coffer.ResourceType, namespace, name st
 	return w.encode(o), nil
 }
 
+// As implements coffer.Cluster.
+func (w *world) As(manager string) coffer.Cluster { return &actor{world: w, manager: manager} }
+
+// actor is the world under a field manager.
+type actor struct {
+	*world
+	manager string
+}
+
+// Create implements coffer.Cluster.
+func (w *world) Create(ctx context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+	return (&actor{w, "test"}).Create(ctx, t, namespace, body)
+}
+
+// Patch implements coffer.Cluster.
+func (w *world) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+	return (&actor{w, "test"}).Patch(ctx, t, namespace, name, patch)
+}
+
 // Create implements coffer.Cluster. A claim is bound at once; a StatefulSet makes its pod.
-func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
 	if err := w.call(); err != nil {
 		return nil, err
 	}
@@ -248,6 +305,11 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	defer w.mu.Unlock()
 	resource := t.GroupResource.String()
 	key := objectKey(resource, namespace, name)
+	if w.refuse != nil {
+		if err := w.refuse("create", key, o); err != nil {
+			return nil, err
+		}
+	}
 	if w.objects[key] != nil {
 		return nil, coffer.Errorf(coffer.CodeExists, "%s exists", key)
 	}
@@ -257,9 +319,13 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	w.uids++
 	metadata["uid"] = fmt.Sprintf("uid-%d", w.uids)
 	metadata["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+	manage(o, w.manager)
 	switch resource {
 	case "persistentvolumeclaims":
 		o["status"] = map[string]any{"phase": "Bound"}
+	case "namespaces":
+		// As the controller of ServiceAccounts does.
+		w.add("serviceaccounts", name, "default", nil)
 	case "statefulsets.apps":
 		o["status"] = map[string]any{"replicas": 1}
 		if !w.stuck {
@@ -267,42 +333,138 @@ func (w *world) Create(_ context.Context, t coffer.ResourceType, namespace strin
 				"replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "a",
 			}
 		}
-		w.add("pods", namespace, name+"-0", runningPod())
+		pod := w.add("pods", namespace, name+"-0", runningPod())
+		pod["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{
+			"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "controller": true, "uid": metadata["uid"],
+		}}
 	case "pods":
 		o["status"] = map[string]any{"phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
 	}
 	w.objects[key] = o
+	w.created = append(w.created, key)
 	return w.encode(o), nil
 }
 
-// Patch implements coffer.Cluster for the patches that the flow makes.
-func (w *world) Patch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+// manage notes a field manager, unless there is no field that it could manage.
+func manage(o map[string]any, manager string) {
+	metadata := o["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	fields := len(labels) + len(annotations)
+	for key := range o {
+		if key != "apiVersion" && key != "kind" && key != "metadata" {
+			fields++
+		}
+	}
+	managers, _ := metadata["managedFields"].([]any)
+	if fields > 0 && !slices.ContainsFunc(managers, func(m any) bool { return m.(map[string]any)["manager"] == manager }) {
+		metadata["managedFields"] = append(managers, map[string]any{"manager": manager})
+	}
+}
+
+// Patch implements coffer.Cluster.
+func (w *actor) Patch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
 	if err := w.call(); err != nil {
 		return err
 	}
-	var p struct {
-		Metadata struct {
-			OwnerReferences []any          `json:"ownerReferences"`
-			Annotations     map[string]any `json:"annotations"`
-		} `json:"metadata"`
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := objectKey(t.GroupResource.String(), namespace, name)
+	o := w.objects[key]
+	if o == nil {
+		return coffer.Errorf(coffer.CodeNotFound, "no %s", name)
 	}
+	merged, err := jsonpatch.MergePatch(w.encode(o), patch)
+	if err != nil {
+		return err
+	}
+	var patched map[string]any
+	if err := json.Unmarshal(merged, &patched); err != nil {
+		return err
+	}
+	if w.refuse != nil {
+		if err := w.refuse("patch", key, patched); err != nil {
+			return err
+		}
+	}
+	manage(patched, w.manager)
+	w.objects[key] = patched
+	w.patched = append(w.patched, key)
+	return nil
+}
+
+// Delete implements coffer.Cluster: what has finalizers stays until somebody removes them, a claim until no pod uses it.
+func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name, uid string) (bool, error) {
+	if err := w.call(); err != nil {
+		return false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := objectKey(t.GroupResource.String(), namespace, name)
+	o := w.objects[key]
+	switch {
+	case o == nil:
+		return false, coffer.Errorf(coffer.CodeNotFound, "no %s", key)
+	case o["metadata"].(map[string]any)["uid"] != uid:
+		return false, coffer.Errorf(coffer.CodeChanged, "%s is another one", key)
+	}
+	if w.onDelete != nil {
+		w.onDelete(key)
+	}
+	w.deleted = append(w.deleted, key+" "+uid)
+	metadata := o["metadata"].(map[string]any)
+	if metadata["finalizers"] != nil || t.GroupResource == claimType.GroupResource && w.isUsed(namespace, name) {
+		metadata["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		return false, nil
+	}
+	w.collect(key)
+	return true, nil
+}
+
+func (w *world) isUsed(namespace, claim string) bool {
+	for key, o := range w.objects {
+		if strings.HasPrefix(key, "pods|"+namespace+"|") && strings.Contains(string(w.encode(o)), `"claimName":"`+claim+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// collect removes an object, what it owns, and what has waited for its end.
+func (w *world) collect(key string) {
+	uid := w.objects[key]["metadata"].(map[string]any)["uid"]
+	delete(w.objects, key)
+	for other, o := range w.objects {
+		metadata := o["metadata"].(map[string]any)
+		owners, _ := metadata["ownerReferences"].([]any)
+		if slices.ContainsFunc(owners, func(o any) bool { return o.(map[string]any)["uid"] == uid }) {
+			w.collect(other)
+		}
+	}
+	for other, o := range w.objects {
+		metadata := o["metadata"].(map[string]any)
+		if parts := strings.Split(other, "|"); parts[0] == "persistentvolumeclaims" && metadata["deletionTimestamp"] != nil && metadata["finalizers"] == nil && !w.isUsed(parts[1], parts[2]) {
+			w.collect(other)
+		}
+	}
+}
+
+// PatchStatus implements coffer.Cluster: of the types of the world, none but "widgets.acme.io" has a status to write.
+func (w *world) PatchStatus(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
+	if err := w.call(); err != nil {
+		return err
+	}
+	var p map[string]any
 	if err := json.Unmarshal(patch, &p); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.objects[objectKey(t.GroupResource.String(), namespace, name)]
-	if o == nil {
+	if o == nil || t.Resource != "widgets" {
 		return coffer.Errorf(coffer.CodeNotFound, "no %s", name)
 	}
-	metadata := o["metadata"].(map[string]any)
-	metadata["ownerReferences"] = p.Metadata.OwnerReferences
-	annotations, _ := metadata["annotations"].(map[string]any)
-	for k, v := range p.Metadata.Annotations {
-		if v == nil {
-			delete(annotations, k)
-		}
-	}
+	o["status"] = p["status"]
 	return nil
 }
 
@@ -341,7 +503,10 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 func runningPod() map[string]any {
 	return map[string]any{
 		"labels": map[string]any{"app": "db"},
-		"spec":   map[string]any{"containers": []any{map[string]any{"name": "db"}}},
+		"spec": map[string]any{
+			"containers": []any{map[string]any{"name": "db"}},
+			"volumes":    []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "data"}}},
+		},
 		"status": map[string]any{
 			"phase": "Running", "containerStatuses": []any{map[string]any{"name": "db", "state": map[string]any{"running": map[string]any{}}}},
 		},
@@ -470,6 +635,9 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 	at := (*world)(s).location()
 	at.Name, at.ReadOnly, at.Container = name, s.readOnly, (*worldContainer)(s)
 	at.Velero, at.TrustUnsigned = s.velero, s.trustUnsigned
+	if name == ownLocation {
+		at.ReadOnly, at.Velero, at.TrustUnsigned, at.Container = false, false, false, s.ownContainer()
+	}
 	if s.secret != nil {
 		at.KeysFunc = func(context.Context) (encryption.Keys, error) {
 			if err := (*world)(s).call(); err != nil {
@@ -479,6 +647,48 @@ func (s *worldSettings) Location(_ context.Context, name string) (Location, erro
 		}
 	}
 	return at, nil
+}
+
+// WritableLocations implements Settings.
+func (s *worldSettings) WritableLocations(context.Context) ([]string, error) {
+	var names []string
+	if !s.readOnly && !s.velero {
+		names = append(names, "default")
+	}
+	if s.own != nil {
+		names = append(names, ownLocation)
+	}
+	return names, (*world)(s).call()
+}
+
+// ownLocation is the name of a location that the cluster may always write to, if the world has it.
+const ownLocation = "own"
+
+// ownContainer is the world's other container, out of reach of a dead process.
+func (s *worldSettings) ownContainer() coffer.Container {
+	return &guarded{Container: s.own, call: (*world)(s).call}
+}
+
+// guarded is a container that a dead process cannot reach.
+type guarded struct {
+	coffer.Container
+	call func() error
+}
+
+// Put implements coffer.Container.
+func (g *guarded) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	if err := g.call(); err != nil {
+		return 0, err
+	}
+	return g.Container.Put(ctx, key, r)
+}
+
+// Get implements coffer.Container.
+func (g *guarded) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := g.call(); err != nil {
+		return nil, err
+	}
+	return g.Container.Get(ctx, key, offset, length)
 }
 
 // location is the location as a living process sees it.
@@ -503,6 +713,18 @@ func (s *worldSettings) BackupHook(_ context.Context, ref v1alpha1.NamespacedRef
 // RestoreHook implements Settings.
 func (s *worldSettings) RestoreHook(_ context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error) {
 	return s.restoreHooks[ref.Namespace+"/"+ref.Name], (*world)(s).call()
+}
+
+// ResourceModifiers implements Settings.
+func (s *worldSettings) ResourceModifiers(_ context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error) {
+	if err := (*world)(s).call(); err != nil {
+		return nil, err
+	}
+	data, ok := s.modifiers[ref.Namespace+"/"+ref.Name]
+	if !ok {
+		return nil, coffer.Errorf(coffer.CodeModifierNotFound, "no ConfigMap %s/%s", ref.Namespace, ref.Name)
+	}
+	return data, nil
 }
 
 // worldContainer is the world's container, out of reach of a dead process.

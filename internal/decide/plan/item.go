@@ -2,8 +2,10 @@ package plan
 
 import (
 	"encoding/json"
+	"unique"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
 )
 
 // Item is what a plan needs to know of one archived object. A cluster's worth of them is held in memory, so it is
@@ -14,24 +16,38 @@ type Item struct {
 	Kind       string
 	UID        string
 	Owners     []coffer.OwnerReference
+	// labels are there if the request selects by them.
+	labels map[string]string
+	// keys are the names by which others may need the object, and needs what it needs beside what its name says; both are
+	// there if the request asks for what is needed.
+	keys  []string
+	needs []selection.Need
 	// remade says that Kubernetes makes this object anew by itself, and why; empty if it does not.
 	remade string
 }
 
 // Read reads an item off an archived object.
-func Read(ref coffer.ObjectRef, body []byte) (Item, error) {
+func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	h, err := coffer.DecodeHeader(body)
 	if err != nil {
 		return Item{}, coffer.Errorf(coffer.CodeArchiveCorrupt, "%s is not readable: %w", ref, err)
 	}
 	item := Item{
-		ObjectRef: ref, APIVersion: h.APIVersion, Kind: h.Kind, UID: h.Metadata.UID, Owners: h.Metadata.OwnerReferences,
+		ObjectRef: ref, UID: h.Metadata.UID, Owners: h.Metadata.OwnerReferences,
+		// Thousands of items have the same ones.
+		APIVersion: unique.Make(h.APIVersion).Value(), Kind: unique.Make(h.Kind).Value(),
 	}
 	if check, special := remadeChecks[ref.GroupResource]; special {
 		item.remade = check(h, body)
 	}
 	if why, never := neverRestored[ref.GroupResource]; never {
 		item.remade = why
+	}
+	if r.readsLabels() {
+		item.labels = h.Metadata.Labels
+	}
+	if r.readsNeeds() && item.remade == "" {
+		item.keys, item.needs = selection.SubjectOf(ref, h, body).Keys, selection.NeedsOfBody(ref, body)
 	}
 	return item, nil
 }
@@ -103,7 +119,7 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 		}
 		return ""
 	},
-	{Resource: "persistentvolumes"}: func(coffer.Header, []byte) string {
+	persistentVolumes: func(coffer.Header, []byte) string {
 		return "the claim gets a volume of its own"
 	},
 }
@@ -116,9 +132,17 @@ var controllers = map[string]bool{
 
 // remadeTypes are the types that those controllers make. A StatefulSet may own claims too, and those hold data.
 var remadeTypes = map[coffer.GroupResource]bool{
-	{Resource: "pods"}:                                      true,
-	{Group: "apps", Resource: "replicasets"}:                true,
-	{Group: "apps", Resource: "controllerrevisions"}:        true,
-	{Group: "batch", Resource: "jobs"}:                      true,
+	{Resource: "pods"}:                 true,
+	replicaSets:                        true,
+	revisions:                          true,
+	{Group: "batch", Resource: "jobs"}: true,
 	{Group: "discovery.k8s.io", Resource: "endpointslices"}: true,
 }
+
+// rolloutHistory are those of them that a workload can be rolled back to.
+var rolloutHistory = map[coffer.GroupResource]bool{replicaSets: true, revisions: true}
+
+var (
+	replicaSets = coffer.GroupResource{Group: "apps", Resource: "replicasets"}
+	revisions   = coffer.GroupResource{Group: "apps", Resource: "controllerrevisions"}
+)

@@ -1,6 +1,11 @@
 package plan
 
-import "github.com/coffer-backup/coffer/internal/coffer"
+import (
+	"slices"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/selection"
+)
 
 // The order in which types are restored. Objects of one number are created concurrently.
 const (
@@ -13,9 +18,10 @@ const (
 	orderConfig             // bindings, secrets and config before the pods that read them
 	orderLimits             // limits before pods: admission applies them to new ones only
 	orderPods               // bare pods before controllers, which adopt them instead of making more
-	orderReplicas           // replica sets before deployments, which adopt them
+	orderReplicas           // replica sets and revisions before the workloads that adopt them
 	orderServices           // services before the rest: pods get their environment at start
 	orderRest               // everything else
+	orderLate               // what acts on all that is restored as soon as it is there
 	orderGates              // webhooks and aggregated APIs last, or they block their own restore
 	orderCount
 )
@@ -26,9 +32,14 @@ var orders = map[coffer.GroupResource]int{
 	{Resource: "namespaces"}: orderNamespaces,
 
 	{Group: "storage.k8s.io", Resource: "storageclasses"}:                 orderClasses,
+	{Group: "storage.k8s.io", Resource: "volumeattributesclasses"}:        orderClasses,
 	{Group: "snapshot.storage.k8s.io", Resource: "volumesnapshotclasses"}: orderClasses,
 	{Group: "scheduling.k8s.io", Resource: "priorityclasses"}:             orderClasses,
 	{Group: "node.k8s.io", Resource: "runtimeclasses"}:                    orderClasses,
+	{Group: "networking.k8s.io", Resource: "ingressclasses"}:              orderClasses,
+	{Group: "gateway.networking.k8s.io", Resource: "gatewayclasses"}:      orderClasses,
+	{Group: "resource.k8s.io", Resource: "deviceclasses"}:                 orderClasses,
+	{Group: "cluster.x-k8s.io", Resource: "clusterclasses"}:               orderClasses,
 
 	claims: orderClaims,
 
@@ -47,10 +58,16 @@ var orders = map[coffer.GroupResource]int{
 
 	{Resource: "pods"}: orderPods,
 
-	{Group: "apps", Resource: "replicasets"}:                                               orderReplicas,
-	{Resource: "replicationcontrollers"}:                                                   orderReplicas,
-	{Resource: "services"}:                                                                 orderServices,
-	{Resource: "endpoints"}:                                                                orderServices,
+	replicaSets:                          orderReplicas,
+	revisions:                            orderReplicas,
+	{Resource: "replicationcontrollers"}: orderReplicas,
+	{Resource: "services"}:               orderServices,
+	{Resource: "endpoints"}:              orderServices,
+	{Group: "run.tanzu.vmware.com", Resource: "clusterbootstraps"}:                         orderLate,
+	{Group: "cluster.x-k8s.io", Resource: "clusters"}:                                      orderLate,
+	{Group: "addons.cluster.x-k8s.io", Resource: "clusterresourcesets"}:                    orderLate,
+	{Group: "kappctrl.k14s.io", Resource: "apps"}:                                          orderLate,
+	{Group: "packaging.carvel.dev", Resource: "packageinstalls"}:                           orderLate,
 	{Group: "apiregistration.k8s.io", Resource: "apiservices"}:                             orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}:     orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"}:   orderGates,
@@ -61,10 +78,60 @@ var orders = map[coffer.GroupResource]int{
 }
 
 var (
-	claims      = coffer.GroupResource{Resource: "persistentvolumeclaims"}
-	namespaces  = coffer.GroupResource{Resource: "namespaces"}
-	definitions = coffer.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
+	claims            = coffer.GroupResource{Resource: "persistentvolumeclaims"}
+	persistentVolumes = coffer.GroupResource{Resource: "persistentvolumes"}
+	namespaces        = coffer.GroupResource{Resource: "namespaces"}
+	accounts          = coffer.GroupResource{Resource: "serviceaccounts"}
+	definitions       = coffer.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
 )
+
+// lowPriorities separates the types that go first from those that go last.
+const lowPriorities = "-"
+
+// orders are those of the types of a recovery point: definitions and namespaces, for nothing can be made before them; the
+// user's first types, one after the other; all others, as the table says; the user's last ones.
+func (r Request) orders(types []coffer.ResourceType) (map[coffer.GroupResource]int, []selection.Warning, error) {
+	first, last := r.Priorities, []string(nil)
+	if at := slices.Index(r.Priorities, lowPriorities); at >= 0 {
+		first, last = r.Priorities[:at], r.Priorities[at+1:]
+	}
+	found := map[coffer.GroupResource]int{}
+	var warnings []selection.Warning
+	place := func(texts []string, from int) error {
+		for i, text := range texts {
+			of, warning, err := r.Types("priorities", text, types)
+			if err != nil {
+				return err
+			}
+			if warning != nil {
+				warnings = append(warnings, *warning)
+			}
+			for _, t := range of {
+				if _, placed := found[t.GroupResource]; !placed && orderOf(t.GroupResource) > orderNamespaces {
+					found[t.GroupResource] = from + i
+				}
+			}
+		}
+		return nil
+	}
+	const afterNamespaces = orderNamespaces + 1
+	if err := place(first, afterNamespaces); err != nil {
+		return nil, nil, err
+	}
+	if err := place(last, orderCount+len(first)); err != nil {
+		return nil, nil, err
+	}
+	for _, t := range types {
+		if _, placed := found[t.GroupResource]; placed {
+			continue
+		}
+		found[t.GroupResource] = orderOf(t.GroupResource)
+		if found[t.GroupResource] >= afterNamespaces {
+			found[t.GroupResource] += len(first)
+		}
+	}
+	return found, warnings, nil
+}
 
 func orderOf(t coffer.GroupResource) int {
 	if o, listed := orders[t]; listed {

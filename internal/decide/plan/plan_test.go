@@ -31,7 +31,8 @@ func object(t *testing.T, resource, namespace, name string, fields map[string]an
 	if err != nil {
 		t.Fatal(err)
 	}
-	item, err := Read(coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(resource), Namespace: namespace, Name: name}, data)
+	everything := Request{Config: selection.Config{LabelSelectors: []string{"x"}}}
+	item, err := everything.Read(coffer.ObjectRef{GroupResource: coffer.ParseGroupResource(resource), Namespace: namespace, Name: name}, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +43,43 @@ func owner(apiVersion, kind, resource, namespace, name string) []map[string]any 
 	return []map[string]any{{"apiVersion": apiVersion, "kind": kind, "name": name, "uid": resource + "/" + namespace + "/" + name, "controller": true}}
 }
 
-func everyType(g coffer.GroupResource) (coffer.ResourceType, bool) {
-	return coffer.ResourceType{GroupResource: g, Version: "v1"}, true
+// everyType serves the types of all items.
+func everyType(items []Item) Types {
+	types := Types{}
+	for _, i := range items {
+		types[i.GroupResource] = []coffer.ResourceType{{GroupResource: i.GroupResource, Version: "v1", Kind: i.Kind, Namespaced: i.Namespace != ""}}
+	}
+	return types
+}
+
+// mustMake makes a plan for a cluster that serves all types.
+func mustMake(t *testing.T, items []Item, volumes []coffer.Volume, r Request) Plan {
+	t.Helper()
+	return mustMakeFor(t, items, volumes, r, everyType(items))
+}
+
+func mustMakeFor(t *testing.T, items []Item, volumes []coffer.Volume, r Request, served Types) Plan {
+	t.Helper()
+	p, _, err := Make(items, volumes, r, served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func mapped(rules selection.Rules, mappings map[string]string) Request {
+	r := asks(rules)
+	r.Mappings = mappings
+	return r
+}
+
+// asks is a request for what rules select.
+func asks(rules selection.Rules) Request {
+	return Request{Config: selection.Config{Rules: rules, Point: "point"}, VolumeData: true}
 }
 
 func whole() Request {
-	return Request{Rules: selection.Rules{ClusterScope: selection.ClusterScopeAll}, VolumeData: true}
+	return asks(selection.Rules{ClusterScope: selection.ClusterScopeAll})
 }
 
 func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
@@ -72,7 +104,7 @@ func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
 		object(t, "leases.coordination.k8s.io", "shop", "leader", nil),
 	}
 	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "by-hand", "data-db-0", "db"}
-	for _, s := range Make(items, nil, whole(), everyType).Steps {
+	for _, s := range mustMake(t, items, nil, whole()).Steps {
 		want := slices.Contains(restored, s.Target.Name)
 		if got := s.Action != Skip; got != want {
 			t.Errorf("%s: action %q (%s), want restored = %v", s.Target, s.Action, s.Reason, want)
@@ -88,8 +120,8 @@ func TestOwnerOutOfScopeMakesNothing(t *testing.T) {
 		object(t, "replicasets.apps", "other", "rs", nil),
 		object(t, "pods", "shop", "p", map[string]any{"ownerReferences": owner("apps/v1", "ReplicaSet", "replicasets.apps", "other", "rs")}),
 	}
-	r := Request{Rules: selection.Rules{Included: []string{"shop"}}}
-	for _, s := range Make(items, nil, r, everyType).Steps {
+	r := asks(selection.Rules{Included: []string{"shop"}})
+	for _, s := range mustMake(t, items, nil, r).Steps {
 		if s.Target.Name == "p" && s.Action == Skip {
 			t.Errorf("the pod is left to an owner that is not restored: %s", s.Reason)
 		}
@@ -98,7 +130,7 @@ func TestOwnerOutOfScopeMakesNothing(t *testing.T) {
 
 func TestOrder(t *testing.T) {
 	resources := []string{
-		"validatingwebhookconfigurations.admissionregistration.k8s.io", "deployments.apps", "services", "replicasets.apps", "pods",
+		"validatingwebhookconfigurations.admissionregistration.k8s.io", "clusters.cluster.x-k8s.io", "deployments.apps", "services", "replicasets.apps", "pods",
 		"resourcequotas", "configmaps", "serviceaccounts", "roles.rbac.authorization.k8s.io", "persistentvolumeclaims",
 		"storageclasses.storage.k8s.io", "namespaces", "customresourcedefinitions.apiextensions.k8s.io",
 	}
@@ -107,7 +139,7 @@ func TestOrder(t *testing.T) {
 		items = append(items, object(t, r, "", "x", nil))
 	}
 	var got []string
-	for _, s := range Make(items, nil, whole(), everyType).Steps {
+	for _, s := range mustMake(t, items, nil, whole()).Steps {
 		got = append(got, s.Target.GroupResource.String())
 	}
 	slices.Reverse(resources)
@@ -123,25 +155,27 @@ func TestClaims(t *testing.T) {
 		{Namespace: "shop", Claim: "bad", Result: coffer.VolumeSkipped, Reason: "no class"},
 	}
 	items := []Item{claim("good"), claim("bad"), claim("unknown")}
-	steps := Make(items, volumes, whole(), everyType).Steps
-	if s := steps[0]; s.Action != RestoreVolume || s.Volume.Handle != "h" || s.Warn {
+	steps := mustMake(t, items, volumes, whole()).Steps
+	if s := steps[0]; s.Action != RestoreVolume || s.Volume.Handle != "h" || s.Warning != "" {
 		t.Errorf("a captured claim: %+v", s)
 	}
 	for _, s := range steps[1:] {
-		if s.Action != Create || !s.Warn || !strings.Contains(s.Reason, "empty volume") {
+		if s.Action != Create || s.Warning == "" || !strings.Contains(s.Reason, "empty volume") {
 			t.Errorf("a claim without data must be created with a warning: %+v", s)
 		}
 	}
 	without := whole()
 	without.VolumeData = false
-	if s := Make(items, volumes, without, everyType).Steps[0]; s.Action != Create || s.Warn {
+	if s := mustMake(t, items, volumes, without).Steps[0]; s.Action != Create || s.Warning != "" {
 		t.Errorf("asked for no data: %+v", s)
 	}
 }
 
 func TestMappedNamespaces(t *testing.T) {
 	items := []Item{object(t, "namespaces", "", "shop", nil), object(t, "secrets", "shop", "s", nil), object(t, "clusterroles.rbac.authorization.k8s.io", "", "r", nil)}
-	p := Make(items, nil, Request{Rules: selection.Rules{}, Mappings: map[string]string{"shop": "copy"}}, everyType)
+	r := asks(selection.Rules{})
+	r.Mappings = map[string]string{"shop": "copy"}
+	p := mustMake(t, items, nil, r)
 	var got []string
 	for _, s := range p.Steps {
 		if s.Action != Skip {
@@ -157,21 +191,22 @@ func TestMappedNamespaces(t *testing.T) {
 }
 
 func TestTypesThatAreNotServed(t *testing.T) {
-	nothing := func(coffer.GroupResource) (coffer.ResourceType, bool) { return coffer.ResourceType{}, false }
 	thing := object(t, "things.acme.io", "shop", "t", nil)
-	if s := Make([]Item{thing}, nil, whole(), nothing).Steps[0]; s.Action != Skip || !s.Warn {
+	if s := mustMakeFor(t, []Item{thing}, nil, whole(), Types{}).Steps[0]; s.Action != Skip || s.Warning == "" {
 		t.Errorf("an object of an unknown type must be skipped with a warning: %+v", s)
 	}
 	definition := object(t, "customresourcedefinitions.apiextensions.k8s.io", "", "things.acme.io", nil)
-	for _, s := range Make([]Item{thing, definition}, nil, whole(), func(g coffer.GroupResource) (coffer.ResourceType, bool) {
-		return coffer.ResourceType{GroupResource: g}, g == definitions
-	}).Steps {
+	both := []Item{thing, definition}
+	for _, s := range mustMakeFor(t, both, nil, whole(), everyType([]Item{definition})).Steps {
 		if s.Action != Create {
 			t.Errorf("the recovery point brings the definition: %+v", s)
 		}
+		if unchecked := s.Unchecked != ""; unchecked != (s.Target.GroupResource != definitions) {
+			t.Errorf("%s: unchecked %q", s.Target, s.Unchecked)
+		}
 	}
-	chosen := Request{Rules: selection.Rules{Included: []string{"shop"}, ClusterScope: selection.ClusterScopeNeeded}}
-	for _, s := range Make([]Item{thing, definition}, nil, chosen, everyType).Steps {
+	chosen := asks(selection.Rules{Included: []string{"shop"}, ClusterScope: selection.ClusterScopeNeeded})
+	for _, s := range mustMake(t, both, nil, chosen).Steps {
 		if s.Action != Create {
 			t.Errorf("a chosen namespace needs the definition of its objects: %+v", s)
 		}
@@ -181,22 +216,26 @@ func TestTypesThatAreNotServed(t *testing.T) {
 func TestRequestsThatContradictThePointAreRefused(t *testing.T) {
 	has := []string{"a", "b"}
 	for name, r := range map[string]Request{
-		"an included namespace it does not have":    {Rules: selection.Rules{Included: []string{"c"}}},
+		"an included namespace it does not have":    asks(selection.Rules{Included: []string{"c"}}),
 		"a mapping of a namespace it does not have": {Mappings: map[string]string{"c": "d"}},
 		"two namespaces into one":                   {Mappings: map[string]string{"a": "x", "b": "x"}},
 		"a mapping into a restored namespace":       {Mappings: map[string]string{"a": "b"}},
 		"a mapping to nothing":                      {Mappings: map[string]string{"a": ""}},
 	} {
-		if err := r.Check("point", has); coffer.CodeOf(err) == "" {
+		if err := r.CheckPoint("point", has); coffer.CodeOf(err) == "" {
 			t.Errorf("%s: Check = %v", name, err)
 		}
 	}
 	for name, r := range map[string]Request{
-		"a swap":                             {Mappings: map[string]string{"a": "b", "b": "a"}},
-		"into one that is left out":          {Rules: selection.Rules{Excluded: []string{"b"}}, Mappings: map[string]string{"a": "b"}},
+		"a swap":                    {Mappings: map[string]string{"a": "b", "b": "a"}},
+		"into one that is left out": mapped(selection.Rules{Excluded: []string{"b"}}, map[string]string{"a": "b"}),
+		"into one of which nothing is named": {
+			Config:   selection.Config{Objects: []selection.ObjectName{{Type: "secrets", Namespace: "a", Name: "s"}}},
+			Mappings: map[string]string{"a": "b"},
+		},
 		"a mapping of a namespace to itself": {Mappings: map[string]string{"a": "a"}},
 	} {
-		if err := r.Check("point", has); err != nil {
+		if err := r.CheckPoint("point", has); err != nil {
 			t.Errorf("%s: Check = %v", name, err)
 		}
 	}

@@ -17,6 +17,24 @@ type Config struct {
 	LabelSelectors, OrLabelSelectors []string
 	// Objects are all that is wanted, and what they need.
 	Objects []ObjectName
+	// Point is the recovery point that is selected from, for a restore; empty is the cluster.
+	Point string
+}
+
+// source is what is selected from, for messages.
+func (c Config) source() string {
+	if c.Point != "" {
+		return "recovery point " + c.Point
+	}
+	return "the cluster"
+}
+
+// action is what is done with what is selected, for messages.
+func (c Config) action() string {
+	if c.Point != "" {
+		return "restore"
+	}
+	return "capture"
 }
 
 // Space is a namespace of the cluster.
@@ -120,7 +138,7 @@ func (c Config) checkObjects() error {
 	} {
 		if len(other.texts) > 0 {
 			return coffer.Errorf(coffer.CodeInvalid, "includedObjects names all that is wanted, and cannot be combined with %s", other.field).
-				WithHint("make two backups, or name namespaces, types and labels only")
+				WithHint("make two of them, or name namespaces, types and labels only")
 		}
 	}
 	for _, name := range c.Objects {
@@ -135,15 +153,15 @@ func (c Config) checkObjects() error {
 	return nil
 }
 
-// New applies a configuration to a cluster that has these types and namespaces. The warnings name what matches
-// nothing there.
+// New applies a configuration to a cluster, or a recovery point, that has these types and namespaces. The warnings name
+// what matches nothing there.
 func New(c Config, types []coffer.ResourceType, spaces []Space) (*Selection, []Warning, error) {
 	p, err := c.parse()
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &Selection{rules: c.Rules, labels: p.labels, spaces: map[string]Decision{}}
-	if s.picks, err = pick(c.Objects, types); err != nil {
+	if s.picks, err = c.pick(types); err != nil {
 		return nil, nil, err
 	}
 	for _, space := range spaces {
@@ -153,11 +171,11 @@ func New(c Config, types []coffer.ResourceType, spaces []Space) (*Selection, []W
 		}
 		s.spaces[space.Name] = d
 	}
-	warnings := append(s.resolveTypes(p, types), namespaceWarnings(c.Rules, spaces)...)
+	warnings := append(s.resolveTypes(c, p, types), c.namespaceWarnings(spaces)...)
 	if err := s.checkPicks(); err != nil {
 		return nil, nil, err
 	}
-	if err := s.checkTypes(types, warnings); err != nil {
+	if err := s.checkTypes(c, types, warnings); err != nil {
 		return nil, nil, err
 	}
 	return s, warnings, nil
@@ -176,13 +194,13 @@ func (s *Selection) name(namespace string) Decision {
 	return unasked("no object of the namespace is among includedObjects")
 }
 
-func (s *Selection) resolveTypes(p parsed, types []coffer.ResourceType) []Warning {
+func (s *Selection) resolveTypes(c Config, p parsed, types []coffer.ResourceType) []Warning {
 	var warnings []Warning
 	s.excluded = map[coffer.GroupResource]string{}
 	for _, e := range p.excluded {
 		found := e.resolve(types)
 		if len(found) == 0 && e.never(found) == "" {
-			warnings = append(warnings, unknownType("excludedResourceTypes", e, types))
+			warnings = append(warnings, e.unknown(c.source(), "excludedResourceTypes", types))
 		}
 		for _, t := range found {
 			s.excluded[t.GroupResource] = e.text
@@ -198,7 +216,7 @@ func (s *Selection) resolveTypes(p parsed, types []coffer.ResourceType) []Warnin
 		case reason != "":
 			warnings = append(warnings, Warning{"includedResourceTypes " + i.text, "the type is never captured: " + reason})
 		case len(found) == 0:
-			warnings = append(warnings, unknownType("includedResourceTypes", i, types))
+			warnings = append(warnings, i.unknown(c.source(), "includedResourceTypes", types))
 		}
 		for _, t := range found {
 			s.included[t.GroupResource] = true
@@ -207,18 +225,23 @@ func (s *Selection) resolveTypes(p parsed, types []coffer.ResourceType) []Warnin
 	return warnings
 }
 
-func unknownType(field string, s spelling, types []coffer.ResourceType) Warning {
-	message := "the cluster has no such resource type that can be captured"
+// unknown is the warning for a spelling that stands for no type of the source.
+func (s spelling) unknown(source, field string, types []coffer.ResourceType) Warning {
+	message := source + " has no such resource type that can be captured"
+	if source != (Config{}).source() {
+		message = source + " has no object of such a type"
+	}
 	if near := s.nearest(types); len(near) > 0 {
 		message += "; did you mean " + strings.Join(near, ", ") + "?"
-	} else {
+	} else if source == (Config{}).source() {
 		message += "; see `kubectl api-resources`"
 	}
 	return Warning{field + " " + s.text, message}
 }
 
-func namespaceWarnings(r Rules, spaces []Space) []Warning {
+func (c Config) namespaceWarnings(spaces []Space) []Warning {
 	var warnings []Warning
+	r := c.Rules
 	exists := func(pattern string, wanted func(string) bool) bool {
 		return slices.ContainsFunc(spaces, func(s Space) bool { return matches(pattern, s.Name) && wanted(s.Name) })
 	}
@@ -228,7 +251,7 @@ func namespaceWarnings(r Rules, spaces []Space) []Warning {
 		case !isPattern(p):
 			// The flow refuses a backup of namespaces that do not exist.
 		case !exists(p, whatever):
-			warnings = append(warnings, Warning{"includedNamespaces " + p, "no namespace of the cluster matches it at the moment"})
+			warnings = append(warnings, Warning{"includedNamespaces " + p, "no namespace of " + c.source() + " matches it" + c.moment()})
 		case !exists(p, func(name string) bool { return r.Namespace(name).Include }):
 			warnings = append(warnings, Warning{
 				"includedNamespaces " + p, "all that it matches is excluded, or belongs to the system and is taken only if it is named",
@@ -237,10 +260,18 @@ func namespaceWarnings(r Rules, spaces []Space) []Warning {
 	}
 	for _, p := range r.Excluded {
 		if !exists(p, whatever) {
-			warnings = append(warnings, Warning{"excludedNamespaces " + p, "the cluster has no such namespace at the moment"})
+			warnings = append(warnings, Warning{"excludedNamespaces " + p, c.source() + " has no such namespace" + c.moment()})
 		}
 	}
 	return warnings
+}
+
+// moment says that a cluster may change; a recovery point does not.
+func (c Config) moment() string {
+	if c.Point != "" {
+		return ""
+	}
+	return " at the moment"
 }
 
 // checkPicks refuses single objects that an exclusion leaves out.
@@ -258,13 +289,17 @@ func (s *Selection) checkPicks() error {
 }
 
 // checkTypes refuses a selection by which no type at all is left.
-func (s *Selection) checkTypes(types []coffer.ResourceType, warnings []Warning) error {
+func (s *Selection) checkTypes(c Config, types []coffer.ResourceType, warnings []Warning) error {
+	if c.Point != "" && len(c.IncludedTypes)+len(c.ExcludedTypes) == 0 {
+		// It is not the types then of which a recovery point has nothing.
+		return nil
+	}
 	for _, t := range types {
 		if d := s.Type(t); d.Include && (s.picks != nil || s.chosen(t.GroupResource)) {
 			return nil
 		}
 	}
-	err := coffer.Errorf(coffer.CodeNothingToDo, "includedResourceTypes and excludedResourceTypes leave no resource type to capture")
+	err := coffer.Errorf(coffer.CodeNothingToDo, "includedResourceTypes and excludedResourceTypes leave no resource type to %s", c.action())
 	if len(warnings) > 0 {
 		return err.WithHint("%s", warnings[0])
 	}

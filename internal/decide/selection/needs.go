@@ -47,6 +47,11 @@ type Needed func(t coffer.GroupResource, name string) (reason string, needed boo
 // Needs are the cluster-scoped objects that a captured object needs. What an object does not say of itself, it does
 // not need: one that cannot be read needs nothing.
 func Needs(ref coffer.ObjectRef, body []byte) []Need {
+	return append(NeedsOfName(ref), NeedsOfBody(ref, body)...)
+}
+
+// NeedsOfName are those of the Needs that follow from the object's name and type.
+func NeedsOfName(ref coffer.ObjectRef) []Need {
 	var found []Need
 	if ref.Namespace != "" {
 		found = append(found, Need{namespaces, ref.Namespace, "in"})
@@ -54,10 +59,15 @@ func Needs(ref coffer.ObjectRef, body []byte) []Need {
 	if defined(ref.Group) {
 		found = append(found, Need{definitions, ref.GroupResource.String(), "of"})
 	}
-	if read, known := needsOf[ref.GroupResource]; known {
-		found = append(found, read(ref, body)...)
-	}
 	return found
+}
+
+// NeedsOfBody are the others.
+func NeedsOfBody(ref coffer.ObjectRef, body []byte) []Need {
+	if read, known := needsOf[ref.GroupResource]; known {
+		return read(ref, body)
+	}
+	return nil
 }
 
 // builtInGroups are those of Kubernetes itself that are named like others'.
@@ -241,19 +251,19 @@ func setNeeds(ref coffer.ObjectRef, body []byte) []Need {
 	return found
 }
 
-// findNeed says for each cluster-scoped type that can be needed how an object of it is asked for.
-var findNeed = map[coffer.GroupResource]func(name string, body []byte, needed Needed) (string, bool){
-	namespaces:        byName(namespaces),
-	persistentVolumes: findVolume,
-	clusterBindings:   findBinding,
-	clusterRoles:      byName(clusterRoles),
-	definitions:       byName(definitions),
-	storageClasses:    byName(storageClasses),
-	attributesClasses: byName(attributesClasses),
-	priorityClasses:   byName(priorityClasses),
-	runtimeClasses:    byName(runtimeClasses),
-	ingressClasses:    byName(ingressClasses),
-	gatewayClasses:    byName(gatewayClasses),
+// needKeys say for each cluster-scoped type that can be needed by which names an object of it is asked for.
+var needKeys = map[coffer.GroupResource]func(name string, body []byte) []string{
+	namespaces:        byName,
+	persistentVolumes: volumeKeys,
+	clusterBindings:   bindingKeys,
+	clusterRoles:      byName,
+	definitions:       byName,
+	storageClasses:    byName,
+	attributesClasses: byName,
+	priorityClasses:   byName,
+	runtimeClasses:    byName,
+	ingressClasses:    byName,
+	gatewayClasses:    byName,
 }
 
 // neededLast are the types that cluster-scoped objects need themselves.
@@ -261,16 +271,11 @@ var neededLast = map[coffer.GroupResource]bool{
 	namespaces: true, clusterRoles: true, definitions: true, storageClasses: true, attributesClasses: true,
 }
 
-func byName(t coffer.GroupResource) func(string, []byte, Needed) (string, bool) {
-	return func(name string, _ []byte, needed Needed) (string, bool) { return needed(t, name) }
-}
+func byName(name string, _ []byte) []string { return []string{name} }
 
-// findVolume finds the volume of a claim from either side.
-func findVolume(name string, body []byte, needed Needed) (string, bool) {
-	if reason, ok := needed(persistentVolumes, name); ok {
-		return reason, true
-	}
-	return needed(persistentVolumes, claimKey(claimOf(body)))
+// volumeKeys find the volume of a claim from either side.
+func volumeKeys(name string, body []byte) []string {
+	return []string{name, claimKey(claimOf(body))}
 }
 
 // claimOf is the claim that a volume is bound to, or kept for.
@@ -288,20 +293,19 @@ func claimOf(volume []byte) (namespace, name string) {
 	return v.Spec.ClaimRef.Namespace, v.Spec.ClaimRef.Name
 }
 
-// findBinding finds a binding by those that it binds.
-func findBinding(_ string, body []byte, needed Needed) (string, bool) {
+// bindingKeys find a binding by those that it binds.
+func bindingKeys(_ string, body []byte) []string {
 	var b binding
 	_ = json.Unmarshal(body, &b)
+	var users []string
 	for _, s := range b.Subjects {
 		user := s.Name
 		if s.Kind == "ServiceAccount" {
 			user = accountUser(s.Namespace, s.Name)
 		}
-		if reason, ok := needed(clusterBindings, user); ok {
-			return reason, true
-		}
+		users = append(users, user)
 	}
-	return "", false
+	return users
 }
 
 // builtIn says of a needed object that every cluster has it: those of the API server bear a label, or a name that is

@@ -43,7 +43,7 @@ func (o ObjectName) check() (spelling, error) {
 	return s, nil
 }
 
-// Pick is one object that was named, with the type that the cluster serves.
+// Pick is one object that was named, with its type.
 type Pick struct {
 	Type coffer.ResourceType
 	Ref  coffer.ObjectRef
@@ -74,12 +74,12 @@ func (p *picks) namespaces(t coffer.GroupResource) map[string]bool {
 
 // pick finds the types of the named objects. Nobody names an object that may well not be there: what is not known is
 // refused.
-func pick(names []ObjectName, types []coffer.ResourceType) (*picks, error) {
-	if len(names) == 0 {
+func (c Config) pick(types []coffer.ResourceType) (*picks, error) {
+	if len(c.Objects) == 0 {
 		return nil, nil
 	}
 	p := &picks{byType: map[coffer.GroupResource]map[string]bool{}}
-	for _, name := range names {
+	for _, name := range c.Objects {
 		s, err := name.check()
 		if err != nil {
 			return nil, err
@@ -89,7 +89,7 @@ func pick(names []ObjectName, types []coffer.ResourceType) (*picks, error) {
 			return nil, coffer.Errorf(coffer.CodeInvalid, "includedObjects: %s is never captured: %s", name, reason)
 		}
 		if len(found) != 1 {
-			return nil, refusePick(name, s, found, types)
+			return nil, c.refusePick(name, s, found, types)
 		}
 		t := found[0]
 		switch {
@@ -110,11 +110,14 @@ func pick(names []ObjectName, types []coffer.ResourceType) (*picks, error) {
 	return p, nil
 }
 
-func refusePick(name ObjectName, s spelling, found, types []coffer.ResourceType) error {
+func (c Config) refusePick(name ObjectName, s spelling, found, types []coffer.ResourceType) error {
 	if len(found) == 0 {
-		err := coffer.Errorf(coffer.CodeInvalid, "includedObjects: %s: the cluster has no resource type %q", name, name.Type)
+		err := coffer.Errorf(coffer.CodeInvalid, "includedObjects: %s: %s has no resource type %q", name, c.source(), name.Type)
 		if near := s.nearest(types); len(near) > 0 {
 			return err.WithHint("did you mean %s?", strings.Join(near, ", "))
+		}
+		if c.Point != "" {
+			return err
 		}
 		return err.WithHint("see `kubectl api-resources`")
 	}

@@ -83,6 +83,26 @@ func (s spelling) matches(t coffer.ResourceType) bool {
 	return matches(s.name, strings.ToLower(t.Resource)) || matches(s.name, strings.ToLower(t.Kind))
 }
 
+// Types are the types of a recovery point that a spelling in a field stands for. If there are none, the warning says so.
+func (c Config) Types(field, text string, types []coffer.ResourceType) ([]coffer.ResourceType, *Warning, error) {
+	s, err := parseSpelling(field, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	found := s.resolve(types)
+	if len(found) == 0 {
+		w := s.unknown(c.source(), field, types)
+		return nil, &w, nil
+	}
+	return found, nil, nil
+}
+
+// CheckType refuses a text that is no spelling of a type.
+func CheckType(field, text string) error {
+	_, err := parseSpelling(field, text)
+	return err
+}
+
 // resolve finds the types that a spelling stands for. A plain name that the core group has is that of the core group,
 // as for kubectl: services are not those of somebody's definition.
 func (s spelling) resolve(types []coffer.ResourceType) []coffer.ResourceType {

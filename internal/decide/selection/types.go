@@ -59,7 +59,7 @@ func (s *Selection) clusterType(t coffer.ResourceType) Decision {
 	if s.picks != nil && s.picks.holds(t.GroupResource) {
 		return yes()
 	}
-	_, needable := findNeed[t.GroupResource]
+	_, needable := needKeys[t.GroupResource]
 	switch scope := s.rules.ClusterScope; {
 	case scope == ClusterScopeNone:
 		return unasked(reasonClusterScope)
@@ -74,6 +74,9 @@ func (s *Selection) clusterType(t coffer.ResourceType) Decision {
 	}
 	return yes()
 }
+
+// Needable says of a cluster-scoped type whether others may need objects of it.
+func Needable(t coffer.GroupResource) bool { return needKeys[t] != nil }
 
 // OnlyNeeded says of a type that Type let through that its objects are taken only if something needs them.
 func (s *Selection) OnlyNeeded(t coffer.ResourceType) bool {

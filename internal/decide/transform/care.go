@@ -1,154 +1,147 @@
 package transform
 
 import (
-	"slices"
+	"encoding/base64"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-const rbacGroup = "rbac.authorization.k8s.io"
+const (
+	rbacGroup      = "rbac.authorization.k8s.io"
+	admissionGroup = "admissionregistration.k8s.io"
+)
 
-// cares are what single types need beyond the general. The object may be modified; it was decoded for this.
-var cares = map[coffer.GroupResource]func(object map[string]any, c Context){
-	{Resource: "namespaces"}:                            careNamespace,
-	{Resource: "persistentvolumeclaims"}:                careClaim,
-	{Resource: "services"}:                              careService,
-	{Resource: "pods"}:                                  carePod,
-	{Resource: "serviceaccounts"}:                       careServiceAccount,
-	{Group: "batch", Resource: "jobs"}:                  careJob,
-	{Group: rbacGroup, Resource: "rolebindings"}:        careBinding,
-	{Group: rbacGroup, Resource: "clusterrolebindings"}: careBinding,
+// cares are what single types need beyond the general.
+var cares = map[coffer.GroupResource]func(*work){
+	{Resource: "namespaces"}:             careNamespace,
+	{Resource: "persistentvolumeclaims"}: careClaim,
+	{Resource: "persistentvolumes"}:      careVolume,
+	{Resource: "pods"}:                   carePod,
+	{Resource: "secrets"}:                careSecret,
+	{Resource: "serviceaccounts"}:        careServiceAccount,
+	{Resource: "services"}:               careService,
+
+	{Group: admissionGroup, Resource: "mutatingwebhookconfigurations"}:     careWebhooks,
+	{Group: admissionGroup, Resource: "validatingwebhookconfigurations"}:   careWebhooks,
+	{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}: careDefinition,
+	{Group: "apiregistration.k8s.io", Resource: "apiservices"}:             careAPIService,
+	{Group: "apps", Resource: "statefulsets"}:                              careStatefulSet,
+	{Group: "autoscaling", Resource: "horizontalpodautoscalers"}:           careAutoscaler,
+	{Group: "batch", Resource: "jobs"}:                                     careJob,
+	{Group: "flowcontrol.apiserver.k8s.io", Resource: "flowschemas"}:       careFlowSchema,
+	{Group: "networking.k8s.io", Resource: "ingresses"}:                    careIngress,
+	{Group: "policy", Resource: "poddisruptionbudgets"}:                    careDisruptionBudget,
+	{Group: rbacGroup, Resource: "clusterrolebindings"}:                    careBinding,
+	{Group: rbacGroup, Resource: "rolebindings"}:                           careBinding,
 }
 
 // careNamespace drops the finalizers of the namespace controller and the label that repeats the name.
-func careNamespace(object map[string]any, c Context) {
-	delete(object, "spec")
-	metadata := child(object, "metadata")
-	if labels, ok := metadata["labels"].(map[string]any); ok && labels["kubernetes.io/metadata.name"] != nil {
-		labels["kubernetes.io/metadata.name"] = c.Target.Name
+func careNamespace(w *work) {
+	delete(w.object, "spec")
+	if labels := child(w.metadata, "labels"); labels[nameLabel] != nil {
+		labels[nameLabel] = w.Target.Name
 	}
 }
 
-// careClaim frees a claim from the volume that it was bound to, and lets its volume be made of a snapshot.
-func careClaim(object map[string]any, c Context) {
-	dropKeys(child(object, "metadata"), "annotations",
-		"pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller",
-		"volume.kubernetes.io/selected-node", "volume.kubernetes.io/storage-provisioner",
-		"volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-resizer")
-	// What Velero finds the claim's snapshot by: see format/velero.
-	for _, field := range []string{"annotations", "labels"} {
-		dropKeys(child(object, "metadata"), field, "velero.io/volume-snapshot-name", "velero.io/backup-name",
-			"velero.io/data-upload-name", "backup.velero.io/must-include-additional-items", "backup.velero.io/skipped-no-csi-pv", "restore.velero.io/must-include-additional-items")
-	}
-	dropFinalizers(child(object, "metadata"))
-	spec := child(object, "spec")
-	// A source that the claim once had is history: the data is that of the recovery point, or none.
-	for _, f := range []string{"volumeName", "dataSource", "dataSourceRef", "selector"} {
-		delete(spec, f)
-	}
-	if c.Snapshot != "" {
-		spec["dataSource"] = map[string]any{
-			"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": c.Snapshot,
-		}
-		growRequest(spec, c.RestoreSize)
-	}
-	object["spec"] = spec
-}
-
-// dropFinalizers drops those that Kubernetes and the snapshot controller keep on a claim. The latter's is there while
-// a snapshot is being taken, as it is during every backup: restored, nobody would ever remove it, and the claim could
-// not be deleted any more.
-func dropFinalizers(metadata map[string]any) {
-	list, ok := metadata["finalizers"].([]any)
-	if !ok {
+// careSecret empties a token that was made for an account on a user's request: the cluster fills it in anew, and refuses one
+// for an account of another UID. Tokens that the cluster made by itself are not restored.
+func careSecret(w *work) {
+	if w.object["type"] != "kubernetes.io/service-account-token" {
 		return
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(f any) bool {
-		return f == "kubernetes.io/pvc-protection" || f == "snapshot.storage.kubernetes.io/pvc-as-source-protection"
-	})
-	if len(list) == 0 {
-		delete(metadata, "finalizers")
-		return
-	}
-	metadata["finalizers"] = list
+	dropKeys(w.metadata, "annotations", "kubernetes.io/service-account.uid")
+	dropKeys(w.object, "data", "token", "ca.crt", "namespace")
 }
 
-// growRequest raises the request to what the driver needs: the volume may have been larger than was asked for.
-func growRequest(spec map[string]any, least int64) {
-	requests := child(child(spec, "resources"), "requests")
-	text, _ := requests["storage"].(string)
-	asked, err := resource.ParseQuantity(text)
-	if err == nil && asked.CmpInt64(least) < 0 {
-		requests["storage"] = resource.NewQuantity(least, resource.BinarySI).String()
-	}
+// careServiceAccount drops the names of the token secrets that older clusters made, for they are not restored.
+func careServiceAccount(w *work) {
+	prefix := w.Target.Name + "-token-"
+	dropElements(w.object, "secrets", named(func(name string) bool { return strings.HasPrefix(name, prefix) }))
 }
 
-// careService frees the addresses and ports that the cluster allots; a headless service stays headless.
-func careService(object map[string]any, _ Context) {
-	spec := child(object, "spec")
-	if spec["clusterIP"] != "None" {
-		delete(spec, "clusterIP")
-		delete(spec, "clusterIPs")
-	}
-	delete(spec, "healthCheckNodePort")
-	for _, port := range elements(spec, "ports") {
-		delete(port, "nodePort")
-	}
-}
-
-// carePod frees a pod from its node, and from the token volume that admission mounted into it.
-func carePod(object map[string]any, _ Context) {
-	spec := child(object, "spec")
-	delete(spec, "nodeName")
-	// Admission computes the number from the class and refuses one that differs.
-	delete(spec, "priority")
-	dropNamed(spec, "volumes", isTokenVolume)
-	for _, field := range []string{"containers", "initContainers"} {
-		for _, container := range elements(spec, field) {
-			dropNamed(container, "volumeMounts", isTokenVolume)
+// careWebhooks lets services follow their namespaces, and mends what newer API servers refuse.
+func careWebhooks(w *work) {
+	for i, webhook := range elements(w.object, "webhooks") {
+		w.follow(child(child(webhook, "clientConfig"), "service"), at("webhooks", i)+".clientConfig.service", "namespace")
+		if w.APIVersion == admissionGroup+"/v1" && webhook["sideEffects"] != "NoneOnDryRun" {
+			webhook["sideEffects"] = "None"
 		}
 	}
 }
 
-func isTokenVolume(name string) bool { return strings.HasPrefix(name, "kube-api-access-") }
-
-func dropNamed(object map[string]any, field string, drop func(name string) bool) {
-	list, ok := object[field].([]any)
-	if !ok {
-		return
-	}
-	object[field] = slices.DeleteFunc(slices.Clone(list), func(e any) bool {
-		m, _ := e.(map[string]any)
-		name, _ := m["name"].(string)
-		return drop(name)
-	})
+// careAPIService lets the service follow its namespace.
+func careAPIService(w *work) {
+	w.follow(child(child(w.object, "spec"), "service"), "spec.service", "namespace")
 }
 
-// careServiceAccount drops the names of token secrets, which are not restored.
-func careServiceAccount(object map[string]any, _ Context) {
-	delete(object, "secrets")
+// careDefinition lets the service that converts follow its namespace, and mends what the API server refuses to create.
+func careDefinition(w *work) {
+	spec := child(w.object, "spec")
+	config := child(child(child(spec, "conversion"), "webhook"), "clientConfig")
+	w.follow(child(config, "service"), "spec.conversion.webhook.clientConfig.service", "namespace")
+	if bundle, has := config["caBundle"]; has && !isCertificate(bundle) {
+		// Those who inject the certificate begin with something that is none, and do so again.
+		delete(config, "caBundle")
+	}
+	if preserve, _ := spec["preserveUnknownFields"].(bool); preserve && w.APIVersion == "apiextensions.k8s.io/v1" {
+		delete(spec, "preserveUnknownFields")
+		for _, version := range elements(spec, "versions") {
+			if schema, has := child(version, "schema")["openAPIV3Schema"].(map[string]any); has {
+				schema["x-kubernetes-preserve-unknown-fields"] = true
+			}
+		}
+	}
 }
 
-// careJob drops the selector and labels that tie a job to its former UID, unless a person chose the selector.
-func careJob(object map[string]any, _ Context) {
-	spec := child(object, "spec")
-	if manual, _ := spec["manualSelector"].(bool); manual {
-		return
+func isCertificate(bundle any) bool {
+	s, _ := bundle.(string)
+	pem, err := base64.StdEncoding.DecodeString(s)
+	return err == nil && strings.Contains(string(pem), "-----BEGIN CERTIFICATE-----")
+}
+
+// careIngress drops the older of two ways to name a class where they differ: such an Ingress may exist, but not be created.
+func careIngress(w *work) {
+	const legacy = "kubernetes.io/ingress.class"
+	class, _ := child(w.object, "spec")["ingressClassName"].(string)
+	if old, has := child(w.metadata, "annotations")[legacy]; has && class != "" && old != class {
+		w.note("metadata.annotations["+legacy+"]", "it is left out: it says %v and spec.ingressClassName says %s, and the API server refuses to create both", old, class)
+		dropKeys(w.metadata, "annotations", legacy)
 	}
-	delete(spec, "selector")
-	keys := []string{"controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name"}
-	dropKeys(child(object, "metadata"), "labels", keys...)
-	dropKeys(child(child(spec, "template"), "metadata"), "labels", keys...)
+}
+
+// careAutoscaler drops what the first version of the API keeps of the status in annotations.
+func careAutoscaler(w *work) {
+	dropKeys(w.metadata, "annotations", "autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics")
+}
+
+// careDisruptionBudget keeps the meaning of an empty selector: no pod in v1beta1, every pod in v1.
+func careDisruptionBudget(w *work) {
+	spec := child(w.object, "spec")
+	if selector, ok := spec["selector"].(map[string]any); ok && len(selector) == 0 && w.archivedVersion == "policy/v1beta1" && w.APIVersion == "policy/v1" {
+		spec["selector"] = map[string]any{"matchExpressions": []any{
+			// What the API server itself writes for it.
+			map[string]any{"key": "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", "operator": "Exists"},
+		}}
+	}
 }
 
 // careBinding lets the subjects of a binding follow their namespaces.
-func careBinding(object map[string]any, c Context) {
-	for _, subject := range elements(object, "subjects") {
-		if namespace, ok := subject["namespace"].(string); ok && namespace != "" {
-			subject["namespace"] = c.Namespace(namespace)
+func careBinding(w *work) {
+	for i, subject := range elements(w.object, "subjects") {
+		w.followSubject(subject, at("subjects", i))
+	}
+}
+
+// careFlowSchema lets the subjects of its rules follow their namespaces.
+func careFlowSchema(w *work) {
+	for i, rule := range elements(child(w.object, "spec"), "rules") {
+		for j, subject := range elements(rule, "subjects") {
+			path := at("spec.rules", i) + "." + at("subjects", j)
+			w.follow(child(subject, "serviceAccount"), path+".serviceAccount", "namespace")
+			for _, kind := range []string{"user", "group"} {
+				w.followAccount(child(subject, kind), path+"."+kind)
+			}
 		}
 	}
 }

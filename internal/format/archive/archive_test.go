@@ -234,3 +234,22 @@ func TestIndexRoundTrip(t *testing.T) {
 		t.Errorf("index (-want +got):\n%s", diff)
 	}
 }
+
+func TestCopiesAtOtherVersionsAreToldFromObjects(t *testing.T) {
+	scaler := coffer.ObjectRef{GroupResource: coffer.GroupResource{Group: "autoscaling", Resource: "horizontalpodautoscalers"}, Namespace: "shop", Name: "web"}
+	const folder = "resources/horizontalpodautoscalers.autoscaling/"
+	for path, want := range map[string]string{
+		folder + "v1/namespaces/shop/web.json":                             "v1",
+		folder + "v2-preferredversion/namespaces/shop/web.json":            "",
+		folder + "namespaces/shop/web.json":                                "",
+		folder + "v1/v2/namespaces/shop/web.json":                          "",
+		"resources/horizontalpodautoscalers.autoscaling":                   "",
+		"metadata/v1/namespaces/shop/web.json":                             "",
+		"horizontalpodautoscalers.autoscaling/v1/namespaces/shop/web.json": "",
+	} {
+		ref, version, isCopy := parseCopy(path)
+		if isCopy != (want != "") || isCopy && (ref != scaler || version != want) {
+			t.Errorf("parseCopy(%q) = %v, %q, %v, want %q", path, ref, version, isCopy, want)
+		}
+	}
+}

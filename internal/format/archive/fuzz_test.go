@@ -38,7 +38,7 @@ func newSeed(f *testing.F) ([]byte, Index) {
 		f.Fatal(err)
 	}
 	b := w.NewBatch()
-	for _, o := range []Object{{configMap("a", "b"), []byte(`{"a":[1]}`)}, {configMap("a", "ü:~"), []byte(`{}`)}} {
+	for _, o := range []Object{{configMap("a", "b"), "", []byte(`{"a":[1]}`)}, {configMap("a", "ü:~"), "", []byte(`{}`)}} {
 		if err := b.Add(o.ObjectRef, o.Body); err != nil {
 			f.Fatal(err)
 		}

@@ -57,3 +57,18 @@ func ParsePath(path string) (coffer.ObjectRef, bool, error) {
 	}
 	return ref, true, nil
 }
+
+// preferredSuffix marks the copies that repeat what stands under the path without a version.
+const preferredSuffix = "-preferredversion"
+
+// parseCopy reads the path of a copy at another version than the object's: Velero, asked to, archives every version that
+// the source cluster serves. It answers false for every other path.
+func parseCopy(path string) (ref coffer.ObjectRef, version string, isCopy bool) {
+	folder, rest, _ := strings.Cut(strings.TrimPrefix(path, "resources/"), "/")
+	version, rest, _ = strings.Cut(rest, "/")
+	if version == "" || strings.HasSuffix(version, preferredSuffix) {
+		return ref, "", false
+	}
+	ref, isObject, err := ParsePath("resources/" + folder + "/" + rest)
+	return ref, version, err == nil && isObject && path == "resources/"+folder+"/"+version+"/"+rest
+}

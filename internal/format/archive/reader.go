@@ -38,7 +38,10 @@ var objectLimits = bounded.JSONLimits{Depth: 10_000, Containers: 1_000_000, Valu
 // Object is one object as it stands in an archive.
 type Object struct {
 	coffer.ObjectRef
-	Body []byte
+	// Version of a copy that stands beside the object, at another version; empty for the object itself. Only Stream has
+	// copies.
+	Version string
+	Body    []byte
 }
 
 // Scan reads a whole archive from its beginning and calls each for every object, in the archive's order. A stream
@@ -81,7 +84,7 @@ func readIndexed(r io.Reader, entries []Entry, what string, each func(Object) er
 		}
 		return nil
 	}
-	err = walk(&bounded.Reader{R: zipped, Limit: budget}, admit, func(o Object) error {
+	err = walk(&bounded.Reader{R: zipped, Limit: budget}, false, admit, func(o Object) error {
 		if err := entries[next].verify(o); err != nil {
 			return err
 		}
@@ -102,9 +105,9 @@ func (e *Entry) verify(o Object) error {
 	return nil
 }
 
-// walk calls each for every object of a tar, also of one without an end mark, as a member's is. Before anything of an entry
-// is read, admit may refuse it.
-func walk(r io.Reader, admit func(h *tar.Header, ref coffer.ObjectRef, isObject bool) error, each func(Object) error) error {
+// walk calls each for every object of a tar, also of one without an end mark, as a member's is, and for their copies at other
+// versions if those are wanted. Before anything of an entry is read, admit may refuse it.
+func walk(r io.Reader, copies bool, admit func(h *tar.Header, ref coffer.ObjectRef, isObject bool) error, each func(Object) error) error {
 	entries := tar.NewReader(r)
 	for {
 		header, err := entries.Next()
@@ -121,13 +124,17 @@ func walk(r io.Reader, admit func(h *tar.Header, ref coffer.ObjectRef, isObject 
 		if err := admit(header, ref, isObject); err != nil {
 			return err
 		}
+		version := ""
 		if !isObject {
-			continue
+			if ref, version, isObject = parseCopy(header.Name); !copies || !isObject {
+				continue
+			}
 		}
 		o, err := readObject(entries, header, ref)
 		if err != nil {
 			return err
 		}
+		o.Version = version
 		if err := each(o); err != nil {
 			return err
 		}

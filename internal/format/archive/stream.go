@@ -22,7 +22,7 @@ const (
 )
 
 // Stream reads an archive that has no index, as Velero's have none, and calls each for every object, in the archive's
-// order. A later object of the same name takes the place of an earlier one, as it does where the tar is unpacked. A stream
+// order, and for those of its copies that are at another version. A later object of the same name takes the place of an earlier one, as it does where the tar is unpacked. A stream
 // that is truncated or malformed, has more objects than any cluster, or unpacks to more than objects do, is an Error with
 // CodeArchiveCorrupt. Errors of each end the reading and are returned as they are.
 func Stream(r io.Reader, each func(Object) error) error {
@@ -43,5 +43,5 @@ func Stream(r io.Reader, each func(Object) error) error {
 		}
 		return nil
 	}
-	return walk(ratio.Out(zipped), admit, each)
+	return walk(ratio.Out(zipped), true, admit, each)
 }

@@ -130,21 +130,29 @@ func (f *backupFlags) addScope(spec *v1alpha1.BackupSpec) error {
 }
 
 func (f *backupFlags) addObjects(spec *v1alpha1.BackupSpec) error {
-	if len(f.objects) > 0 {
-		spec.IncludedObjects = nil
+	if len(f.objects) == 0 {
+		return nil
 	}
-	for _, text := range f.objects {
+	objects, err := parseObjects(f.objects)
+	spec.IncludedObjects = objects
+	return err
+}
+
+// parseObjects reads --included-objects.
+func parseObjects(texts []string) ([]v1alpha1.ObjectName, error) {
+	var objects []v1alpha1.ObjectName
+	for _, text := range texts {
 		kind, name, found := strings.Cut(text, "=")
 		namespace, inside, namespaced := strings.Cut(name, "/")
 		if !namespaced {
 			namespace, inside = "", name
 		}
 		if !found || kind == "" || inside == "" || namespaced && namespace == "" {
-			return usageError{fmt.Errorf("--included-objects %q: write TYPE=NAMESPACE/NAME, or TYPE=NAME for an object in no namespace", text)}
+			return nil, usageError{fmt.Errorf("--included-objects %q: write TYPE=NAMESPACE/NAME, or TYPE=NAME for an object in no namespace", text)}
 		}
-		spec.IncludedObjects = append(spec.IncludedObjects, v1alpha1.ObjectName{Type: kind, Namespace: namespace, Name: inside})
+		objects = append(objects, v1alpha1.ObjectName{Type: kind, Namespace: namespace, Name: inside})
 	}
-	return nil
+	return objects, nil
 }
 
 // addPolicies reads the file that Velero calls resource policies.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,67 +18,6 @@ import (
 func (p *program) newRestore() *cobra.Command {
 	return group("restore", "Restore recovery points, and list and show restores",
 		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
-}
-
-func (p *program) newRestoreCreate() *cobra.Command {
-	var f struct {
-		spec         v1alpha1.RestoreSpec
-		clusterScope bool
-		volumeMode   string
-		policy       string
-		hooks        []string
-		mappings     map[string]string
-		ready        time.Duration
-		wait         bool
-	}
-	cmd := &cobra.Command{
-		Use:   "create NAME --backup-name BACKUP",
-		Short: "Restore a recovery point, or a part of it",
-		Example: `  coffer restore create shop-back --backup-name shop-1 --wait
-  coffer restore create shop-copy --backup-name shop-1 --namespace-mappings shop=shop-copy --wait`,
-		Args: oneName("restore"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			if f.spec.BackupName == "" {
-				return usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
-			}
-			refs, err := parseReferences("--restore-hook-references", f.hooks)
-			if err != nil {
-				return err
-			}
-			f.spec.RestoreHookReferences = refs
-			for from, to := range f.mappings {
-				if f.spec.NamespaceMappings == nil {
-					f.spec.NamespaceMappings = map[string]v1alpha1.NamespaceName{}
-				}
-				f.spec.NamespaceMappings[from] = v1alpha1.NamespaceName(to)
-			}
-			f.spec.PersistentVolumeRestoreMode = v1alpha1.VolumeRestoreMode(f.volumeMode)
-			f.spec.ConflictPolicy = v1alpha1.ConflictPolicy(f.policy)
-			if cmd.Flags().Changed("include-cluster-scope-resources") {
-				f.spec.IncludeClusterScopeResources = &f.clusterScope
-			}
-			if cmd.Flags().Changed("ready-timeout") {
-				f.spec.ReadyTimeout = &metav1.Duration{Duration: f.ready}
-			}
-			return p.createRestore(cmd.Context(), args[0], f.spec, f.wait)
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.spec.BackupName, "backup-name", "", "recovery point to restore")
-	flags.StringVar(&f.spec.StorageLocation, "storage-location", "default", "BackupStorageLocation that holds the recovery point")
-	flags.StringSliceVar(&f.spec.IncludedNamespaces, "included-namespaces", nil, "namespaces to restore, by their names in the recovery point (default all)")
-	flags.StringSliceVar(&f.spec.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out")
-	flags.StringToStringVar(&f.mappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
-	flags.BoolVar(&f.clusterScope, "include-cluster-scope-resources", false, "all cluster-scoped objects, or none (default: all with the whole recovery point, else what the chosen namespaces need)")
-	flags.StringVar(&f.volumeMode, "persistent-volume-restore-mode", string(v1alpha1.RestoreWithVolumeData), "RestoreWithVolumeData or RestoreWithoutVolumeData")
-	flags.StringVar(&f.policy, "conflict-policy", string(v1alpha1.ConflictSkip), "what to do with objects that exist: Skip")
-	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
-	flags.DurationVar(&f.ready, "ready-timeout", 0, "how long restored workloads may take to become ready, 0 for not waiting (default as the extension was installed: 5m)")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
-	return cmd
 }
 
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {
@@ -105,7 +43,7 @@ func restoreProgress(g v1alpha1.RestoreProgress) string {
 	if g.ObjectsTotal == 0 {
 		return ""
 	}
-	parts := []string{fmt.Sprintf("%d of %d objects", g.Created+g.Existing+g.Failed, g.ObjectsTotal)}
+	parts := []string{fmt.Sprintf("%d of %d objects", g.Created+g.Existing+g.Patched+g.Replaced+g.Failed, g.ObjectsTotal)}
 	if g.VolumesTotal > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d volumes bound", g.VolumesBound, g.VolumesTotal))
 	}
@@ -149,12 +87,12 @@ func (p *program) restoreTable(all []v1alpha1.Restore) error {
 		_, err := fmt.Fprintf(p.Err, "There are no restores in namespace %s. Make one with `coffer restore create NAME --backup-name BACKUP`.\n", p.target.Namespace)
 		return err
 	}
-	rows := [][]string{{"NAME", "BACKUP", "PHASE", "CREATED", "EXISTING", "FAILED", "VOLUMES", "WARNINGS", "TOOK", "AGE"}}
+	rows := [][]string{{"NAME", "BACKUP", "PHASE", "CREATED", "EXISTING", "PATCHED", "REPLACED", "FAILED", "VOLUMES", "WARNINGS", "TOOK", "AGE"}}
 	for _, r := range all {
 		g := r.Status.Progress
 		rows = append(rows, []string{
 			r.Name, r.Spec.BackupName, phaseText(r.Status.Phase),
-			strconv.Itoa(g.Created), strconv.Itoa(g.Existing), strconv.Itoa(g.Failed), fmt.Sprintf("%d/%d", g.VolumesBound, g.VolumesTotal),
+			strconv.Itoa(g.Created), strconv.Itoa(g.Existing), strconv.Itoa(g.Patched), strconv.Itoa(g.Replaced), strconv.Itoa(g.Failed), fmt.Sprintf("%d/%d", g.VolumesBound, g.VolumesTotal),
 			strconv.Itoa(r.Status.WarningCount), took(r.Status.RunStatus), age(r.CreationTimestamp),
 		})
 	}
@@ -203,7 +141,11 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 			{"Started", when(r.Status.StartTime)},
 			{"Completed", when(r.Status.CompletionTime)},
 			{"Took", took(r.Status.RunStatus)},
-			{"Objects", fmt.Sprintf("%d created, %d existing, %d failed; %d left to Kubernetes or out of scope", g.Created, g.Existing, g.Failed, g.Skipped)},
+			{"Plan", planText(r.Status.Plan)},
+			{"Plan stored", planPlace(r.Status.Plan)},
+			{"Report stored", reportPlace(r.Status.Report)},
+			{"Objects", fmt.Sprintf("%d created, %d existing, %d patched, %d replaced, %d failed; %d left to Kubernetes or out of scope",
+				g.Created, g.Existing, g.Patched, g.Replaced, g.Failed, g.Skipped)},
 			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
 			{"Hooks", hooks},
 			{"Workloads", workloadsText(r.Status)},
@@ -225,6 +167,44 @@ func workloadsText(s v1alpha1.RestoreStatus) string {
 		text += fmt.Sprintf(", %s after the start", s.ReadyTime.Sub(s.StartTime.Time))
 	}
 	return text
+}
+
+// planText counts what is in a plan, leaving out what is not.
+func planText(p *v1alpha1.RestorePlan) string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{
+		{p.Counts.Create, "to create"}, {p.Counts.RestoreVolume, "volumes to restore"}, {p.Counts.Patch, "to patch"}, {p.Counts.Replace, "to replace"},
+		{p.Counts.Existing, "existing"}, {p.Counts.Skip, "to skip"}, {p.Counts.Fail, "in conflict"}, {p.Counts.Unchecked, "unchecked"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	return strings.Join(parts, ", ") + "; " + p.Digest
+}
+
+func planPlace(p *v1alpha1.RestorePlan) string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Key == "":
+		return "nowhere"
+	}
+	return p.Key + " in " + p.StorageLocation
+}
+
+// reportPlace says where a report is stored.
+func reportPlace(r *v1alpha1.RestoreReport) string {
+	if r == nil {
+		return ""
+	}
+	return r.Key + " in " + r.StorageLocation
 }
 
 func mappingsText(m map[string]v1alpha1.NamespaceName) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,6 +37,9 @@ type Locations struct {
 	SigningKeyFunc func(ctx context.Context) (ed25519.PrivateKey, error)
 }
 
+// usualLocation is the name of the location that runs use if they name none.
+const usualLocation = "default"
+
 // Location implements flow.Settings.
 func (l *Locations) Location(ctx context.Context, name string) (flow.Location, error) {
 	var object v1alpha1.BackupStorageLocation
@@ -65,6 +69,25 @@ func (l *Locations) Location(ctx context.Context, name string) (flow.Location, e
 		location.KeysFunc = func(ctx context.Context) (encryption.Keys, error) { return l.keys(ctx, *e) }
 	}
 	return location, nil
+}
+
+// WritableLocations implements flow.Settings.
+func (l *Locations) WritableLocations(ctx context.Context) ([]string, error) {
+	var all v1alpha1.BackupStorageLocationList
+	if err := l.Client.List(ctx, &all, client.InNamespace(l.Namespace)); err != nil {
+		return nil, fmt.Errorf("list BackupStorageLocations: %w", err)
+	}
+	var names []string
+	for _, object := range all.Items {
+		if !object.Spec.ReadOnly && object.Spec.Velero == nil {
+			names = append(names, object.Name)
+		}
+	}
+	slices.Sort(names)
+	if i := slices.Index(names, usualLocation); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, usualLocation)
+	}
+	return names, nil
 }
 
 // keys reads the keys of a location.
@@ -103,6 +126,23 @@ func (l *Locations) RestoreHook(ctx context.Context, ref v1alpha1.NamespacedRefe
 	var h v1alpha1.RestoreHook
 	err := l.hook(ctx, "RestoreHook", ref, &h)
 	return h, err
+}
+
+// ResourceModifiers implements flow.Settings.
+func (l *Locations) ResourceModifiers(ctx context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error) {
+	var object corev1.ConfigMap
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, coffer.Errorf(coffer.CodeModifierNotFound, "there is no ConfigMap %s/%s, which resourceModifierReference names", ref.Namespace, ref.Name).
+			WithHint("create it before the restore that refers to it")
+	case apierrors.IsForbidden(err):
+		return nil, coffer.Errorf(coffer.CodeForbidden, "the Backup extension is not allowed to read ConfigMap %s/%s, which resourceModifierReference names", ref.Namespace, ref.Name).
+			WithHint("put it into namespace %s", l.Namespace)
+	case err != nil:
+		return nil, fmt.Errorf("get ConfigMap %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	return object.Data, nil
 }
 
 func (l *Locations) hook(ctx context.Context, kind string, ref v1alpha1.NamespacedReference, into client.Object) error {

@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
@@ -26,7 +26,10 @@ type Cluster struct {
 	patience  patience
 	// slots bound the pages in memory, and buffers hold them.
 	slots   chan struct{}
-	buffers sync.Pool
+	buffers *sync.Pool
+	// writes bound what is written at a time, and manager is the name under which.
+	writes  *limiter
+	manager string
 }
 
 // New makes a Cluster from a client configuration. The client does not limit its own rate: the API server's priority
@@ -46,13 +49,43 @@ func New(config *rest.Config) (*Cluster, error) {
 	}
 	return &Cluster{
 		config: config, client: found.RESTClient(), discovery: found,
-		patience: defaultPatience, slots: make(chan struct{}, parallelPages),
+		patience: defaultPatience, slots: make(chan struct{}, parallelPages), buffers: new(sync.Pool),
+		writes: newLimiter(), manager: defaultManager,
 	}, nil
 }
 
 // Types implements coffer.Cluster.
 func (c *Cluster) Types(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	lists, err := discovery.ServerPreferredResourcesWithContext(ctx, discovery.ToDiscoveryInterfaceWithContext(c.discovery))
+	return discovered(lists, err)
+}
+
+// Versions implements coffer.Cluster.
+func (c *Cluster) Versions(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
+	groups, lists, err := discovery.ServerGroupsAndResourcesWithContext(ctx, discovery.ToDiscoveryInterfaceWithContext(c.discovery))
+	types, gaps, err := discovered(lists, err)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A group lists its versions by their age, not by preference.
+	preferred := map[string]string{}
+	for _, g := range groups {
+		preferred[g.Name] = g.PreferredVersion.Version
+	}
+	slices.SortStableFunc(types, func(a, b coffer.ResourceType) int {
+		first := func(t coffer.ResourceType) int {
+			if t.Version == preferred[t.Group] {
+				return 0
+			}
+			return 1
+		}
+		return first(a) - first(b)
+	})
+	return types, gaps, nil
+}
+
+// discovered are the types of a discovery that can be listed and created.
+func discovered(lists []*metav1.APIResourceList, err error) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	var gaps []coffer.TypeGap
 	var failed *discovery.ErrGroupDiscoveryFailed
 	if errors.As(err, &failed) {
@@ -93,35 +126,12 @@ func serves(r metav1.APIResource, verb string) bool {
 
 // Get implements coffer.Cluster.
 func (c *Cluster) Get(ctx context.Context, t coffer.ResourceType, namespace, name string) (json.RawMessage, error) {
-	body, err := c.client.Get().AbsPath(path(t, namespace), name).Do(ctx).Raw()
+	body, err := raw(c.client.Get().AbsPath(path(t, namespace), name).Do(ctx))
 	if err != nil {
 		return nil, translate(err, "get %s", ref(t, namespace, name))
 	}
 	return body, nil
 }
-
-// Create implements coffer.Cluster.
-func (c *Cluster) Create(ctx context.Context, t coffer.ResourceType, namespace string, object []byte) (json.RawMessage, error) {
-	body, err := c.client.Post().AbsPath(path(t, namespace)).
-		Param("fieldManager", fieldManager).
-		SetHeader("Content-Type", "application/json").Body(object).Do(ctx).Raw()
-	if err != nil {
-		return nil, translate(err, "create %s", t.GroupResource)
-	}
-	return body, nil
-}
-
-// Patch implements coffer.Cluster.
-func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
-	err := c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name).
-		Param("fieldManager", fieldManager).Body(mergePatch).Do(ctx).Error()
-	if err != nil {
-		return translate(err, "patch %s", ref(t, namespace, name))
-	}
-	return nil
-}
-
-const fieldManager = "coffer"
 
 func path(t coffer.ResourceType, namespace string) string {
 	base := "/apis/" + t.Group

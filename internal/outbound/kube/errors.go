@@ -32,7 +32,27 @@ func translate(err error, format string, args ...any) error {
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return coffer.Errorf(code, "%s: %w", doing, err)
+	e := coffer.Errorf(code, "%s: %w", doing, err)
+	e.Fields = refusedFields(err)
+	return e
+}
+
+// fieldsShown bounds the fields that an error names.
+const fieldsShown = 20
+
+// refusedFields are those that a refusal names.
+func refusedFields(err error) []coffer.RefusedField {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	var fields []coffer.RefusedField
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Field != "" && cause.Field != "<nil>" && len(fields) < fieldsShown {
+			fields = append(fields, coffer.RefusedField{Path: cause.Field, Reason: cause.Message})
+		}
+	}
+	return fields
 }
 
 // expiredContinue is the token to go on with after "410 Gone", or empty for any other answer.

@@ -55,6 +55,8 @@ type list struct {
 	cluster   *Cluster
 	t         coffer.ResourceType
 	namespace string
+	// accept is the form in which the objects are wanted.
+	accept string
 	// token is where to go on, and limit for how many objects to ask.
 	token string
 	limit int
@@ -75,7 +77,18 @@ type page struct {
 
 // List implements coffer.Cluster. While each works on a page, the next one is read.
 func (c *Cluster) List(ctx context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
-	l := &list{cluster: c, t: t, namespace: namespace, limit: firstPage}
+	return c.list(ctx, &list{cluster: c, t: t, namespace: namespace, limit: firstPage, accept: "application/json"}, each)
+}
+
+// metadataOnly asks for the metadata of objects; an API server that cannot leave out the rest sends all.
+const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+// ListMetadata implements coffer.Cluster.
+func (c *Cluster) ListMetadata(ctx context.Context, t coffer.ResourceType, namespace string, each func(coffer.Page) error) error {
+	return c.list(ctx, &list{cluster: c, t: t, namespace: namespace, limit: firstPage, accept: metadataOnly}, each)
+}
+
+func (c *Cluster) list(ctx context.Context, l *list, each func(coffer.Page) error) error {
 	first, err := l.next(ctx)
 	if err != nil {
 		return err
@@ -263,7 +276,7 @@ func (l *list) decode(ctx context.Context, buf *[]byte) (coffer.Page, error) {
 	pageCtx, cancel := context.WithTimeout(ctx, l.cluster.patience.page)
 	defer cancel()
 	request := l.cluster.client.Get().AbsPath(path(l.t, l.namespace)).Param("limit", fmt.Sprint(l.limit)).
-		SetHeader("Accept", "application/json").MaxRetries(0)
+		SetHeader("Accept", l.accept).MaxRetries(0)
 	if l.token != "" {
 		request = request.Param("continue", l.token)
 	}

@@ -434,3 +434,23 @@ func TestManyListsShareTheMemory(t *testing.T) {
 		t.Errorf("%d pages at a time of %d altogether", most, pages)
 	}
 }
+
+func TestMetadataIsAskedForAlone(t *testing.T) {
+	var asked []string
+	s, c := newAPIServer(t, sizes(250, 10))
+	s.before = func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		asked = append(asked, r.Header.Get("Accept"))
+		return false
+	}
+	n := 0
+	count := func(p coffer.Page) error { n += len(p.Items); return nil }
+	if err := c.ListMetadata(t.Context(), mapType, "", count); err != nil || n != 250 {
+		t.Fatalf("%d objects, %v", n, err)
+	}
+	for _, accept := range asked {
+		// What cannot leave out the rest sends plain JSON.
+		if !strings.HasPrefix(accept, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,") || !strings.HasSuffix(accept, ",application/json") {
+			t.Errorf("asked for %q", accept)
+		}
+	}
+}

@@ -1,0 +1,356 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
+)
+
+// A claim is replaced in an order that keeps data until there is other data in its place:
+//
+//	verify the recovery point, present the snapshot, wait until it is usable   (before: prepare, presentSnapshots)
+//	refuse to delete what would take a claim with it that stays               (protect)
+//	refuse to delete a claim that something uses that stays                   (users)
+//	delete the workloads that use the claims, and wait for the end of their pods: the claim would wait for them anyway
+//	delete the claims, by their UID, and wait
+//	create the claims in their order, and the workloads in theirs              (after: applySteps)
+//
+// A process that dies on the way leaves fewer objects; the next one finds those that the plan names by UID, and deletes no other.
+
+// room is what is known of the cluster while claims are replaced.
+type room struct {
+	*application
+	// replaced are the steps that delete an object, by its UID.
+	replaced map[string]int
+	// targets are the steps that replace a claim which is still there, by NAMESPACE/NAME.
+	targets map[string]int
+	claims  map[string]corev1.PersistentVolumeClaim
+	pods    []corev1.Pod
+	// above are the owners of objects of the cluster, by the UID of the owner; nil for one that is gone.
+	above map[string][]coffer.OwnerReference
+	types map[string]coffer.ResourceType // by apiVersion and kind
+}
+
+// cleared says that what stood in the way of a step was removed by makeRoom.
+func (a *application) cleared(i int) bool {
+	s := a.step(i)
+	return s.Action == plan.Replace && s.Target.GroupResource == claimType.GroupResource
+}
+
+// makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. A claim that must not be
+// deleted is settled; what else must not be is protected, so that nothing deletes it later either.
+func (a *application) makeRoom(ctx context.Context) error {
+	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}}
+	for i, s := range a.plan.Steps {
+		if s.Action == plan.Replace && !a.results.settled(i) {
+			r.replaced[s.UID] = i
+		}
+	}
+	if len(r.replaced) == 0 {
+		return nil
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	users, err := r.refuse(ctx)
+	if err != nil || len(r.targets) == 0 {
+		return err
+	}
+	if err := r.removeAll(ctx, users); err != nil {
+		return err
+	}
+	if err := r.awaitUnused(ctx); err != nil {
+		return err
+	}
+	return r.removeClaims(ctx)
+}
+
+// look reads the claims and pods of the plan's namespaces, and settles the claims for which there is nothing to put in their place.
+func (r *room) look(ctx context.Context) (err error) {
+	if r.claims, err = r.application.claims(ctx); err != nil {
+		return err
+	}
+	types, _, err := r.Cluster.Types(ctx)
+	if err != nil {
+		return err
+	}
+	r.types = map[string]coffer.ResourceType{}
+	for _, t := range types {
+		r.types[t.APIVersion()+" "+t.Kind] = t
+	}
+	for uid, i := range r.replaced {
+		s := r.step(i)
+		if s.Target.GroupResource != claimType.GroupResource {
+			continue
+		}
+		claim, exists := r.claims[s.Target.Namespace+"/"+s.Target.Name]
+		there := exists && string(claim.UID) == uid
+		switch problem := r.unusable[i]; {
+		case there && s.Volume == nil:
+			r.left(i, coffer.CodeVolumeRestoredEmpty, "the claim was left as it is: the restore has no data to put in the place of its volume's")
+		case there && problem != "":
+			r.failed(i, errors.New(problem+"; the claim and its data were left as they are"))
+		case there:
+			r.targets[s.Target.Namespace+"/"+s.Target.Name] = i
+		case problem != "":
+			r.warn(coffer.CodeVolumePending, s.Target.String(), problem+"; the claim stays pending rather than empty")
+		}
+	}
+	return r.readPods(ctx)
+}
+
+// readPods reads the pods that may use a claim which is replaced.
+func (r *room) readPods(ctx context.Context) error {
+	var namespaces []string
+	for _, i := range r.targets {
+		namespaces = append(namespaces, r.step(i).Target.Namespace)
+	}
+	slices.Sort(namespaces)
+	r.pods = nil
+	for _, namespace := range slices.Compact(namespaces) {
+		pods, err := list[corev1.Pod](ctx, r.Cluster, podType, namespace)
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods {
+			// A pod that has ended does not keep its claims.
+			if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed && len(r.used(&pod)) > 0 {
+				r.pods = append(r.pods, pod)
+			}
+		}
+	}
+	return nil
+}
+
+// used are the claims that are replaced and that a pod uses.
+func (r *room) used(pod *corev1.Pod) (claims []string) {
+	for _, v := range pod.Spec.Volumes {
+		name := ""
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			name = v.PersistentVolumeClaim.ClaimName
+		case v.Ephemeral != nil:
+			name = pod.Name + "-" + v.Name
+		}
+		if _, replaced := r.targets[pod.Namespace+"/"+name]; replaced {
+			claims = append(claims, pod.Namespace+"/"+name)
+		}
+	}
+	return claims
+}
+
+// refuse settles what must not be deleted, until nothing more has to be: each refusal may be the reason for another. It answers
+// the steps to be deleted before the claims, owners first.
+func (r *room) refuse(ctx context.Context) (users []int, err error) {
+	for {
+		before := len(r.replaced)
+		if err := r.protect(ctx); err != nil {
+			return nil, err
+		}
+		if users, err = r.users(ctx); err != nil {
+			return nil, err
+		}
+		for uid, i := range r.replaced {
+			if r.results.settled(i) || r.protected[i] != "" {
+				delete(r.replaced, uid)
+			}
+		}
+		for name, i := range r.targets {
+			if r.results.settled(i) {
+				delete(r.targets, name)
+			}
+		}
+		if len(r.replaced) == before {
+			return users, nil
+		}
+	}
+}
+
+// keep refuses to delete what a step replaces.
+func (r *room) keep(i int, what string) {
+	if r.protected[i] == "" {
+		r.protected[i] = fmt.Sprintf("it was left as it is: to delete it would delete %s as well; choose policy Replace for both, or for none", what)
+	}
+}
+
+// protect refuses to delete what owns an object that stays: Kubernetes would collect that.
+func (r *room) protect(ctx context.Context) error {
+	for _, s := range r.plan.Steps {
+		if s.Action != plan.Patch && !s.Existing() {
+			continue
+		}
+		for _, o := range r.items[s.Item].Owners {
+			if at, planned := r.byUID[o.UID]; planned && r.step(at).Action == plan.Replace {
+				r.keep(at, fmt.Sprintf("%s, which stays", s.Target))
+			}
+		}
+	}
+	for name, claim := range r.claims {
+		if _, replaced := r.targets[name]; replaced {
+			continue
+		}
+		owners, _, err := r.ancestors(ctx, claim.Namespace, ownersOf(claim.OwnerReferences))
+		if err != nil {
+			return err
+		}
+		for _, i := range owners {
+			r.keep(i, "claim "+name+" and its data")
+		}
+	}
+	return nil
+}
+
+// users are the steps that delete what uses the claims, owners first. A claim that something else uses is refused.
+func (r *room) users(ctx context.Context) ([]int, error) {
+	var users []int
+	for _, pod := range r.pods {
+		self := coffer.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: string(pod.UID)}
+		r.above[self.UID] = ownersOf(pod.OwnerReferences)
+		owners, leaving, err := r.ancestors(ctx, pod.Namespace, []coffer.OwnerReference{self})
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(owners)
+		for _, i := range owners {
+			if !slices.Contains(users, i) {
+				users = append(users, i)
+			}
+		}
+		if len(owners) > 0 || leaving || pod.DeletionTimestamp != nil {
+			continue
+		}
+		for _, name := range r.used(&pod) {
+			r.failed(r.targets[name], fmt.Errorf(
+				"the claim and its data were left as they are: pod %s uses it, and is not replaced by this restore; delete the pod or what makes it, or choose policy Replace for that as well", pod.Name))
+		}
+	}
+	return users, nil
+}
+
+// ownersOf is never nil: that would say that the object is gone.
+func ownersOf(references []metav1.OwnerReference) []coffer.OwnerReference {
+	owners := []coffer.OwnerReference{}
+	for _, o := range references {
+		owners = append(owners, coffer.OwnerReference{APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: string(o.UID)})
+	}
+	return owners
+}
+
+// ancestors are the steps that replace one of these owners or one of theirs, the nearest first. leaving says that one of them is
+// gone, so that what it owned will be.
+func (r *room) ancestors(ctx context.Context, namespace string, owners []coffer.OwnerReference) (steps []int, leaving bool, err error) {
+	seen := map[string]bool{}
+	for len(owners) > 0 {
+		o := owners[0]
+		owners = owners[1:]
+		if seen[o.UID] {
+			continue
+		}
+		seen[o.UID] = true
+		if i, replaced := r.replaced[o.UID]; replaced && !r.results.settled(i) && r.protected[i] == "" {
+			steps = append(steps, i)
+		}
+		further, exists, err := r.ownersAbove(ctx, namespace, o)
+		if err != nil {
+			return nil, false, err
+		}
+		leaving = leaving || !exists
+		owners = append(owners, further...)
+	}
+	return steps, leaving, nil
+}
+
+// ownersAbove are the owners of an owner. It is read once, however many objects it owns.
+func (r *room) ownersAbove(ctx context.Context, namespace string, o coffer.OwnerReference) (above []coffer.OwnerReference, exists bool, err error) {
+	if known, seen := r.above[o.UID]; seen {
+		return known, known != nil, nil
+	}
+	t, served := r.types[o.APIVersion+" "+o.Kind]
+	if !served {
+		// Nobody knows what it is: it is taken to be there.
+		r.above[o.UID] = []coffer.OwnerReference{}
+		return nil, true, nil
+	}
+	if !t.Namespaced {
+		namespace = ""
+	}
+	body, err := r.Cluster.Get(ctx, t, namespace, o.Name)
+	if coffer.CodeOf(err) == coffer.CodeNotFound {
+		r.above[o.UID] = nil
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	var h coffer.Header
+	if err := json.Unmarshal(body, &h); err != nil {
+		return nil, false, fmt.Errorf("read %s %s: %w", t.GroupResource, o.Name, err)
+	}
+	if h.Metadata.UID != o.UID {
+		r.above[o.UID] = nil
+		return nil, false, nil
+	}
+	r.above[o.UID] = append([]coffer.OwnerReference{}, h.Metadata.OwnerReferences...)
+	return h.Metadata.OwnerReferences, true, nil
+}
+
+// removeAll deletes what uses the claims. What cannot be deleted keeps its claims.
+func (r *room) removeAll(ctx context.Context, users []int) error {
+	for _, i := range users {
+		if _, err := r.remove(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitUnused waits until no pod uses the claims any more. A claim that one still uses is left.
+func (r *room) awaitUnused(ctx context.Context) error {
+	limit := r.TerminationTimeout
+	for _, pod := range r.pods {
+		if grace := pod.Spec.TerminationGracePeriodSeconds; grace != nil {
+			limit = max(limit, time.Duration(*grace)*time.Second+r.TerminationTimeout)
+		}
+	}
+	_, err := poll(ctx, limit, func(ctx context.Context) (bool, error) {
+		err := r.readPods(ctx)
+		return err == nil && len(r.pods) == 0, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, pod := range r.pods {
+		for _, name := range r.used(&pod) {
+			r.failed(r.targets[name], fmt.Errorf(
+				"the claim and its data were left as they are: pod %s still used it after %s, although what made the pod was deleted; restore again once it is gone", pod.Name, limit))
+		}
+	}
+	return nil
+}
+
+// removeClaims deletes the claims, and waits until they are gone.
+func (r *room) removeClaims(ctx context.Context) error {
+	m := &meeting{application: r.application, t: claimType}
+	for _, i := range r.targets {
+		if r.results.settled(i) {
+			continue
+		}
+		gone, err := r.remove(ctx, i)
+		if err != nil {
+			return err
+		}
+		if !gone && !r.results.settled(i) {
+			m.leaves(i)
+		}
+	}
+	return m.awaitGone(ctx)
+}

@@ -174,7 +174,7 @@ func (r *restore) veleroVolumes(ctx context.Context) ([]velero.VolumeInfo, []byt
 	return readVeleroVolumes(ctx, r.location.Container, r.layout.VolumeInfo())
 }
 
-// streamVelero reads the tar from its beginning, and everything that is read is also written to sum.
+// streamVelero reads the tar from its beginning, copies at other versions too, and everything that is read is also written to sum.
 func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(archive.Object) error) error {
 	key := r.layout.Archive()
 	blob, err := r.location.Container.Get(ctx, key, 0, -1)
@@ -186,7 +186,7 @@ func (r *restore) streamVelero(ctx context.Context, sum io.Writer, each func(arc
 	}
 	source := &source{r: blob}
 	read := io.TeeReader(source, sum)
-	err = archive.Stream(read, each)
+	err = archive.StreamVersions(read, each)
 	if err == nil {
 		_, err = io.Copy(io.Discard, read)
 	}

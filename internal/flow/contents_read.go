@@ -165,7 +165,7 @@ func (c *contents) readStreamed(ctx context.Context, each func(ContentsItem) err
 	var size int64
 	before, n := sha256.New(), 0
 	counted := io.MultiWriter(before, countWriter(func(n int) { size += int64(n) }))
-	err := c.streamVelero(ctx, counted, func(o archive.Object) error {
+	err := c.streamVelero(ctx, archive.Stream, counted, func(o archive.Object) error {
 		last[placeOf(o.ObjectRef)] = n
 		n++
 		return errors.Join(c.sees(o.ObjectRef), ctx.Err())
@@ -178,7 +178,7 @@ func (c *contents) readStreamed(ctx context.Context, each func(ContentsItem) err
 	}
 	again := &ranged{fetch: c.fetch(ctx, c.layout.Archive()), size: size}
 	now, n := sha256.New(), 0
-	err = streamFrom(again, c.layout.Archive(), now, func(o archive.Object) error {
+	err = streamFrom(again, c.layout.Archive(), archive.Stream, now, func(o archive.Object) error {
 		at, known := last[placeOf(o.ObjectRef)]
 		n++
 		if !known || at != n-1 || !c.wants(o.ObjectRef) {

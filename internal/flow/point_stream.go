@@ -10,8 +10,11 @@ import (
 	"github.com/coffer-backup/coffer/internal/format/archive"
 )
 
+// walker reads a tar: archive.Stream, or archive.StreamVersions for the copies at other versions as well.
+type walker func(io.Reader, func(archive.Object) error) error
+
 // streamVelero reads the tar from its beginning, and everything that is read is also written to sum.
-func (p *point) streamVelero(ctx context.Context, sum io.Writer, each func(archive.Object) error) error {
+func (p *point) streamVelero(ctx context.Context, walk walker, sum io.Writer, each func(archive.Object) error) error {
 	key := p.layout.Archive()
 	blob, err := p.location.Container.Get(ctx, key, 0, -1)
 	if errors.Is(err, coffer.ErrBlobNotFound) {
@@ -20,14 +23,14 @@ func (p *point) streamVelero(ctx context.Context, sum io.Writer, each func(archi
 	if err != nil {
 		return err
 	}
-	return errors.Join(streamFrom(blob, key, sum, each), blob.Close())
+	return errors.Join(streamFrom(blob, key, walk, sum, each), blob.Close())
 }
 
 // streamFrom is streamVelero of a blob that is being read.
-func streamFrom(blob io.Reader, key string, sum io.Writer, each func(archive.Object) error) error {
+func streamFrom(blob io.Reader, key string, walk walker, sum io.Writer, each func(archive.Object) error) error {
 	source := &source{r: blob}
 	read := io.TeeReader(source, sum)
-	err := archive.Stream(read, each)
+	err := walk(read, each)
 	if err == nil {
 		_, err = io.Copy(io.Discard, read)
 	}

@@ -59,7 +59,7 @@ func (r *restore) readVelero(ctx context.Context) (string, error) {
 	items, index := []plan.Item{}, archive.Index{}
 	// copied says which of the items are copies at another version.
 	var copied []bool
-	err = r.streamVelero(ctx, all, func(o archive.Object) error {
+	err = r.streamVelero(ctx, archive.StreamVersions, all, func(o archive.Object) error {
 		i, again := at[o.ObjectRef]
 		if o.Version != "" && !r.serves(o.GroupResource, o.Version) {
 			return nil
@@ -149,7 +149,7 @@ func (a *application) eachStreamed(ctx context.Context, steps []int, do func(ctx
 		wanted[a.index[a.step(i).Item].ObjectRef] = i
 	}
 	work, workCtx := newGroup(ctx, parallelWrites)
-	readErr := a.streamVelero(workCtx, io.Discard, func(o archive.Object) error {
+	readErr := a.streamVelero(workCtx, archive.StreamVersions, io.Discard, func(o archive.Object) error {
 		i, ok := wanted[o.ObjectRef]
 		if !ok || sumOf(o.Body) != a.index[a.step(i).Item].SHA256 {
 			return workCtx.Err()

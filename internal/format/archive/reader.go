@@ -38,8 +38,8 @@ var objectLimits = bounded.JSONLimits{Depth: 10_000, Containers: 1_000_000, Valu
 // Object is one object as it stands in an archive.
 type Object struct {
 	coffer.ObjectRef
-	// Version of a copy that stands beside the object, at another version; empty for the object itself. Only Stream has
-	// copies.
+	// Version of a copy that stands beside the object, at another version; empty for the object itself. Only
+	// StreamVersions has copies.
 	Version string
 	Body    []byte
 }

@@ -22,10 +22,15 @@ const (
 )
 
 // Stream reads an archive that has no index, as Velero's have none, and calls each for every object, in the archive's
-// order, and for those of its copies that are at another version. A later object of the same name takes the place of an earlier one, as it does where the tar is unpacked. A stream
+// order. A later object of the same name takes the place of an earlier one, as it does where the tar is unpacked. A stream
 // that is truncated or malformed, has more objects than any cluster, or unpacks to more than objects do, is an Error with
 // CodeArchiveCorrupt. Errors of each end the reading and are returned as they are.
-func Stream(r io.Reader, each func(Object) error) error {
+func Stream(r io.Reader, each func(Object) error) error { return stream(r, false, each) }
+
+// StreamVersions is Stream for the copies at other versions as well, which stand beside the objects.
+func StreamVersions(r io.Reader, each func(Object) error) error { return stream(r, true, each) }
+
+func stream(r io.Reader, copies bool, each func(Object) error) error {
 	ratio := bounded.Ratio{Free: freeUnpacking, Times: unpackingTimes}
 	zipped, err := gzip.NewReader(ratio.In(r))
 	if err != nil {
@@ -43,5 +48,5 @@ func Stream(r io.Reader, each func(Object) error) error {
 		}
 		return nil
 	}
-	return walk(ratio.Out(zipped), true, admit, each)
+	return walk(ratio.Out(zipped), copies, admit, each)
 }

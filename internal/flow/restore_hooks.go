@@ -29,6 +29,9 @@ func (r *restore) runHooks(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	if err := r.warnOfOtherHooks(ctx); err != nil {
+		return err
+	}
 	h := &hookRun{restore: r, hooks: hooks, began: r.Now(), started: map[string]bool{}}
 	running, runCtx := errgroup.WithContext(ctx)
 	settled, err := poll(ctx, r.hookLimit(hooks), func(context.Context) (bool, error) {

@@ -2,11 +2,14 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/modifier"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -168,4 +171,58 @@ func (a *application) writeStatus(ctx context.Context, s *plan.Step, patch []byt
 		a.warn(coffer.CodeStatusNotRestored, s.Target.String(), "its status was not restored: "+err.Error())
 	}
 	return nil
+}
+
+// plannedChanges are those of the spec that no step of a plan shows, for the plan: rules and hooks by their digests.
+func (r *restore) plannedChanges(ctx context.Context) (map[string]string, error) {
+	spec := r.object.Spec
+	found := map[string]string{}
+	if spec.ResourceModifierReference != nil {
+		found["resourceModifierReference"] = r.changes.modifiers.Digest()
+	}
+	if spec.PreserveNodePorts {
+		found["preserveNodePorts"] = "true"
+	}
+	hooks, err := r.hooks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for field, value := range map[string]any{
+		"storageClassMappings": spec.StorageClassMappings, "restoreStatus": spec.RestoreStatus, "restoreHookReferences": hookSpecs(hooks),
+	} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", field, err)
+		}
+		if t := string(text); t != "null" && t != "{}" && t != "[]" {
+			found[field] = t
+		}
+	}
+	if hooks := found["restoreHookReferences"]; hooks != "" {
+		found["restoreHookReferences"] = "sha256:" + sumOf([]byte(hooks))
+	}
+	return found, nil
+}
+
+// warnOfOtherHooks tells of hooks that were changed since they were planned: who changes them meanwhile wants the new ones to run,
+// and who agreed to the plan has to know.
+func (r *restore) warnOfOtherHooks(ctx context.Context) error {
+	const field = "restoreHookReferences"
+	now, err := r.plannedChanges(ctx)
+	if err != nil {
+		return err
+	}
+	if was := r.plan.Changes[field]; was != "" && was != now[field] {
+		r.warn(coffer.CodeChanged, field, "the hooks were changed after the plan was made, and run as they are now")
+	}
+	return nil
+}
+
+// hookSpecs are what the hooks do, in the order in which they run.
+func hookSpecs(hooks []v1alpha1.RestoreHook) []v1alpha1.RestoreHookSpec {
+	var specs []v1alpha1.RestoreHookSpec
+	for _, h := range hooks {
+		specs = append(specs, h.Spec)
+	}
+	return specs
 }

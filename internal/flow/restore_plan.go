@@ -25,6 +25,9 @@ func (r *restore) makePlan(ctx context.Context) error {
 		return err
 	}
 	r.plan = r.draft.Against(have)
+	if r.plan.Changes, err = r.plannedChanges(ctx); err != nil {
+		return err
+	}
 	named, err := r.storePlan(ctx)
 	if err != nil {
 		return err
@@ -37,7 +40,8 @@ func (r *restore) makePlan(ctx context.Context) error {
 	return r.checkPlan(ctx, named)
 }
 
-// storePlan stores the plan that was made, or adopts the one that an earlier process of the run has stored.
+// storePlan stores the plan that was made. An earlier process of the run may have stored it already, or another one, which
+// nobody goes by: nothing has been restored before the status names the plan.
 func (r *restore) storePlan(ctx context.Context) (v1alpha1.RestorePlan, error) {
 	record, digest, err := EncodePlan(r.manifest.Name, r.object.Status.ManifestDigest, r.plan, r.items)
 	if err != nil {
@@ -51,10 +55,10 @@ func (r *restore) storePlan(ctx context.Context) (v1alpha1.RestorePlan, error) {
 	if err != nil {
 		return v1alpha1.RestorePlan{}, err
 	}
-	key := at.layout.Plan()
+	key := at.layout.Plan(digest)
 	err = at.put(ctx, key, record)
 	if errors.Is(err, coffer.ErrBlobExists) {
-		r.plan, digest, err = r.readPlan(ctx, at, key)
+		err = r.mustBeStored(ctx, at, key, digest)
 	}
 	if err != nil {
 		return v1alpha1.RestorePlan{}, fmt.Errorf("store the plan: %w", err)
@@ -98,11 +102,24 @@ func (r *restore) prepare(ctx context.Context) error {
 		return err
 	}
 	if digest != named.Digest {
-		return coffer.Errorf(coffer.CodePlanChanged, "the stored plan %s was altered: its digest is %s, and was %s", named.Key, digest, named.Digest).
-			WithHint("make another restore")
+		return altered(named.Key, digest, named.Digest)
 	}
 	r.plan, r.planned = stored, true
 	return nil
+}
+
+// mustBeStored refuses a stored plan that is not the one with the digest.
+func (r *restore) mustBeStored(ctx context.Context, at *records, key, want string) error {
+	_, digest, err := r.readPlan(ctx, at, key)
+	if err == nil && digest != want {
+		err = altered(key, digest, want)
+	}
+	return err
+}
+
+func altered(key, digest, want string) error {
+	return coffer.Errorf(coffer.CodePlanChanged, "the stored plan %s was altered: its digest is %s, and was %s", key, digest, want).
+		WithHint("make another restore")
 }
 
 // checkPlan refuses a plan that is not to be carried out.

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,11 +22,12 @@ func (r *restore) planChanges(ctx context.Context, digest string) (string, error
 		return notFound, nil
 	}
 	var plans []coffer.BlobInfo
+	own := r.object.Status.Plan.Key
 	for info, err := range r.records.location.Container.List(ctx, restorerecord.Prefix(r.object.Spec.BackupName)) {
 		if err != nil {
 			return "", err
 		}
-		if restorerecord.IsPlan(info.Key) && info.Key != r.records.layout.Plan() {
+		if restorerecord.IsPlan(info.Key) && info.Key != own {
 			plans = append(plans, info)
 		}
 	}
@@ -72,6 +74,12 @@ func differences(before, after plan.Plan) string {
 			say(s.Target, "is not in the plan any more")
 		}
 	}
+	for _, field := range slices.Sorted(maps.Keys(joined(before.Changes, after.Changes))) {
+		if was, is := before.Changes[field], after.Changes[field]; was != is {
+			n++
+			texts = append(texts, fmt.Sprintf("%s was %s, is %s", field, orNothing(was), orNothing(is)))
+		}
+	}
 	if n == 0 {
 		return "what is not selected has changed"
 	}
@@ -112,4 +120,21 @@ func stepText(s plan.Step) string {
 		}
 	}
 	return text
+}
+
+// joined has the keys of both.
+func joined(a, b map[string]string) map[string]string {
+	both := maps.Clone(a)
+	if both == nil {
+		both = map[string]string{}
+	}
+	maps.Copy(both, b)
+	return both
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "not set"
+	}
+	return fmt.Sprintf("%q", text)
 }

@@ -175,7 +175,7 @@ func readRecord(ctx context.Context, c coffer.Container, key string, keys encryp
 
 // EncodePlan writes a plan for items of a recovery point into memory, compressed, and answers its digest.
 func EncodePlan(backup, manifestDigest string, p plan.Plan, items []plan.Item) (record []byte, digest string, err error) {
-	header := restorerecord.PlanHeader{Backup: backup, ManifestDigest: manifestDigest, Namespaces: p.Namespaces, NotSelected: p.NotSelected}
+	header := restorerecord.PlanHeader{Backup: backup, ManifestDigest: manifestDigest, Namespaces: p.Namespaces, Changes: p.Changes, NotSelected: p.NotSelected}
 	var out bytes.Buffer
 	digest, err = restorerecord.WritePlan(&out, header, func(yield func(restorerecord.Step) bool) {
 		for _, s := range p.Steps {
@@ -216,7 +216,7 @@ func (r *restore) decodePlan(in io.Reader) (p plan.Plan, digest string, err erro
 		if h.Backup != r.manifest.Name || h.ManifestDigest != r.object.Status.ManifestDigest {
 			return coffer.Errorf(coffer.CodePlanChanged, "it is of recovery point %s with manifest %s, not of this one", h.Backup, h.ManifestDigest)
 		}
-		p.Namespaces, p.NotSelected = h.Namespaces, h.NotSelected
+		p.Namespaces, p.Changes, p.NotSelected = h.Namespaces, h.Changes, h.NotSelected
 		return nil
 	}, func(line restorerecord.Step) error {
 		s, err := r.stepOf(line, volumes)
@@ -235,6 +235,9 @@ func (r *restore) stepOf(line restorerecord.Step, volumes map[string]*coffer.Vol
 	s := plan.Step{
 		Item: line.Item, Target: line.ObjectRef, Action: plan.Action(line.Action), Policy: plan.Policy(line.Policy), Order: line.Order,
 		UID: line.UID, Terminating: line.Terminating, Reason: line.Reason, Warning: line.Warning, Unchecked: line.Unchecked,
+	}
+	if !s.Action.Known() {
+		return s, coffer.Errorf(coffer.CodePlanChanged, "%s: there is no action %q", line.ObjectRef, line.Action)
 	}
 	if line.Item < 0 || line.Item >= len(r.items) || r.items[line.Item].ObjectRef != source {
 		return s, coffer.Errorf(coffer.CodePlanChanged, "%s is not in the recovery point where the plan says", source)

@@ -98,7 +98,7 @@ func (r *restore) readWhole(ctx context.Context, archived coffer.BlobDigest, eac
 		case r.layout.Archive(), r.layout.Index():
 			continue // the one is read below, the other was before
 		case r.layout.Coverage():
-			read = r.logGaps
+			read = r.tellGaps
 		}
 		if err := r.readBlob(ctx, blob, read); err != nil {
 			return err
@@ -119,18 +119,18 @@ func (r *restore) readGaps(ctx context.Context) error {
 	if !r.manifest.Partial || !listed {
 		return nil
 	}
-	return r.readBlob(ctx, coverage, r.logGaps)
+	return r.readBlob(ctx, coverage, r.tellGaps)
 }
 
-// logGaps tells the log what the recovery point lacks, so that nobody looks for it in the cluster. A ledger that cannot be
-// read keeps nobody from their data.
-func (r *restore) logGaps(in io.Reader) error {
+// tellGaps says what the recovery point lacks, so that nobody looks for it in the cluster. A ledger that cannot be read keeps
+// nobody from their data.
+func (r *restore) tellGaps(in io.Reader) error {
 	coverage, err := recoverypoint.ReadCoverage(in)
 	if err != nil {
-		r.Log.Warn("what the recovery point lacks is not known", "reason", err.Error())
+		r.warn(coffer.CodeTypeNotCaptured, "", "what the recovery point lacks is not known: "+err.Error())
 	}
 	for _, g := range coverage.Gaps {
-		r.Log.Warn("the recovery point lacks a type", "what", g.What, "reason", g.Reason)
+		r.warn(coffer.CodeTypeNotCaptured, g.What, "the recovery point lacks it: "+g.Reason)
 	}
 	return nil
 }

@@ -24,6 +24,15 @@ const (
 	Fail Action = "fail"
 )
 
+// Known says whether it is one of the actions.
+func (a Action) Known() bool {
+	switch a {
+	case Create, RestoreVolume, Skip, Patch, Replace, Fail:
+		return true
+	}
+	return false
+}
+
 // Policy is what is done with an object that exists.
 type Policy string
 
@@ -86,6 +95,9 @@ type Plan struct {
 	Namespaces []string
 	// NotSelected counts the objects of the recovery point that nobody has asked for, by type and reason, sorted.
 	NotSelected []coffer.NotSelected
+	// Changes are what else is done to the objects and after them, by the field of the request that asks for it. With others,
+	// it is another plan.
+	Changes map[string]string
 }
 
 // Types are the types that a cluster serves, each at all of its versions, the preferred one first.

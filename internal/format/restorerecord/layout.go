@@ -1,13 +1,17 @@
 package restorerecord
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // Root is the folder of all records, in one of those that Velero allows beside backups. Its own restores/ is Velero's to
 // write, and what is under backups/ does not change once it is sealed.
 const Root = "metadata/coffer-restores/"
 
 const (
-	planName, reportName = "plan.json.gz", "report.json.gz"
+	planPrefix, planSuffix = "plan-", ".json.gz"
+	reportName             = "report.json.gz"
 	// encryptedSuffix is what the keys of encrypted records end with.
 	encryptedSuffix = ".age"
 )
@@ -23,8 +27,13 @@ type Layout struct {
 	Encrypted bool
 }
 
-// Plan is the key of the plan.
-func (l Layout) Plan() string { return l.key(planName) }
+// Plan is the key of the plan with a digest, of which it bears the beginning: what somebody else has put in its place is told
+// by its digest, and never taken for it.
+func (l Layout) Plan(digest string) string {
+	const shown = 16
+	digest = strings.TrimPrefix(digest, digestPrefix)
+	return l.key(planPrefix + digest[:min(shown, len(digest))] + planSuffix)
+}
 
 // Report is the key of the report.
 func (l Layout) Report() string { return l.key(reportName) }
@@ -38,7 +47,8 @@ func (l Layout) key(name string) string {
 
 // IsPlan says whether a key is that of a plan.
 func IsPlan(key string) bool {
-	return strings.HasSuffix(strings.TrimSuffix(key, encryptedSuffix), "/"+planName)
+	name := strings.TrimSuffix(path.Base(key), encryptedSuffix)
+	return strings.HasPrefix(name, planPrefix) && strings.HasSuffix(name, planSuffix)
 }
 
 // IsEncrypted says whether a key is that of an encrypted record.

@@ -63,7 +63,10 @@ func write[L any](w io.Writer, what string, header any, lines iter.Seq[L]) (stri
 	return digest(r.sum), nil
 }
 
-func digest(sum hash.Hash) string { return "sha256:" + hex.EncodeToString(sum.Sum(nil)) }
+// digestPrefix is what digests begin with.
+const digestPrefix = "sha256:"
+
+func digest(sum hash.Hash) string { return digestPrefix + hex.EncodeToString(sum.Sum(nil)) }
 
 // read reads a header and lines, at most as many as may be, and answers their digest. What write could not have written is
 // an Error with CodeArchiveCorrupt; errors of the callers' functions are returned as they are.

@@ -15,6 +15,8 @@ type PlanHeader struct {
 	ManifestDigest string `json:"manifestDigest"`
 	// Namespaces of the cluster that are written to.
 	Namespaces []string `json:"namespaces,omitempty"`
+	// Changes are what else is done to the objects and after them, by the field of the Restore that asks for it.
+	Changes map[string]string `json:"changes,omitempty"`
 	// NotSelected counts the objects of the recovery point that nobody has asked for.
 	NotSelected []coffer.NotSelected `json:"notSelected,omitempty"`
 }

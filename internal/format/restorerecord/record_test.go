@@ -134,8 +134,8 @@ func TestRecordsAreWhereVeleroAllowsThem(t *testing.T) {
 	if foreign := ownership.Foreign([]string{folder + "/"}); len(foreign) > 0 {
 		t.Errorf("%v are foreign to a container", foreign)
 	}
-	for encrypted, want := range map[bool]string{false: Root + "b/u/plan.json.gz", true: Root + "b/u/plan.json.gz.age"} {
-		key := Layout{Backup: "b", Run: "u", Encrypted: encrypted}.Plan()
+	for encrypted, want := range map[bool]string{false: Root + "b/u/plan-0123456789abcdef.json.gz", true: Root + "b/u/plan-0123456789abcdef.json.gz.age"} {
+		key := Layout{Backup: "b", Run: "u", Encrypted: encrypted}.Plan("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
 		if key != want || !IsPlan(key) || IsEncrypted(key) != encrypted || !strings.HasPrefix(key, Prefix("b")) {
 			t.Errorf("the key is %s, want %s", key, want)
 		}

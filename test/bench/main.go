@@ -43,6 +43,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"plan-100k", func(context.Context, *bench) ([]row, error) { return planning(100_000) }},
 	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
+	{"velero-restore velero-memory-restore", func(ctx context.Context, b *bench) ([]row, error) { return b.veleroRestore(ctx, 10_000) }},
 	// Last, for what they make is left to the end of the cluster.
 	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 20_000) }},
 	{"capture-memory-large", func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},

@@ -11,7 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,10 +35,8 @@ func (b *bench) velero(ctx context.Context, n int) ([]row, error) {
 		return nil, errors.New("COFFER_BENCH_VELERO names no Velero: run hack/bench")
 	}
 	store := newStore()
-	for _, bucket := range []string{oursBucket, veleroBucket} {
-		if _, err := store.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
-			return nil, err
-		}
+	if _, err := store.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(veleroBucket)}); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(b.fill(ctx, "velero-backup", n), b.locate(ctx)); err != nil {
 		return nil, err
@@ -127,8 +127,13 @@ func newStore() *s3.Client {
 	})
 }
 
-// locate makes Coffer's location in the same service.
+// locate makes a bucket for Coffer in the same service, and the location for it, if they are not there.
 func (b *bench) locate(ctx context.Context) error {
+	var taken *types.BucketAlreadyOwnedByYou
+	_, err := newStore().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(oursBucket)})
+	if err != nil && !errors.As(err, &taken) {
+		return err
+	}
 	a := environment()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: oursBucket},
@@ -142,7 +147,7 @@ func (b *bench) locate(ctx context.Context) error {
 		},
 	}
 	for _, o := range []client.Object{secret, location} {
-		if err := b.client.Create(ctx, o); err != nil {
+		if err := b.client.Create(ctx, o); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}

@@ -38,6 +38,7 @@ const (
 	CodeVolumeNotFound         Code = "UserErrorPVNotFound"
 	CodeVolumeRestoredEmpty    Code = "UserErrorPVRestoredWithoutData"
 	CodeVolumePending          Code = "UserErrorPVCPending"
+	CodeVolumeKept             Code = "KubernetesRestoreVolumeKept"
 	CodeWorkloadNotReady       Code = "KubernetesRestoreWorkloadNotReady"
 	CodeTypeNotCaptured        Code = "KubernetesBackupResourceTypeSkipped"
 	CodeObjectNote             Code = "KubernetesRestoreObjectNote"

@@ -48,6 +48,9 @@ func (r *restore) apply(ctx context.Context) error {
 	if err := a.makeRoom(ctx); err != nil {
 		return err
 	}
+	if err := a.freeVolumes(ctx); err != nil {
+		return err
+	}
 	for _, steps := range byOrder(r.plan.Steps) {
 		began := r.Now()
 		if err := a.applySteps(ctx, steps); err != nil {

@@ -104,6 +104,7 @@ func (a *application) transformation(s *plan.Step) transform.Context {
 	return transform.Context{
 		Source: a.items[s.Item].ObjectRef, Target: s.Target, APIVersion: s.Type.APIVersion(),
 		Namespaces: a.request.Mappings, StorageClasses: a.changes.classes,
+		KeepVolume:        s.KeptVolume != "",
 		PreserveNodePorts: a.object.Spec.PreserveNodePorts, Status: a.changes.status[s.Target.GroupResource],
 	}
 }

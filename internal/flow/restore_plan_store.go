@@ -192,7 +192,7 @@ func recordOf(s plan.Step, item plan.Item) restorerecord.Step {
 	line := restorerecord.Step{
 		Item: s.Item, ObjectRef: s.Target, Version: s.Type.Version, Kind: s.Type.Kind, Namespaced: s.Type.Namespaced,
 		Action: string(s.Action), Policy: string(s.Policy), Order: s.Order, UID: s.UID, Terminating: s.Terminating,
-		Reason: s.Reason, Warning: s.Warning, Unchecked: s.Unchecked,
+		Reason: s.Reason, Warning: s.Warning, Unchecked: s.Unchecked, KeptVolume: s.KeptVolume,
 	}
 	if item.ObjectRef != s.Target {
 		line.Source = &item.ObjectRef
@@ -234,7 +234,7 @@ func (r *restore) stepOf(line restorerecord.Step, volumes map[string]*coffer.Vol
 	}
 	s := plan.Step{
 		Item: line.Item, Target: line.ObjectRef, Action: plan.Action(line.Action), Policy: plan.Policy(line.Policy), Order: line.Order,
-		UID: line.UID, Terminating: line.Terminating, Reason: line.Reason, Warning: line.Warning, Unchecked: line.Unchecked,
+		UID: line.UID, Terminating: line.Terminating, Reason: line.Reason, Warning: line.Warning, Unchecked: line.Unchecked, KeptVolume: line.KeptVolume,
 	}
 	if !s.Action.Known() {
 		return s, coffer.Errorf(coffer.CodePlanChanged, "%s: there is no action %q", line.ObjectRef, line.Action)

@@ -107,7 +107,7 @@ func (s *Step) conflict() {
 		s.Reason = ""
 	}
 	if s.Policy == ReplaceExisting && s.Target.GroupResource == claims && s.Volume == nil {
-		s.Action, s.Warning, s.Owners = Skip, coffer.CodeVolumeRestoredEmpty, nil
+		s.Action, s.Warning, s.Owners, s.KeptVolume = Skip, coffer.CodeVolumeRestoredEmpty, nil, ""
 		s.Reason = "it exists, and is left as it is: there is no data to put in the place of its volume's"
 		return
 	}
@@ -126,7 +126,7 @@ func (s *Step) conflict() {
 	if s.Action == Replace {
 		return
 	}
-	s.Owners = nil
+	s.Owners, s.KeptVolume = nil, ""
 	if s.Volume != nil {
 		s.Volume, s.Warning = nil, coffer.CodeVolumeRestoredEmpty
 		s.because("its volume is left untouched: delete the claim, or use policy Replace, to have the data of the recovery point")

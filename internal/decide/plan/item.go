@@ -24,6 +24,8 @@ type Item struct {
 	needs []selection.Need
 	// remade says that Kubernetes makes this object anew by itself, and why; empty if it does not.
 	remade string
+	// retains is, of a PersistentVolume that outlives its claim, that claim.
+	retains string
 }
 
 // Read reads an item off an archived object.
@@ -42,6 +44,11 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	}
 	if why, never := neverRestored[ref.GroupResource]; never {
 		item.remade = why
+	}
+	if ref.GroupResource == persistentVolumes {
+		if item.retains = retainedFor(body); item.retains == "" {
+			item.remade = ownVolume
+		}
 	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels
@@ -118,9 +125,6 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 			return "the API server registers its own APIs"
 		}
 		return ""
-	},
-	persistentVolumes: func(coffer.Header, []byte) string {
-		return "the claim gets a volume of its own"
 	},
 }
 

@@ -26,7 +26,7 @@ func Make(items []Item, volumes []coffer.Volume, r Request, served Types) (Plan,
 	}
 	m := maker{
 		request: r, served: served, byUID: map[string]int{}, volumes: map[string]*coffer.Volume{},
-		chooser: chooser{items: items, chosen: chosen}, planned: map[string]bool{},
+		chooser: chooser{items: items, chosen: chosen}, planned: map[string]bool{}, claimAt: map[string]int{},
 	}
 	more, err := m.readTypes(types)
 	if err != nil {
@@ -40,6 +40,9 @@ func Make(items []Item, volumes []coffer.Volume, r Request, served Types) (Plan,
 		if items[i].UID != "" {
 			m.byUID[items[i].UID] = i
 		}
+		if items[i].GroupResource == claims {
+			m.claimAt[items[i].Namespace+"/"+items[i].Name] = i
+		}
 		if items[i].GroupResource == definitions && m.decisions[i].Include {
 			m.planned[items[i].Name] = true
 		}
@@ -47,6 +50,7 @@ func Make(items []Item, volumes []coffer.Volume, r Request, served Types) (Plan,
 	if err := m.checkPicks(); err != nil {
 		return Plan{}, nil, err
 	}
+	m.keep()
 	return m.plan(), append(warnings, more...), nil
 }
 
@@ -61,6 +65,9 @@ type maker struct {
 	policies map[coffer.GroupResource]Policy
 	// planned are the definitions that the plan restores.
 	planned map[string]bool
+	// claimAt are the claims, and kept the PersistentVolumes that are restored as they were, both by the claims.
+	claimAt map[string]int
+	kept    map[string]string
 }
 
 // readTypes finds the types that the request says something of.
@@ -170,6 +177,11 @@ func (m *maker) step(i int) Step {
 	if owner := m.remadeByOwner(item); owner != "" {
 		return s.skip(owner)
 	}
+	if item.retains != "" {
+		if why := m.leftAlone(item); why != "" {
+			return s.skip(why)
+		}
+	}
 	s.because(d.Reason)
 	s.Policy = m.policy(item.ObjectRef, d)
 	if !m.version(&s, item) {
@@ -216,8 +228,12 @@ func (m *maker) version(s *Step, item *Item) bool {
 }
 
 func (m *maker) claim(s *Step, item *Item) {
-	volume := m.volumes[item.Namespace+"/"+item.Name]
-	switch {
+	key := item.Namespace + "/" + item.Name
+	volume := m.volumes[key]
+	switch kept := m.kept[key]; {
+	case kept != "":
+		s.KeptVolume, s.Warning = kept, coffer.CodeVolumeKept
+		s.because("it is bound to PersistentVolume " + kept + " again, which outlived it: the data is as it is now, not as it was then, for there is no snapshot of it")
 	case !m.request.VolumeData:
 		s.because("the restore was asked for no volume data")
 	case volume == nil:

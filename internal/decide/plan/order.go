@@ -41,6 +41,9 @@ var orders = map[coffer.GroupResource]int{
 	{Group: "resource.k8s.io", Resource: "deviceclasses"}:                 orderClasses,
 	{Group: "cluster.x-k8s.io", Resource: "clusterclasses"}:               orderClasses,
 
+	// Volumes that outlived their claims wait for them.
+	persistentVolumes: orderClasses,
+
 	claims: orderClaims,
 
 	{Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}: orderRoles,

@@ -71,6 +71,8 @@ type Step struct {
 	Order int
 	// Volume is the one to restore.
 	Volume *coffer.Volume
+	// KeptVolume is the PersistentVolume that the claim is bound to again: it outlived the claim, and nothing is put into it.
+	KeptVolume string
 	// Owners are those of the archived owners to which the object is linked: they exist once the plan is done.
 	Owners []coffer.OwnerReference
 }

@@ -88,8 +88,7 @@ func (s namesScope) typeIncluded(g coffer.GroupResource) bool {
 
 // needable says of a cluster-scoped object that others may need it.
 func (s namesScope) needable(ref coffer.ObjectRef) bool {
-	return s.request.readsNeeds() && ref.GroupResource != definitions && ref.GroupResource != namespaces &&
-		ref.GroupResource != persistentVolumes && selection.Needable(ref.GroupResource)
+	return s.request.readsNeeds() && ref.GroupResource != definitions && ref.GroupResource != namespaces && selection.Needable(ref.GroupResource)
 }
 
 // pointTypes are the types of the items, with what is known of them, sorted.

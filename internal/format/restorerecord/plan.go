@@ -43,6 +43,8 @@ type Step struct {
 	Unchecked   string      `json:"unchecked,omitempty"`
 	// Snapshot is the handle of the one that the claim's volume is made of.
 	Snapshot string `json:"snapshot,omitempty"`
+	// KeptVolume is the PersistentVolume that the claim is bound to again.
+	KeptVolume string `json:"keptVolume,omitempty"`
 	// Owners are the UIDs that the owners to which it is linked had in the recovery point.
 	Owners []string `json:"owners,omitempty"`
 }

@@ -139,6 +139,8 @@ func (v *Velero) install(ctx context.Context) error {
 		objects = append(objects, newObject("velero.io/v1", "BackupStorageLocation", Namespace, bucket, map[string]any{
 			"provider":      "aws",
 			"objectStorage": map[string]any{"bucket": bucket},
+			// It looks each minute; if a minute had to have passed since the last time as well, it would be every other one.
+			"backupSyncPeriod": "1s",
 			"config": map[string]any{
 				"region": v.Region, "s3Url": v.Endpoint, "s3ForcePathStyle": "true", "checksumAlgorithm": "",
 			},

@@ -29,6 +29,12 @@ type Cluster interface {
 	Create(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
 	// Patch applies a JSON merge patch. A refusal names the fields that were refused.
 	Patch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
+	// TryCreate is Create without any effect (a dry run): it answers what the API server would store once admission has seen
+	// it. An object that exists, and that the API server would take if it did not, is CodeExists. What an admission webhook
+	// keeps from being tried is CodeNotTryable.
+	TryCreate(ctx context.Context, t ResourceType, namespace string, body []byte) (json.RawMessage, error)
+	// TryPatch is Patch without any effect, as TryCreate is Create.
+	TryPatch(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) (json.RawMessage, error)
 	// Delete deletes an object if it has this UID, and what it owns in the background. gone says that it is gone already:
 	// otherwise a finalizer or a grace period keeps it. One with another UID is an Error with CodeChanged.
 	Delete(ctx context.Context, t ResourceType, namespace, name, uid string) (gone bool, err error)

@@ -59,6 +59,8 @@ const (
 	CodeObjectNotCaptured      Code = "KubernetesBackupObjectSkipped"
 	CodeServerError            Code = "KubernetesInternalError"
 	CodeRejected               Code = "UserErrorObjectRejected"
+	CodeNotTryable             Code = "KubernetesDryRunNotSupported"
+	CodeRestoreNotFound        Code = "UserErrorRestoreNotFound"
 	CodeBusy                   Code = "UserErrorBackupExtensionBusy"
 	CodeChanged                Code = "ObjectChangedMeanwhile"
 	CodeFieldsKept             Code = "KubernetesRestoreFieldsKept"

@@ -27,25 +27,33 @@ func (c *Cluster) As(manager string) coffer.Cluster {
 
 // Create implements coffer.Cluster.
 func (c *Cluster) Create(ctx context.Context, t coffer.ResourceType, namespace string, object []byte) (json.RawMessage, error) {
-	body, err := c.write(ctx, func() *rest.Request {
-		return c.client.Post().AbsPath(path(t, namespace)).Param("fieldManager", c.manager).
-			SetHeader("Content-Type", "application/json").Body(object)
-	})
+	body, err := c.write(ctx, c.creating(t, namespace, object))
 	if err != nil {
 		return nil, translate(err, "create %s", t.GroupResource)
 	}
 	return body, nil
 }
 
+func (c *Cluster) creating(t coffer.ResourceType, namespace string, object []byte) func() *rest.Request {
+	return func() *rest.Request {
+		return c.client.Post().AbsPath(path(t, namespace)).Param("fieldManager", c.manager).
+			SetHeader("Content-Type", "application/json").Body(object)
+	}
+}
+
 // Patch implements coffer.Cluster.
 func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
-	_, err := c.write(ctx, func() *rest.Request {
-		return c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name).Param("fieldManager", c.manager).Body(mergePatch)
-	})
+	_, err := c.write(ctx, c.patching(t, namespace, name, mergePatch))
 	if err != nil {
 		return translate(err, "patch %s", ref(t, namespace, name))
 	}
 	return nil
+}
+
+func (c *Cluster) patching(t coffer.ResourceType, namespace, name string, mergePatch []byte) func() *rest.Request {
+	return func() *rest.Request {
+		return c.client.Patch(types.MergePatchType).AbsPath(path(t, namespace), name).Param("fieldManager", c.manager).Body(mergePatch)
+	}
 }
 
 // PatchStatus implements coffer.Cluster.

@@ -32,16 +32,20 @@ type ContentsItem struct {
 	Body []byte
 }
 
-// Reader reads recovery points for people. Its methods may be called concurrently.
+// Reader reads recovery points, and what restores have stored, for people. Its methods may be called concurrently.
 type Reader struct {
 	config Config
 	// verifying is held while an index is verified: of each of its entries, 16 bytes are kept meanwhile.
 	verifying chan struct{}
+	// comparing is held while a plan is compared with the cluster: that takes the memory that the restore takes.
+	comparing chan struct{}
 }
 
-// NewReader makes a Reader; of the configuration, it uses Cluster, Settings and Namespace.
+// NewReader makes a Reader; of the configuration, it uses Cluster, Snapshots for their names, Settings and Namespace.
 func NewReader(c Config) *Reader {
-	return &Reader{config: c.withDefaults(), verifying: make(chan struct{}, 1)}
+	// Runs have logs of their own, and what is read is no part of any.
+	c.Log = nil
+	return &Reader{config: c.withDefaults(), verifying: make(chan struct{}, 1), comparing: make(chan struct{}, 1)}
 }
 
 // Contents calls each for every object of a recovery point that is asked for, in the archive's order and by one goroutine

@@ -67,14 +67,23 @@ func createdBy(s *plan.Step) outcome {
 // concessions bounds how often an object is tried with less.
 const concessions = 20
 
-// post creates an object. If the API server does not accept what this object can do without, it is created without, with a note.
+// post creates an object, or what the API server accepts of it.
 func (a *application) post(ctx context.Context, s *plan.Step, object []byte) (stored []byte, conceded string, err error) {
-	var notes []string
-	for {
+	return a.conceding(s, object, func(object []byte) (stored []byte, err error) {
 		err = a.insist(ctx, func() (err error) {
 			stored, err = a.creator.Create(ctx, s.Type, s.Target.Namespace, object)
 			return err
 		})
+		return stored, err
+	})
+}
+
+// conceding creates an object. If the API server does not accept what this object can do without, it is created without, with a
+// note.
+func (a *application) conceding(s *plan.Step, object []byte, create func([]byte) ([]byte, error)) (stored []byte, conceded string, err error) {
+	var notes []string
+	for {
+		stored, err = create(object)
 		if coffer.CodeOf(err) != coffer.CodeRejected || len(notes) == concessions {
 			return stored, strings.Join(notes, "; "), err
 		}

@@ -33,6 +33,8 @@ type Settings interface {
 	// ResourceModifiers reads the data of a ConfigMap with resource modifiers. A missing one is an Error with
 	// CodeModifierNotFound.
 	ResourceModifiers(ctx context.Context, ref v1alpha1.NamespacedReference) (map[string]string, error)
+	// Restore reads a Restore. A missing one is an Error with CodeRestoreNotFound.
+	Restore(ctx context.Context, name string) (v1alpha1.Restore, error)
 	// SigningKey is the key that this extension signs manifests with. It is made if there is none.
 	SigningKey(ctx context.Context) (ed25519.PrivateKey, error)
 }

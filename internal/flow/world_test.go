@@ -80,6 +80,13 @@ type world struct {
 	// refuse, if set, may refuse to create an object, or what a patch would make of one.
 	refuse func(verb, key string, o map[string]any) error
 
+	// restores are the Restore objects of the cluster, by name.
+	restores map[string]v1alpha1.Restore
+	// tried are the objects for which a dry run was made, in that order.
+	tried []string
+	// admit, if set, changes what is created or patched, as admission does.
+	admit func(key string, o map[string]any)
+
 	// callsLeft is after how many calls of the outside the process dies; negative for never.
 	callsLeft int
 	calls     int
@@ -288,6 +295,70 @@ func (w *world) Create(ctx context.Context, t coffer.ResourceType, namespace str
 // Patch implements coffer.Cluster.
 func (w *world) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, patch []byte) error {
 	return (&actor{w, "test"}).Patch(ctx, t, namespace, name, patch)
+}
+
+// TryCreate implements coffer.Cluster.
+func (w *world) TryCreate(ctx context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+	return (&actor{w, "test"}).TryCreate(ctx, t, namespace, body)
+}
+
+// TryPatch implements coffer.Cluster.
+func (w *world) TryPatch(_ context.Context, t coffer.ResourceType, namespace, name string, patch []byte) (json.RawMessage, error) {
+	if err := w.call(); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := objectKey(t.GroupResource.String(), namespace, name)
+	w.tried = append(w.tried, key)
+	o := w.objects[key]
+	if o == nil {
+		return nil, coffer.Errorf(coffer.CodeNotFound, "no %s", name)
+	}
+	merged, err := jsonpatch.MergePatch(w.encode(o), patch)
+	if err != nil {
+		return nil, err
+	}
+	return w.tryStore("patch", key, merged)
+}
+
+// TryCreate implements coffer.Cluster. As in an API server, that an object exists is found out last.
+func (w *actor) TryCreate(_ context.Context, t coffer.ResourceType, namespace string, body []byte) (json.RawMessage, error) {
+	if err := w.call(); err != nil {
+		return nil, err
+	}
+	var h coffer.Header
+	if err := json.Unmarshal(body, &h); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := objectKey(t.GroupResource.String(), namespace, h.Metadata.Name)
+	w.tried = append(w.tried, key)
+	if namespace != "" && w.objects[objectKey("namespaces", "", namespace)] == nil {
+		return nil, coffer.Errorf(coffer.CodeNotFound, "no namespace %s", namespace)
+	}
+	stored, err := w.tryStore("create", key, body)
+	if err == nil && w.objects[key] != nil {
+		return nil, coffer.Errorf(coffer.CodeExists, "%s exists", key)
+	}
+	return stored, err
+}
+
+func (w *world) tryStore(verb, key string, body []byte) (json.RawMessage, error) {
+	var o map[string]any
+	if err := json.Unmarshal(body, &o); err != nil {
+		return nil, err
+	}
+	if w.admit != nil {
+		w.admit(key, o)
+	}
+	if w.refuse != nil {
+		if err := w.refuse(verb, key, o); err != nil {
+			return nil, err
+		}
+	}
+	return w.encode(o), nil
 }
 
 // Create implements coffer.Cluster. A claim is bound at once; a StatefulSet makes its pod.
@@ -659,6 +730,15 @@ func (s *worldSettings) WritableLocations(context.Context) ([]string, error) {
 		names = append(names, ownLocation)
 	}
 	return names, (*world)(s).call()
+}
+
+// Restore implements Settings.
+func (s *worldSettings) Restore(_ context.Context, name string) (v1alpha1.Restore, error) {
+	r, ok := s.restores[name]
+	if !ok {
+		return r, coffer.Errorf(coffer.CodeRestoreNotFound, "no Restore %s", name)
+	}
+	return r, (*world)(s).call()
 }
 
 // ownLocation is the name of a location that the cluster may always write to, if the world has it.

@@ -90,6 +90,20 @@ func (l *Locations) WritableLocations(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// Restore implements flow.Settings.
+func (l *Locations) Restore(ctx context.Context, name string) (v1alpha1.Restore, error) {
+	var object v1alpha1.Restore
+	err := l.Client.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: name}, &object)
+	if apierrors.IsNotFound(err) {
+		return object, coffer.Errorf(coffer.CodeRestoreNotFound, "there is no Restore %q in namespace %s", name, l.Namespace).
+			WithHint("see `coffer restore list`")
+	}
+	if err != nil {
+		return object, fmt.Errorf("get Restore %s: %w", name, err)
+	}
+	return object, nil
+}
+
 // keys reads the keys of a location.
 func (l *Locations) keys(ctx context.Context, e v1alpha1.StorageEncryption) (encryption.Keys, error) {
 	data, err := l.KeysFunc(ctx, e.SecretRef.Name)

@@ -8,18 +8,24 @@ import (
 )
 
 // ReadContents reads what URL wrote, of a request that ContentsPattern has matched. Parameters that it does not know are
-// errors: what they would have left out would be shown.
+// errors.
 func ReadContents(r *http.Request) (Contents, error) {
 	c := Contents{StorageLocation: r.PathValue("location"), BackupName: r.PathValue("name")}
+	err := readQuery(r,
+		map[string]*string{paramNamespace: &c.Namespace, paramType: &c.Type, paramName: &c.Name},
+		map[string]*bool{paramObjects: &c.Objects, paramSecrets: &c.Secrets})
+	return c, err
+}
+
+// readQuery reads parameters. One that is not known is an error: what it would have left out would be shown.
+func readQuery(r *http.Request, texts map[string]*string, flags map[string]*bool) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return c, fmt.Errorf("the query is malformed: %w", err)
+		return fmt.Errorf("the query is malformed: %w", err)
 	}
-	texts := map[string]*string{paramNamespace: &c.Namespace, paramType: &c.Type, paramName: &c.Name}
-	flags := map[string]*bool{paramObjects: &c.Objects, paramSecrets: &c.Secrets}
 	for name, values := range query {
 		if len(values) != 1 {
-			return c, fmt.Errorf("parameter %q is given %d times", name, len(values))
+			return fmt.Errorf("parameter %q is given %d times", name, len(values))
 		}
 		if text, ok := texts[name]; ok {
 			*text = values[0]
@@ -27,11 +33,11 @@ func ReadContents(r *http.Request) (Contents, error) {
 		}
 		flag, ok := flags[name]
 		if !ok {
-			return c, fmt.Errorf("parameter %q is not known", name)
+			return fmt.Errorf("parameter %q is not known", name)
 		}
 		if *flag, err = strconv.ParseBool(values[0]); err != nil {
-			return c, fmt.Errorf("parameter %s is %q: use true or false", name, values[0])
+			return fmt.Errorf("parameter %s is %q: use true or false", name, values[0])
 		}
 	}
-	return c, nil
+	return nil
 }

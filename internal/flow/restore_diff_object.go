@@ -35,7 +35,9 @@ func (d *comparison) item(i int, body, live []byte) *DiffItem {
 	}
 }
 
-func (i *DiffItem) note(format string, args ...any) { i.Notes = append(i.Notes, fmt.Sprintf(format, args...)) }
+func (i *DiffItem) note(format string, args ...any) {
+	i.Notes = append(i.Notes, fmt.Sprintf(format, args...))
+}
 
 // desired is what the object of a step is to be. If that cannot be told, the item says so, and there is none.
 func (d *comparison) desired(item *DiffItem, s *plan.Step) []byte {

@@ -91,7 +91,9 @@ func TestADiffShowsWhatWouldBeWritten(t *testing.T) {
 		{"a patch of nothing", nil, nil, v1alpha1.ConflictPatch, "patch", "map[a:b]", "map[a:b]", "as in the recovery point", "", 0},
 		{"a replacement", alter, nil, v1alpha1.ConflictReplace, "replace", "map[a:live]", "map[a:b]", "as long as the present one exists", "", 1},
 		{"a conflict", alter, nil, v1alpha1.ConflictFail, "fail", "map[a:live]", "map[a:live]", "the conflict policy is Fail", "", 0},
-		{"a create of what exists now", remove, func(w *world) { w.add("configmaps", "shop", "settings", map[string]any{"data": map[string]any{"a": "new"}}) }, v1alpha1.ConflictPatch,
+		{"a create of what exists now", remove, func(w *world) {
+			w.add("configmaps", "shop", "settings", map[string]any{"data": map[string]any{"a": "new"}})
+		}, v1alpha1.ConflictPatch,
 			"create", "map[a:new]", "map[a:b filled:in]", "has come to exist", "", 2},
 		{"a replacement of what is another now", alter, func(w *world) {
 			remove(w)
@@ -347,7 +349,9 @@ func TestRecordsThatAreNotRead(t *testing.T) {
 		{"not begun", func(r *v1alpha1.Restore) { r.Status = v1alpha1.RestoreStatus{} }, coffer.CodePlanNotStored, coffer.CodeReportNotStored, "not made one yet", "still under way"},
 		{"failed before", func(r *v1alpha1.Restore) { r.Status = v1alpha1.RestoreStatus{RunStatus: ended} }, coffer.CodePlanNotStored, coffer.CodeReportNotStored, "before it made one: X: it broke", "before anything was restored: X: it broke"},
 		{"stored nowhere", func(r *v1alpha1.Restore) { r.Status.RunStatus, r.Status.Plan.Key = unstored, "" }, coffer.CodePlanNotStored, coffer.CodeReportNotStored, "nowhere to go", "nowhere to go"},
-		{"gone", func(r *v1alpha1.Restore) { r.Spec.BackupName, r.Status.Plan.Key = "two", "metadata/coffer-restores/two/"+string(r.UID)+"/plan.json.gz" }, coffer.CodePlanChanged, coffer.CodeReportNotStored, "is gone", ""},
+		{"gone", func(r *v1alpha1.Restore) {
+			r.Spec.BackupName, r.Status.Plan.Key = "two", "metadata/coffer-restores/two/"+string(r.UID)+"/plan.json.gz"
+		}, coffer.CodePlanChanged, coffer.CodeReportNotStored, "is gone", ""},
 		{"another run's", func(r *v1alpha1.Restore) { r.UID = "other" }, coffer.CodePlanChanged, coffer.CodeReportNotStored, "no record of that run", ""},
 		{"altered", func(r *v1alpha1.Restore) { r.Status.Plan.Digest = "sha256:0" }, coffer.CodePlanChanged, coffer.CodeReportNotStored, "was altered", ""},
 		{"longer than it was", func(r *v1alpha1.Restore) { r.Status.Plan.Counts = v1alpha1.RestorePlanCounts{Create: 1} }, coffer.CodeArchiveCorrupt, coffer.CodeReportNotStored, "no more than", ""},

@@ -42,14 +42,11 @@ const largeObject = 1 << 20
 // shownObject is an object's JSON as it is answered.
 func (h *Handler) shownObject(ctx context.Context, o flow.ContentsItem, secrets bool) (json.RawMessage, error) {
 	if !secrets {
-		if o.Size > largeObject {
-			select {
-			case h.large <- struct{}{}:
-				defer func() { <-h.large }()
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		release, err := h.takeLarge(ctx, o.Size)
+		if err != nil {
+			return nil, err
 		}
+		defer release()
 		masked, err := mask.Secrets(o.ObjectRef, o.Body)
 		if err != nil {
 			return nil, err
@@ -60,4 +57,17 @@ func (h *Handler) shownObject(ctx context.Context, o flow.ContentsItem, secrets 
 		return nil, coffer.Errorf(coffer.CodeArchiveCorrupt, "%s is not JSON", o.ObjectRef)
 	}
 	return o.Body, nil
+}
+
+// takeLarge waits for its turn if an object is large; release ends the turn.
+func (h *Handler) takeLarge(ctx context.Context, size int64) (release func(), err error) {
+	if size <= largeObject {
+		return func() {}, nil
+	}
+	select {
+	case h.large <- struct{}{}:
+		return func() { <-h.large }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -1,4 +1,5 @@
-// Package reader serves what is too large for custom resources to people and to the vault: what recovery points hold.
+// Package reader serves what is too large for custom resources to people and to the vault: what recovery points hold, and what
+// restores plan, would write and have done.
 package reader
 
 import (
@@ -11,12 +12,17 @@ import (
 	"github.com/coffer-backup/coffer/api/content"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow"
+	"github.com/coffer-backup/coffer/internal/format/restorerecord"
 )
 
-// Config is what a handler is made of.
+// Config is what a handler is made of; without a default, a function is needed if what it serves is asked for.
 type Config struct {
 	// Contents reads a recovery point, as flow.Reader does.
 	Contents func(ctx context.Context, q flow.ContentsRequest, each func(flow.ContentsItem) error) error
+	// Plan, Report and Diff read what is known of a Restore, as flow.Reader does.
+	Plan   func(ctx context.Context, restore string, head func(flow.StoredPlan) error, each func(restorerecord.Step) error) error
+	Report func(ctx context.Context, restore string, head func(restorerecord.ReportHeader) error, each func(restorerecord.Outcome) error) error
+	Diff   func(ctx context.Context, q flow.DiffRequest, each func(flow.DiffItem) error) error
 	// Log is told of every request. Nil means nobody is.
 	Log *slog.Logger
 	// Streams is how many answers are given at the same time. Zero means 4.
@@ -53,6 +59,9 @@ func New(c Config) *Handler {
 	}
 	h := &Handler{Config: c, mux: http.NewServeMux(), turns: make(chan struct{}, c.Streams), large: make(chan struct{}, 1)}
 	h.stream(content.ContentsPattern, h.contents)
+	h.stream(content.PlanPattern, h.plan)
+	h.stream(content.ReportPattern, h.report)
+	h.stream(content.DiffPattern, h.diff)
 	return h
 }
 
@@ -111,6 +120,11 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeInvalid:                http.StatusBadRequest,
 	coffer.CodeBackupNotFound:         http.StatusNotFound,
 	coffer.CodeLocationNotFound:       http.StatusNotFound,
+	coffer.CodeRestoreNotFound:        http.StatusNotFound,
+	coffer.CodePlanNotStored:          http.StatusNotFound,
+	coffer.CodeReportNotStored:        http.StatusNotFound,
+	coffer.CodePlanChanged:            http.StatusConflict,
+	coffer.CodeModifierNotFound:       http.StatusConflict,
 	coffer.CodeForbidden:              http.StatusForbidden,
 	coffer.CodeLocationNotReady:       http.StatusConflict,
 	coffer.CodeArchiveCorrupt:         http.StatusConflict,

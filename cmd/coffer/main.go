@@ -39,6 +39,7 @@ func main() {
 		Out:        os.Stdout,
 		Err:        os.Stderr,
 		Terminal:   term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		Color:      term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)

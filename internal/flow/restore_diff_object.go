@@ -228,7 +228,7 @@ func (d *comparison) decide(ctx context.Context, item *DiffItem, s *plan.Step) e
 		return d.tryAgain(ctx, item, s)
 	case decision.Action == conflict.Replace:
 		item.note("it would be left as it is: only what the plan shows is deleted")
-	default:
+	case !decision.Equal():
 		item.note("%s", decision.Reason)
 		if len(decision.Kept) > 0 {
 			item.note("%s", fieldsText(decision.Kept))

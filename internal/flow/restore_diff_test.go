@@ -88,9 +88,9 @@ func TestADiffShowsWhatWouldBeWritten(t *testing.T) {
 		{"a create", remove, nil, "", "create", "", "map[a:b filled:in]", "", "", 1},
 		{"what is left alone", alter, nil, "", "skip", "map[a:live]", "map[a:live]", "", "", 0},
 		{"a patch", alter, nil, v1alpha1.ConflictPatch, "patch", "map[a:live]", "map[a:b filled:in]", "", "", 1},
-		{"a patch of nothing", nil, nil, v1alpha1.ConflictPatch, "patch", "map[a:b]", "map[a:b]", "as in the recovery point", "", 0},
+		{"a patch of nothing", nil, nil, v1alpha1.ConflictPatch, "patch", "map[a:b]", "map[a:b]", "", "", 0},
 		{"a replacement", alter, nil, v1alpha1.ConflictReplace, "replace", "map[a:live]", "map[a:b]", "as long as the present one exists", "", 1},
-		{"a conflict", alter, nil, v1alpha1.ConflictFail, "fail", "map[a:live]", "map[a:live]", "the conflict policy is Fail", "", 0},
+		{"a conflict", alter, nil, v1alpha1.ConflictFail, "fail", "map[a:live]", "map[a:live]", "", "", 0},
 		{"a create of what exists now", remove, func(w *world) {
 			w.add("configmaps", "shop", "settings", map[string]any{"data": map[string]any{"a": "new"}})
 		}, v1alpha1.ConflictPatch,

@@ -31,7 +31,7 @@ func (p *program) newContentsPrinter() contentsPrinter {
 	case "yaml":
 		return &yamlPrinter{out: p.Out}
 	}
-	return &tablePrinter{out: p.Out}
+	return &tablePrinter{table: pagedTable{out: p.Out}}
 }
 
 // jsonPrinter prints a List. One that is cut stays open, and is no JSON.
@@ -96,33 +96,53 @@ func (y *yamlPrinter) cut() {
 	}
 }
 
-// tablePrinter prints rows in columns as wide as the page, or one before it, needs.
+// tablePrinter prints a table of objects.
 type tablePrinter struct {
+	table pagedTable
+	items int64
+}
+
+func (t *tablePrinter) print(item content.Item) error {
+	if t.items == 0 {
+		if err := t.table.row("TYPE", "NAMESPACE", "NAME", "SIZE"); err != nil {
+			return err
+		}
+	}
+	t.items++
+	resource := coffer.GroupResource{Group: item.Group, Resource: item.Resource}
+	return t.table.row(resource.String(), item.Namespace, item.Name, bytesText(item.Size))
+}
+
+func (t *tablePrinter) end() (int64, error) { return t.items, t.table.flush() }
+
+func (t *tablePrinter) cut() { _ = t.table.flush() }
+
+// pagedTable prints rows in columns as wide as the page, or one before it, needs.
+type pagedTable struct {
 	out    io.Writer
 	page   [][]string
 	widths []int
-	items  int64
 }
 
 // pageRows is how many rows are looked at for the width of columns.
 const pageRows = 500
 
-func (t *tablePrinter) print(item content.Item) error {
-	if t.items == 0 {
-		t.page = append(t.page, []string{"TYPE", "NAMESPACE", "NAME", "SIZE"})
+// row prints a row, sooner or later; one without cells is an empty line.
+func (t *pagedTable) row(cells ...string) error {
+	for i, cell := range cells {
+		cells[i] = printable(cell)
 	}
-	t.items++
-	resource := coffer.GroupResource{Group: item.Group, Resource: item.Resource}
-	t.page = append(t.page, []string{printable(resource.String()), printable(item.Namespace), printable(item.Name), bytesText(item.Size)})
-	if len(t.page) >= pageRows {
+	t.page = append(t.page, cells)
+	if len(t.page) > pageRows {
 		return t.flush()
 	}
 	return nil
 }
 
-func (t *tablePrinter) flush() error {
+// flush prints the rows that are not printed yet.
+func (t *pagedTable) flush() error {
 	for _, row := range t.page {
-		for i, cell := range row {
+		for i, cell := range row[:max(0, len(row)-1)] {
 			if i == len(t.widths) {
 				t.widths = append(t.widths, 0)
 			}
@@ -131,22 +151,19 @@ func (t *tablePrinter) flush() error {
 	}
 	var text strings.Builder
 	for _, row := range t.page {
+		line := ""
 		for i, cell := range row {
-			text.WriteString(cell)
+			line += cell
 			if i < len(row)-1 {
-				text.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)+3))
+				line += strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)+3)
 			}
 		}
-		text.WriteString("\n")
+		text.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	t.page = t.page[:0]
 	_, err := io.WriteString(t.out, text.String())
 	return err
 }
-
-func (t *tablePrinter) end() (int64, error) { return t.items, t.flush() }
-
-func (t *tablePrinter) cut() { _ = t.flush() }
 
 // printable is a name as a terminal may have it: archives that nobody has signed hold what somebody likes.
 func printable(name string) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,7 +18,7 @@ import (
 
 func (p *program) newRestore() *cobra.Command {
 	return group("restore", "Restore recovery points, and list and show restores",
-		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
+		p.newRestorePlan(), p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {
@@ -100,25 +101,47 @@ func (p *program) restoreTable(all []v1alpha1.Restore) error {
 }
 
 func (p *program) newRestoreShow() *cobra.Command {
-	return &cobra.Command{
-		Use: "show NAME", Short: "Show one restore with its warnings", Args: oneName("restore"),
+	var failed, results bool
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Show one restore with its warnings, or what became of each object",
+		Example: `  coffer restore show shop-back
+  coffer restore show shop-back --failed
+  coffer restore show shop-back --results -o json`,
+		Args: oneName("restore"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			c, err := p.client()
+			switch {
+			case failed && results:
+				return usageError{errors.New("--failed lists a part of what --results lists: give one of them")}
+			case failed || results:
+				return p.showResults(cmd.Context(), args[0], failed)
+			}
+			r, err := p.getRestore(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			var r v1alpha1.Restore
-			if err := c.Get(cmd.Context(), p.key(args[0]), &r); apierrors.IsNotFound(err) {
-				return fmt.Errorf("there is no restore named %s; see `coffer restore list`", args[0])
-			} else if err != nil {
-				return fmt.Errorf("show restore %s: %w", args[0], err)
-			}
-			return p.showRestore(&r)
+			return p.showRestore(r)
 		},
 	}
+	cmd.Flags().BoolVar(&failed, "failed", false, "list each object that failed, and why")
+	cmd.Flags().BoolVar(&results, "results", false, "list each object of the plan, and what became of it")
+	return cmd
+}
+
+func (p *program) getRestore(ctx context.Context, name string) (*v1alpha1.Restore, error) {
+	c, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	var r v1alpha1.Restore
+	if err := c.Get(ctx, p.key(name), &r); apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no restore named %s; see `coffer restore list`", name)
+	} else if err != nil {
+		return nil, fmt.Errorf("show restore %s: %w", name, err)
+	}
+	return &r, nil
 }
 
 func (p *program) showRestore(r *v1alpha1.Restore) error {
@@ -169,24 +192,29 @@ func workloadsText(s v1alpha1.RestoreStatus) string {
 	return text
 }
 
-// planText counts what is in a plan, leaving out what is not.
+// planText says what a plan is.
 func planText(p *v1alpha1.RestorePlan) string {
 	if p == nil {
 		return ""
 	}
+	return countsText(p.Counts) + "; " + p.Digest
+}
+
+// countsText counts what is in a plan, leaving out what is not.
+func countsText(n v1alpha1.RestorePlanCounts) string {
 	var parts []string
 	for _, c := range []struct {
 		n    int
 		what string
 	}{
-		{p.Counts.Create, "to create"}, {p.Counts.RestoreVolume, "volumes to restore"}, {p.Counts.Patch, "to patch"}, {p.Counts.Replace, "to replace"},
-		{p.Counts.Existing, "existing"}, {p.Counts.Skip, "to skip"}, {p.Counts.Fail, "in conflict"}, {p.Counts.Unchecked, "unchecked"},
+		{n.Create, "to create"}, {n.RestoreVolume, "volumes to restore"}, {n.Patch, "to patch"}, {n.Replace, "to replace"},
+		{n.Existing, "existing"}, {n.Skip, "to skip"}, {n.Fail, "in conflict"}, {n.Unchecked, "unchecked"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
-	return strings.Join(parts, ", ") + "; " + p.Digest
+	return strings.Join(parts, ", ")
 }
 
 func planPlace(p *v1alpha1.RestorePlan) string {

@@ -31,8 +31,7 @@ func (p *program) newRestoreCreate() *cobra.Command {
 		Example: `  coffer restore create shop-back --backup-name shop-1 --wait
   coffer restore create shop-copy --backup-name shop-1 --namespace-mappings shop=shop-copy --wait
   coffer restore create login-back --backup-name shop-1 --included-objects v1/Secret=shop/login --conflict-policy Patch --wait
-  coffer restore create look --backup-name shop-1 --plan-only --wait
-  coffer restore create as-agreed --backup-name shop-1 --plan-digest sha256:... --wait`,
+  coffer restore create as-shown --backup-name shop-1 --plan-digest sha256:... --wait`,
 		Args: oneName("restore"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.checkOutput(); err != nil {
@@ -49,9 +48,14 @@ func (p *program) newRestoreCreate() *cobra.Command {
 		},
 	}
 	f.define(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.given.PlanOnly, "plan-only", false, "make and store the plan, and restore nothing")
+	flags.StringVar(&f.given.PlanDigest, "plan-digest", "", "restore only if the plan is the one with this digest")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }
 
+// define defines the flags that say what is restored, and how.
 func (f *restoreFlags) define(cmd *cobra.Command) {
 	g, flags := &f.given, cmd.Flags()
 	flags.StringVar(&g.BackupName, "backup-name", "", "recovery point to restore")
@@ -71,12 +75,9 @@ func (f *restoreFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&g.ConfirmReplace, "confirm-replace", false, "confirm that policy Replace deletes what exists, the data of claims included")
 	flags.BoolVar(&g.RestoreRolloutHistory, "restore-rollout-history", false, "restore ReplicaSets and ControllerRevisions too, for kubectl rollout undo")
 	flags.StringSliceVar(&g.Priorities, "priorities", nil, "types to restore first, -, types to restore last: a,b,-,y,z")
-	flags.BoolVar(&g.PlanOnly, "plan-only", false, "make and store the plan, and restore nothing")
-	flags.StringVar(&g.PlanDigest, "plan-digest", "", "restore only if the plan is the one with this digest")
 	flags.StringSliceVar(&f.hooks, "restore-hook-references", nil, "RestoreHooks to run, each NAMESPACE/NAME")
 	f.change.add(cmd)
 	flags.DurationVar(&f.ready, "ready-timeout", 0, "how long restored workloads may take to become ready, 0 for not waiting (default as the extension was installed: 5m)")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 }
 
 func (f *restoreFlags) spec(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {

@@ -47,6 +47,8 @@ type Config struct {
 	Out, Err  io.Writer
 	// Terminal says that In and Err are a person's terminal.
 	Terminal bool
+	// Color says that Out is a terminal of somebody who likes colours.
+	Color bool
 }
 
 // Exit codes of the program.
@@ -54,10 +56,12 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitUnworkable is for a plan that cannot be carried out as it is.
+	exitUnworkable = 3
 )
 
 // Run runs the program with arguments and answers its exit code: 0 if all went well, 1 if something failed, 2 if the
-// command line was wrong.
+// command line was wrong, 3 if a plan that was shown cannot be carried out as it is.
 func Run(ctx context.Context, c Config, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
@@ -69,6 +73,8 @@ func Run(ctx context.Context, c Config, args []string) int {
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintf(c.Err, "coffer: %v\n", err)
 		return exitUsage
+	case errors.Is(err, errUnworkable):
+		return exitUnworkable
 	case errors.Is(err, errShown):
 	default:
 		_, _ = fmt.Fprintf(c.Err, "coffer: %v\n", explain(err))
@@ -81,6 +87,9 @@ type usageError struct{ error }
 
 // errShown ends the program with a failure that has been shown already.
 var errShown = errors.New("failed")
+
+// errUnworkable ends the program once a plan was shown that cannot be carried out as it is.
+var errUnworkable = errors.New("not to be carried out")
 
 type program struct {
 	Config

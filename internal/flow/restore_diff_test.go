@@ -372,3 +372,61 @@ func TestRecordsThatAreNotRead(t *testing.T) {
 		})
 	}
 }
+
+func TestDiffsOfEveryKindOfRecoveryPoint(t *testing.T) {
+	encrypted, _ := newEncryptedShop(t)
+	readOnly := newShop(t)
+	for _, w := range []*world{encrypted, readOnly} {
+		backUp(t, w, keep(t, w, newBackupObject()))
+		setData(w, "live")
+	}
+	readOnly.readOnly = true
+	for name, w := range map[string]*world{"encrypted": encrypted, "in a read-only location": readOnly, "of Velero's": newVeleroWorld(t, newVeleroPoint())} {
+		t.Run(name, func(t *testing.T) {
+			r := planned(t, w, policy(v1alpha1.ConflictPatch))
+			items, err := diff(t, w)
+			if err != nil || len(items) < 3 || items[settings].Backup == nil || items[settings].Result == nil {
+				t.Errorf("%v, %d items, %+v", err, len(items), items[settings])
+			}
+			if at := r.Status.Plan.StorageLocation; (at == ownLocation) != (name != "encrypted") {
+				t.Errorf("the plan is stored in %s", at)
+			}
+		})
+	}
+}
+
+// What is compared at a time is bounded, however large the objects are.
+func TestADiffOfLargeObjectsWaitsForMemory(t *testing.T) {
+	w := newShop(t)
+	large := strings.Repeat("x", 3<<20)
+	for i := range 8 {
+		w.add("configmaps", "shop", fmt.Sprintf("large-%d", i), map[string]any{"data": map[string]any{"a": large}})
+	}
+	backUp(t, w, keep(t, w, newBackupObject()))
+	for i := range 8 {
+		delete(w.objects, objectKey("configmaps", "shop", fmt.Sprintf("large-%d", i)))
+	}
+	planned(t, w)
+	under, most := 0, 0
+	w.refuse = func(_, key string, o map[string]any) error {
+		if strings.Contains(key, "large-") {
+			// The lock of the world is held here, and memory with it by as many as come this far at most.
+			under++
+			most = max(most, under)
+		}
+		return nil
+	}
+	n := 0
+	err := NewReader(w.config()).Diff(t.Context(), DiffRequest{Restore: newRestoreObject().Name, Type: "ConfigMap"}, func(i DiffItem) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if strings.HasPrefix(i.Target.Name, "large-") {
+			under--
+			n++
+		}
+		return nil
+	})
+	if limit := diffMemory/(4*len(large)) + 1; err != nil || n != 8 || most > limit {
+		t.Errorf("%v, %d objects, %d of them at a time, and %d have room", err, n, most, limit)
+	}
+}

@@ -55,12 +55,15 @@ func (r *restore) takeInventory(ctx context.Context, p plan.Plan) (plan.Inventor
 	if err := i.spaces(ctx, p.Namespaces); err != nil {
 		return plan.Inventory{}, err
 	}
-	lists, listCtx := errgroup.WithContext(ctx)
+	// Which namespaces count is known before the lists begin to write to what it is known by.
+	namespacesOf := map[coffer.ResourceType][]string{}
 	for t, in := range types {
-		if t.GroupResource == namespaceType.GroupResource {
-			continue
+		if t.GroupResource != namespaceType.GroupResource {
+			namespacesOf[t] = slices.DeleteFunc(slices.Sorted(maps.Keys(in)), i.void)
 		}
-		namespaces := slices.DeleteFunc(slices.Sorted(maps.Keys(in)), i.void)
+	}
+	lists, listCtx := errgroup.WithContext(ctx)
+	for t, namespaces := range namespacesOf {
 		lists.Go(func() error { return i.list(listCtx, t, namespaces) })
 	}
 	if err := lists.Wait(); err != nil {

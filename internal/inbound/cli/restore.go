@@ -167,6 +167,7 @@ func (p *program) showRestore(r *v1alpha1.Restore) error {
 			{"Plan", planText(r.Status.Plan)},
 			{"Plan stored", planPlace(r.Status.Plan)},
 			{"Report stored", reportPlace(r.Status.Report)},
+			{"Failures", failuresCommand(r)},
 			{"Objects", fmt.Sprintf("%d created, %d existing, %d patched, %d replaced, %d failed; %d left to Kubernetes or out of scope",
 				g.Created, g.Existing, g.Patched, g.Replaced, g.Failed, g.Skipped)},
 			{"Volumes", fmt.Sprintf("%d bound of %d", g.VolumesBound, g.VolumesTotal)},
@@ -233,6 +234,18 @@ func reportPlace(r *v1alpha1.RestoreReport) string {
 		return ""
 	}
 	return r.Key + " in " + r.StorageLocation
+}
+
+// failuresCommand is how a person sees what failed; empty if nothing did.
+func failuresCommand(r *v1alpha1.Restore) string {
+	if r.Status.Report == nil || r.Status.Progress.Failed == 0 {
+		return ""
+	}
+	command := "coffer restore show " + r.Name + " --failed"
+	if r.Namespace != v1alpha1.DefaultNamespace {
+		command += " --namespace " + r.Namespace
+	}
+	return command
 }
 
 func mappingsText(m map[string]v1alpha1.NamespaceName) string {

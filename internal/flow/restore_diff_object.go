@@ -187,6 +187,9 @@ func (d *comparison) compareLive(ctx context.Context, i int, body, live []byte, 
 	switch {
 	case s.Existing():
 		return d.show(item)
+	case d.made(&h):
+		item.note("this restore has made it")
+		return d.show(item)
 	case s.UID == "":
 		item.note("changed meanwhile: it has come to exist since the plan was made")
 	}

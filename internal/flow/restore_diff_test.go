@@ -396,6 +396,16 @@ func TestDiffsOfEveryKindOfRecoveryPoint(t *testing.T) {
 	}
 }
 
+func TestADiffOfACarriedOutRestore(t *testing.T) {
+	w := newPlannedShop(t)
+	r := restoreOnce(t, w)
+	w.restores = map[string]v1alpha1.Restore{r.Name: *r}
+	items, err := diff(t, w)
+	if got := items[settings]; err != nil || string(got.Live) != string(got.Result) || !slices.Contains(got.Notes, "this restore has made it") {
+		t.Errorf("%v, %+v", err, got)
+	}
+}
+
 // What is compared at a time is bounded, however large the objects are.
 func TestADiffOfLargeObjectsWaitsForMemory(t *testing.T) {
 	w := newShop(t)

@@ -13,7 +13,7 @@ import (
 // Sides is Secrets for several states of one object, of which some may be missing (nil). Where they differ in what is hidden, that
 // is said: values that are equal bear the same number, and others another one. No more is told of them.
 func Sides(ref coffer.ObjectRef, sides ...[]byte) ([][]byte, error) {
-	if ref.GroupResource != secrets && !slices.ContainsFunc(sides, mentions) {
+	if !IsSecret(ref) && !slices.ContainsFunc(sides, mentions) {
 		return sides, nil
 	}
 	before, after := make([]any, len(sides)), make([]any, len(sides))
@@ -29,7 +29,7 @@ func Sides(ref coffer.ObjectRef, sides ...[]byte) ([][]byte, error) {
 		if after[i], err = decode(body); err != nil {
 			return nil, coffer.Errorf(coffer.CodeArchiveCorrupt, "%s is not JSON: %w", ref, err)
 		}
-		after[i] = masked(after[i], ref.GroupResource == secrets)
+		after[i] = masked(after[i], IsSecret(ref))
 	}
 	texts := make([][]byte, len(sides))
 	for i, value := range numbered(before, after) {
@@ -148,7 +148,7 @@ func longest(sides []any) int {
 // Text answers a text about an object, such as why it was refused, with the values that the object's states have as a Secret
 // replaced by Masked.
 func Text(ref coffer.ObjectRef, text string, sides ...[]byte) string {
-	if ref.GroupResource != secrets {
+	if !IsSecret(ref) {
 		return text
 	}
 	for _, body := range sides {
@@ -166,3 +166,6 @@ func Text(ref coffer.ObjectRef, text string, sides ...[]byte) string {
 	}
 	return text
 }
+
+// IsSecret says whether an object is a Secret by its type.
+func IsSecret(ref coffer.ObjectRef) bool { return ref.GroupResource == secrets }

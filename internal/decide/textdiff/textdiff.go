@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v2"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/format/bounded"
 )
 
 // noise are metadata that a cluster keeps of an object and that say nothing of its content. Owners are noise as well: a restore
@@ -20,8 +23,21 @@ var noise = []string{
 	"selfLink", "ownerReferences",
 }
 
-// Text is an object's YAML, keys sorted, without its status, without the noise in its metadata and without nulls, which are as
-// good as nothing. Its apiVersion and kind are those of t where its JSON has none. No JSON is no text.
+// limits bound what is compared: decoded, a value can take a hundred times the space that it has in JSON. Real objects have some
+// ten thousand values at most, definitions of custom resources.
+var limits = bounded.JSONLimits{Depth: 1_000, Containers: 50_000, Values: 100_000}
+
+// TooLarge says that one of some objects has more values than can be compared.
+func TooLarge(bodies ...[]byte) bool {
+	for _, body := range bodies {
+		if bounded.JSON(body, limits) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Text is an object's YAML, keys sorted, without its status, without the noise in its metadata and without nulls in objects. Its apiVersion and kind are those of t where its JSON has none. No JSON is no text.
 func Text(body []byte, t coffer.ResourceType) (string, error) {
 	if len(body) == 0 {
 		return "", nil
@@ -47,18 +63,17 @@ func Text(body []byte, t coffer.ResourceType) (string, error) {
 			delete(metadata, field)
 		}
 	}
-	text, err := json.Marshal(withoutNulls(object))
-	if err == nil {
-		text, err = yaml.JSONToYAML(text)
-	}
+	// Not by sigs.k8s.io/yaml: that parses what it writes as YAML once more, at some hundred times its size.
+	text, err := yaml.Marshal(plain(object))
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", t.GroupResource, err)
 	}
 	return string(text), nil
 }
 
-// withoutNulls takes nulls out of objects, in place. In lists they mean what they are.
-func withoutNulls(value any) any {
+// plain is a value without nulls in its objects, in which they are as good as nothing, and with numbers that are written as numbers.
+// It is changed in place.
+func plain(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, field := range v {
@@ -66,14 +81,30 @@ func withoutNulls(value any) any {
 				delete(v, key)
 				continue
 			}
-			v[key] = withoutNulls(field)
+			v[key] = plain(field)
 		}
 	case []any:
 		for i := range v {
-			v[i] = withoutNulls(v[i])
+			v[i] = plain(v[i])
 		}
+	case json.Number:
+		return number(v)
 	}
 	return value
+}
+
+// number is a number as it is written; one that no computer has is a text.
+func number(n json.Number) any {
+	if i, err := n.Int64(); err == nil {
+		return i
+	}
+	if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+		return u
+	}
+	if f, err := n.Float64(); err == nil && strings.ContainsAny(n.String(), ".eE") {
+		return f
+	}
+	return n.String()
 }
 
 // contextLines is how much of what is equal is shown around what differs.

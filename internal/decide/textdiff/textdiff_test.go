@@ -1,6 +1,7 @@
 package textdiff
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,10 @@ func TestText(t *testing.T) {
 			`{"metadata":{"name":"a","uid":"u","resourceVersion":"7","generation":2,"managedFields":[{}],"creationTimestamp":"then","ownerReferences":[{}],"labels":{"x":"y"}},
 			 "spec":{"replicas":12345678901234567,"template":{"metadata":{"creationTimestamp":null}},"l":[null,{"a":null}]},"status":{"a":1}}`,
 			"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  labels:\n    x: \"y\"\n  name: a\nspec:\n  l:\n  - null\n  - {}\n  replicas: 12345678901234567\n  template:\n    metadata: {}\n",
+		},
+		"numbers": {
+			`{"apiVersion":"v1","kind":"X","n":[0,-1,18446744073709551615,1.5,1e3,123456789012345678901234567890,"7"]}`,
+			"apiVersion: v1\nkind: X\n\"n\":\n- 0\n- -1\n- 18446744073709551615\n- 1.5\n- 1000\n- \"123456789012345678901234567890\"\n- \"7\"\n",
 		},
 		"its own version":                 {`{"apiVersion":"acme.io/v2","kind":"X"}`, "apiVersion: acme.io/v2\nkind: X\n"},
 		"what a terminal would obey":      {`{"apiVersion":"v1","kind":"X","data":{"a":"\u001b[2J"}}`, "apiVersion: v1\ndata:\n  a: \"\\e[2J\"\nkind: X\n"},
@@ -44,6 +49,29 @@ func TestUnified(t *testing.T) {
 	}
 	if got, err := Unified("live", "restored", "", "a: 1\n"); err != nil || !strings.HasSuffix(got, "@@ -0,0 +1 @@\n+a: 1\n") {
 		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// An object of many small values is much larger in memory than it is as JSON.
+func TestObjectsThatAreTooLarge(t *testing.T) {
+	many := func(n int) []byte { return []byte(`{"data":[` + strings.Repeat(`{"a":1},`, n) + `1]}`) }
+	largest := many(49_990)
+	if TooLarge(nil, []byte(`{"data":{"a":"`+strings.Repeat("[", 3<<20)+`"}}`), largest) {
+		t.Error("a large text is taken for many values")
+	}
+	for name, body := range map[string][]byte{"many objects": many(50_010), "many values": []byte(`[` + strings.Repeat("1,", 100_000) + `1]`), "deep": []byte(strings.Repeat("[", 1_001))} {
+		if !TooLarge(nil, body) {
+			t.Errorf("%s are not too large", name)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := Text(largest, mapType); err != nil {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 300<<20 {
+		t.Errorf("the largest takes %d MiB", took>>20)
 	}
 }
 

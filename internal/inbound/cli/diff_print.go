@@ -10,15 +10,25 @@ import (
 	"github.com/coffer-backup/coffer/api/content"
 )
 
+// tellEvery is after how many objects a person is told how far a comparison is.
+const tellEvery = 50
+
 // readDiff reads what a restore would write, in the order of its plan. Objects of which there is nothing to say are left out.
 func (p *program) readDiff(ctx context.Context, q content.Diff) ([]content.DiffItem, error) {
 	items := []content.DiffItem{}
+	n := 0
 	err := readAnswer(ctx, p, q.URL(), func(i content.DiffItem) error {
+		if n++; p.Terminal && n%tellEvery == 0 {
+			_, _ = fmt.Fprintf(p.Err, "\r\x1b[K%d objects compared", n)
+		}
 		if i.Changes != "" || i.FromBackup != "" || i.Unchecked != "" || i.Refused != nil || len(i.Notes) > 0 {
 			items = append(items, i)
 		}
 		return nil
 	})
+	if p.Terminal && n >= tellEvery {
+		_, _ = fmt.Fprint(p.Err, "\r\x1b[K")
+	}
 	slices.SortFunc(items, func(a, b content.DiffItem) int { return cmp.Compare(a.Step, b.Step) })
 	return items, err
 }

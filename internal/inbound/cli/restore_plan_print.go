@@ -38,7 +38,7 @@ func readAnswer[T any](ctx context.Context, p *program, at *url.URL, each func(T
 
 // showPlan shows the stored plan of a restore, and what it would change if that is asked for.
 func (p *program) showPlan(ctx context.Context, r *v1alpha1.Restore, o planOptions) error {
-	shown := shownPlan{Restore: r.Name, Warnings: r.Status.Warnings}
+	shown := shownPlan{Restore: r.Name, Warnings: r.Status.Warnings, Steps: []content.PlanStep{}}
 	if r.Status.Plan != nil {
 		shown.Counts = r.Status.Plan.Counts
 	}

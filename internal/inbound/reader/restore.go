@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"bytes"
 	"net/http"
 
 	"github.com/coffer-backup/coffer/api/content"
@@ -103,6 +104,9 @@ func shownDiff(found flow.DiffItem, secrets bool) (content.DiffItem, error) {
 	if found.Refused != nil {
 		item.Refused = shownError(found.Refused)
 	}
+	if textdiff.TooLarge(sides...) {
+		return withoutLines(item, found, secrets), nil
+	}
 	if !secrets {
 		if item.Refused != nil {
 			item.Refused.Message = mask.Text(found.Source, item.Refused.Message, sides...)
@@ -131,4 +135,29 @@ func shownDiff(found flow.DiffItem, secrets bool) (content.DiffItem, error) {
 	}
 	item.FromBackup, err = textdiff.Unified("backup", "restored", texts[2], texts[1])
 	return item, err
+}
+
+// tooLarge stands for a diff of what has too many values.
+const tooLarge = "@@ it has too many values to be compared line by line @@\n"
+
+// withoutLines is the item of an object that is too large to be compared, or looked through for what is secret.
+func withoutLines(item content.DiffItem, found flow.DiffItem, secrets bool) content.DiffItem {
+	if !bytes.Equal(found.Live, found.Result) {
+		item.Changes = tooLarge
+	}
+	item.FromBackup = tooLarge
+	if secrets || !mask.IsSecret(found.Source) {
+		return item
+	}
+	const hidden = "why is not shown, for it may have values of the Secret"
+	if item.Refused != nil {
+		item.Refused.Message = hidden
+	}
+	if item.Unchecked != "" {
+		item.Unchecked = hidden
+	}
+	for i := range item.Notes {
+		item.Notes[i] = hidden
+	}
+	return item
 }

@@ -141,3 +141,16 @@ func TestDiffsAreServed(t *testing.T) {
 		t.Errorf("%+v, %v", items, err)
 	}
 }
+
+func TestADiffOfWhatIsTooLarge(t *testing.T) {
+	large := []byte(`{"data":{"a":"aHVudGVyMg=="},"x":[` + strings.Repeat("1,", 100_000) + `1]}`)
+	item, err := shownDiff(flow.DiffItem{
+		Source: secretRef, Target: secretRef, Backup: large, Live: []byte(`{}`), Result: large, Refused: coffer.Errorf(coffer.CodeRejected, "aHVudGVyMg== is weak"),
+	}, false)
+	if err != nil || item.Changes != tooLarge || item.FromBackup != tooLarge || strings.Contains(item.Refused.Message, "aHV") {
+		t.Errorf("%v, %+v, %+v", err, item, item.Refused)
+	}
+	if item, err := shownDiff(flow.DiffItem{Source: secretRef, Target: secretRef, Backup: []byte(`{}`), Live: large, Result: large}, false); err != nil || item.Changes != "" {
+		t.Errorf("%v, %+v", err, item)
+	}
+}

@@ -396,6 +396,33 @@ func TestDiffsOfEveryKindOfRecoveryPoint(t *testing.T) {
 	}
 }
 
+// A Service that is replaced holds its node port until it is deleted, so that a dry run finds it taken.
+func TestADiffOfAServiceThatIsReplaced(t *testing.T) {
+	w := newShop(t)
+	services := coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "services"}, Version: "v1", Kind: "Service", Namespaced: true}
+	w.extra = []coffer.ResourceType{services}
+	port := func(n int) map[string]any {
+		return map[string]any{"ports": []any{map[string]any{"port": n, "nodePort": 30001}}}
+	}
+	w.add("services", "shop", "web", map[string]any{"spec": port(80)})
+	backUp(t, w, keep(t, w, newBackupObject()))
+	w.objects[objectKey("services", "shop", "web")]["spec"] = port(81)
+	planned(t, w, policy(v1alpha1.ConflictReplace), func(s *v1alpha1.RestoreSpec) { s.PreserveNodePorts = true })
+	w.refuse = func(_, key string, o map[string]any) error {
+		if key != objectKey("services", "shop", "web") || !strings.Contains(string(w.encode(o)), "nodePort") {
+			return nil
+		}
+		err := coffer.Errorf(coffer.CodeRejected, "provided port is already allocated")
+		err.Fields = []coffer.RefusedField{{Path: "spec.ports[0].nodePort", Reason: "taken"}}
+		return err
+	}
+	items, err := diff(t, w, func(q *DiffRequest) { q.Type = "Service" })
+	got := items["services shop/web"]
+	if err != nil || got.Refused != nil || got.Action != "replace" || !strings.Contains(string(got.Result), `"nodePort":30001`) || strings.Contains(strings.Join(got.Notes, ";"), "another node port") {
+		t.Errorf("%v, refused %v, %q\n%s", err, got.Refused, got.Notes, got.Result)
+	}
+}
+
 func TestADiffOfACarriedOutRestore(t *testing.T) {
 	w := newPlannedShop(t)
 	r := restoreOnce(t, w)

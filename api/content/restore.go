@@ -101,6 +101,8 @@ type PlanHead struct {
 	// Backup is the recovery point, and ManifestDigest says which one bore the name.
 	Backup         string `json:"backup"`
 	ManifestDigest string `json:"manifestDigest"`
+	// Changes are what else is done to the objects and after them, by the field of the Restore that asks for it.
+	Changes map[string]string `json:"changes,omitempty"`
 	// Namespaces of the cluster that are written to.
 	Namespaces []string `json:"namespaces,omitempty"`
 	// NotSelected counts the objects of the recovery point that nobody has asked for.

@@ -351,10 +351,12 @@ func TestRecordsThatAreNotRead(t *testing.T) {
 		{"failed before", func(r *v1alpha1.Restore) { r.Status = v1alpha1.RestoreStatus{RunStatus: ended} }, coffer.CodePlanNotStored, coffer.CodeReportNotStored, "before it made one: X: it broke", "before anything was restored: X: it broke"},
 		{"stored nowhere", func(r *v1alpha1.Restore) { r.Status.RunStatus, r.Status.Plan.Key = unstored, "" }, coffer.CodePlanNotStored, coffer.CodeReportNotStored, "nowhere to go", "nowhere to go"},
 		{"gone", func(r *v1alpha1.Restore) {
-			r.Spec.BackupName, r.Status.Plan.Key = "two", "metadata/coffer-restores/two/"+string(r.UID)+"/plan.json.gz"
+			r.Spec.BackupName, r.Status.Plan.Key = "two", restorerecord.Layout{Backup: "two", Run: string(r.UID)}.Plan(r.Status.Plan.Digest)
 		}, coffer.CodePlanChanged, coffer.CodeReportNotStored, "is gone", ""},
 		{"another run's", func(r *v1alpha1.Restore) { r.UID = "other" }, coffer.CodePlanChanged, coffer.CodeReportNotStored, "no record of that run", ""},
-		{"altered", func(r *v1alpha1.Restore) { r.Status.Plan.Digest = "sha256:0" }, coffer.CodePlanChanged, coffer.CodeReportNotStored, "was altered", ""},
+		{"altered", func(r *v1alpha1.Restore) {
+			r.Status.Plan.Digest = r.Status.Plan.Digest[:len(r.Status.Plan.Digest)-1] + "x"
+		}, coffer.CodePlanChanged, coffer.CodeReportNotStored, "was altered", ""},
 		{"longer than it was", func(r *v1alpha1.Restore) { r.Status.Plan.Counts = v1alpha1.RestorePlanCounts{Create: 1} }, coffer.CodeArchiveCorrupt, coffer.CodeReportNotStored, "no more than", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func (r *Reader) Plan(ctx context.Context, name string, head func(StoredPlan) er
 	if err != nil {
 		return err
 	}
-	return r.record(ctx, object, named.StorageLocation, named.Key, restorerecord.Layout.Plan, named.Digest, func(in io.Reader) (string, error) {
+	return r.record(ctx, object, named.StorageLocation, named.Key, func(l restorerecord.Layout) string { return l.Plan(named.Digest) }, named.Digest, func(in io.Reader) (string, error) {
 		return restorerecord.ReadPlan(in, stepsIn(named.Counts), func(h restorerecord.PlanHeader) error {
 			return head(StoredPlan{PlanHeader: h, Digest: named.Digest})
 		}, each)

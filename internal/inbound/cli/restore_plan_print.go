@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func (p *program) describePlan(r *v1alpha1.Restore, shown shownPlan) error {
 		return err
 	}
 	err := p.describe([]field{
-		{"Backup", shown.Backup}, {"Plan", countsText(shown.Counts)}, {"Left out", left}, {"Digest", shown.Digest},
+		{"Backup", shown.Backup}, {"Plan", countsText(shown.Counts)}, {"Also", changesText(shown.Changes)}, {"Left out", left}, {"Digest", shown.Digest},
 	})
 	if err != nil {
 		return err
@@ -137,6 +138,20 @@ func (p *program) describePlan(r *v1alpha1.Restore, shown shownPlan) error {
 	}
 	_, err = fmt.Fprintln(p.Out, text)
 	return err
+}
+
+// changesText says what a restore does beside its steps, in few words of each.
+func changesText(changes map[string]string) string {
+	const most = 60
+	var parts []string
+	for _, field := range slices.Sorted(maps.Keys(changes)) {
+		value := changes[field]
+		if len(value) > most {
+			value = value[:most] + "…"
+		}
+		parts = append(parts, oneLine(field+" "+value))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // maxName bounds the name of the restore that a command makes.

@@ -50,7 +50,9 @@ func newPlanner(t *testing.T, existing ...client.Object) *planner {
 			Plan:      &v1alpha1.RestorePlan{Digest: "sha256:ab", Key: "k", Counts: v1alpha1.RestorePlanCounts{Create: 1, Patch: 1, NotSelected: 4}},
 		},
 		answers: map[string][]any{"plan": {
-			content.PlanItem{Head: &content.PlanHead{Digest: "sha256:ab", Backup: "one", ManifestDigest: "sha256:cd"}},
+			content.PlanItem{Head: &content.PlanHead{
+				Digest: "sha256:ab", Backup: "one", ManifestDigest: "sha256:cd", Changes: map[string]string{"preserveNodePorts": "true", "x": strings.Repeat("y", 70)},
+			}},
 			step("create", 3, "namespaces", "", "shop", "", ""),
 			step("patch", 7, "configmaps", "shop", "settings", "it exists: what differs is changed", ""),
 			step("create", 7, "secrets", "shop", "login", "", "no namespace"),
@@ -126,6 +128,7 @@ create   secrets      shop        login      unchecked: no namespace
 
 Backup:    one
 Plan:      1 to create, 1 to patch
+Also:      preserveNodePorts true; x ` + "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…" + `
 Left out:  4 objects of the recovery point that are not asked for
 Digest:    sha256:ab
 

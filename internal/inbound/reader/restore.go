@@ -19,7 +19,7 @@ func (h *Handler) plan(r *http.Request, send func(item any) error) error {
 		return invalid(err)
 	}
 	return h.Plan(r.Context(), asked.Restore, func(p flow.StoredPlan) error {
-		head := content.PlanHead{Digest: p.Digest, Backup: p.Backup, ManifestDigest: p.ManifestDigest, Namespaces: p.Namespaces}
+		head := content.PlanHead{Digest: p.Digest, Backup: p.Backup, ManifestDigest: p.ManifestDigest, Namespaces: p.Namespaces, Changes: p.Changes}
 		for _, n := range p.NotSelected {
 			head.NotSelected = append(head.NotSelected, content.NotSelected{What: n.What, Reason: n.Reason, Objects: n.Objects})
 		}

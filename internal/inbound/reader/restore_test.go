@@ -47,7 +47,7 @@ func TestPlansAndReportsAreServed(t *testing.T) {
 			}
 			return errors.Join(
 				head(flow.StoredPlan{Digest: "sha256:1", PlanHeader: restorerecord.PlanHeader{
-					Backup: "one", ManifestDigest: "sha256:2", Namespaces: []string{"copy"},
+					Backup: "one", ManifestDigest: "sha256:2", Namespaces: []string{"copy"}, Changes: map[string]string{"preserveNodePorts": "true"},
 					NotSelected: []coffer.NotSelected{{TypeGap: coffer.TypeGap{What: "pods", Reason: "r"}, Objects: 3}},
 				}}),
 				each(restorerecord.Step{ObjectRef: mapRef, Source: &source, Version: "v1", Kind: "ConfigMap", Action: "patch", Policy: "Patch", Order: 11, UID: "u", Reason: "it exists"}),
@@ -63,7 +63,7 @@ func TestPlansAndReportsAreServed(t *testing.T) {
 	steps, status, err := get[content.PlanItem](t, h, content.Plan{Restore: "back"}.URL())
 	want := []content.PlanItem{
 		{Head: &content.PlanHead{
-			Digest: "sha256:1", Backup: "one", ManifestDigest: "sha256:2", Namespaces: []string{"copy"},
+			Digest: "sha256:1", Backup: "one", ManifestDigest: "sha256:2", Namespaces: []string{"copy"}, Changes: map[string]string{"preserveNodePorts": "true"},
 			NotSelected: []content.NotSelected{{What: "pods", Reason: "r", Objects: 3}},
 		}},
 		{Step: &content.PlanStep{

@@ -129,7 +129,8 @@ func addReader(ctx context.Context, m ctrl.Manager, runs flow.Config, log *slog.
 		log.Error("contents are not served", "address", reader.Address(), "error", err)
 		return nil
 	}
-	handler := reader.New(reader.Config{Contents: flow.NewReader(runs).Contents, Log: log})
+	read := flow.NewReader(runs)
+	handler := reader.New(reader.Config{Contents: read.Contents, TestReport: read.TestReport, Log: log})
 	return m.Add(&manager.Server{
 		Name: "reader", Server: reader.Server(ctx, handler), Listener: listener, ShutdownTimeout: ptr(5 * time.Second),
 	})

@@ -194,17 +194,17 @@ type ExecCheck struct {
 // +kubebuilder:validation:XValidation:rule="has(self.service) != has(self.pod)",message="name a service, or a pod"
 type HTTPCheck struct {
 	// Service to ask, by its name.
-	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	Service string `json:"service,omitempty"`
 	// Pod to ask, by its name.
-	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	Pod string `json:"pod,omitempty"`
 	// Port by its number or, of a Service, its name.
-	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=63
 	Port string `json:"port"`
 	// Scheme is http or https. The certificate of an https server is not verified.
@@ -304,6 +304,10 @@ type RestoreTestStatus struct {
 	// Outcome is what the test has shown.
 	// +optional
 	Outcome RestoreTestOutcome `json:"outcome,omitempty"`
+	// Failures are what did not hold: objects, volumes, workloads, hooks and checks, the first 50 of them.
+	// +optional
+	// +listType=atomic
+	Failures []Warning `json:"failures,omitempty"`
 	// Checks are the results of those that were made, in their order.
 	// +optional
 	// +listType=atomic

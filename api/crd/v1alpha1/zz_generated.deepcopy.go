@@ -1371,6 +1371,11 @@ func (in *RestoreTestSpec) DeepCopy() *RestoreTestSpec {
 func (in *RestoreTestStatus) DeepCopyInto(out *RestoreTestStatus) {
 	*out = *in
 	in.RestoreStatus.DeepCopyInto(&out.RestoreStatus)
+	if in.Failures != nil {
+		in, out := &in.Failures, &out.Failures
+		*out = make([]Warning, len(*in))
+		copy(*out, *in)
+	}
 	if in.Checks != nil {
 		in, out := &in.Checks, &out.Checks
 		*out = make([]RestoreCheckStatus, len(*in))

@@ -3,11 +3,14 @@ package check
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -100,14 +103,32 @@ func httpProblem(h v1alpha1.HTTPCheck) string {
 	switch {
 	case (h.Service == "") == (h.Pod == ""):
 		return "http: name a service, or a pod"
-	case h.Port == "":
-		return "http.port is missing"
+	case h.Service != "" && len(validation.IsDNS1123Label(h.Service)) > 0:
+		return fmt.Sprintf("http.service %q cannot be the name of a Service", h.Service)
+	case h.Pod != "" && len(validation.IsDNS1123Subdomain(h.Pod)) > 0:
+		return fmt.Sprintf("http.pod %q cannot be the name of a pod", h.Pod)
+	case len(validation.IsDNS1123Label(h.Port)) > 0:
+		return fmt.Sprintf("http.port %q is neither a number nor the name of a port", h.Port)
 	case h.Scheme != "" && h.Scheme != "http" && h.Scheme != "https":
 		return fmt.Sprintf("http.scheme %q: write http or https", h.Scheme)
 	case h.Path != "" && !strings.HasPrefix(h.Path, "/"):
 		return fmt.Sprintf("http.path %q: begin with a slash", h.Path)
+	case climbs(h.Path):
+		return fmt.Sprintf("http.path %q: it must not leave the Service", h.Path)
 	}
 	return patternProblem("http.bodyMatches", h.BodyMatches)
+}
+
+// climbs says whether a path leads to what is not below its beginning: the API server would be asked for that instead, with
+// all rights of the extension.
+func climbs(text string) bool {
+	path, err := url.Parse(text)
+	if err != nil || path.Host != "" || path.Scheme != "" {
+		return text != ""
+	}
+	return strings.ContainsAny(path.Path, "\\\x00") || slices.ContainsFunc(strings.Split(path.Path, "/"), func(part string) bool {
+		return part == ".." || part == "."
+	})
 }
 
 func sqlProblem(s v1alpha1.SQLCheck) string {

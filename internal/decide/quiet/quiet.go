@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -124,6 +125,38 @@ func isExternalName(body []byte) bool {
 	// What cannot be read is refused later.
 	return json.Unmarshal(body, &s) == nil && s.Spec.Type == externalName
 }
+
+// Fence is the NetworkPolicy that keeps the pods of a run in: they reach the namespaces of the run and the cluster's DNS.
+func Fence(run string) ([]byte, error) {
+	dns := []any{}
+	for _, port := range []int{53, 5353} { // OpenShift's pods listen at the latter.
+		for _, protocol := range []string{"UDP", "TCP"} {
+			dns = append(dns, map[string]any{"protocol": protocol, "port": port})
+		}
+	}
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": networkingGroup + "/v1", "kind": "NetworkPolicy",
+		"metadata": map[string]any{"name": FenceName, "labels": Labels(run)},
+		"spec": map[string]any{
+			"podSelector": map[string]any{}, "policyTypes": []string{"Egress"},
+			"egress": []any{
+				map[string]any{"to": []any{map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{RunLabel: run}}}}},
+				map[string]any{"ports": dns, "to": []any{
+					map[string]any{"namespaceSelector": map[string]any{}},
+					// The address of the cache that clusters run on each node.
+					map[string]any{"ipBlock": map[string]any{"cidr": "169.254.20.10/32"}},
+				}},
+			},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode a NetworkPolicy: %w", err)
+	}
+	return body, nil
+}
+
+// FenceName is the name of that NetworkPolicy.
+const FenceName = "coffer-restore-test"
 
 // Deviation is one way in which a restored object is not what was archived, and why.
 type Deviation struct {

@@ -16,8 +16,8 @@ import (
 )
 
 func (p *program) newRestore() *cobra.Command {
-	return group("restore", "Restore recovery points, and list and show restores",
-		p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
+	return group("restore", "Restore recovery points, test that they restore, and list and show restores",
+		p.newRestoreCreate(), p.newRestoreTest(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {

@@ -17,6 +17,8 @@ import (
 type Config struct {
 	// Contents reads a recovery point, as flow.Reader does.
 	Contents func(ctx context.Context, q flow.ContentsRequest, each func(flow.ContentsItem) error) error
+	// TestReport reads the report of a restore test, as flow.Reader does.
+	TestReport func(ctx context.Context, q flow.TestReportRequest) (report, signature []byte, err error)
 	// Log is told of every request. Nil means nobody is.
 	Log *slog.Logger
 	// Streams is how many answers are given at the same time. Zero means 4.
@@ -53,6 +55,7 @@ func New(c Config) *Handler {
 	}
 	h := &Handler{Config: c, mux: http.NewServeMux(), turns: make(chan struct{}, c.Streams), large: make(chan struct{}, 1)}
 	h.stream(content.ContentsPattern, h.contents)
+	h.stream(content.TestPattern, h.testReport)
 	return h
 }
 
@@ -110,6 +113,7 @@ func invalid(err error) error {
 var statuses = map[coffer.Code]int{
 	coffer.CodeInvalid:                http.StatusBadRequest,
 	coffer.CodeBackupNotFound:         http.StatusNotFound,
+	coffer.CodeNotFound:               http.StatusNotFound,
 	coffer.CodeLocationNotFound:       http.StatusNotFound,
 	coffer.CodeForbidden:              http.StatusForbidden,
 	coffer.CodeLocationNotReady:       http.StatusConflict,

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -47,13 +49,23 @@ func (c *Cluster) proxied(a coffer.Ask) (*url.URL, error) {
 	if a.TLS {
 		name = "https:" + name
 	}
+	// What leads out of the proxy's path would be asked of the API server itself, with all rights of this program.
+	for _, part := range []string{a.Namespace, kind, name} {
+		if part == "" || strings.ContainsAny(part, "/\\%?#") {
+			return nil, coffer.Errorf(coffer.CodeInvalid, "%q cannot be asked", name)
+		}
+	}
 	path, err := url.Parse(a.Path)
-	if err != nil || path.Host != "" || path.Scheme != "" {
-		return nil, coffer.Errorf(coffer.CodeInvalid, "%q is not a path", a.Path)
+	if err != nil || path.Host != "" || path.Scheme != "" || leaves(path.Path) {
+		return nil, coffer.Errorf(coffer.CodeInvalid, "%q is not a path to ask for", a.Path)
 	}
 	target := c.client.Get().AbsPath("/api/v1/namespaces", a.Namespace, kind, name, "proxy").URL().JoinPath(path.EscapedPath())
 	target.RawQuery = path.RawQuery
 	return target, nil
+}
+
+func leaves(path string) bool {
+	return strings.Contains(path, `\`) || slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return part == ".." || part == "." })
 }
 
 // unredirected is a client that takes a redirect for an answer.

@@ -228,7 +228,7 @@ func (t *restoreTest) deviations(ctx context.Context) ([]restorerecord.Deviation
 	err := a.eachBody(ctx, written, func(_ context.Context, i int, body []byte) error {
 		_, deviations, err := a.shaped(a.transformation(a.step(i)), body, unnoted)
 		if err != nil {
-			return nil //nolint:nilerr // It could not be created either, and that was said.
+			return nil // It could not be created either, and that was said.
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -171,15 +171,15 @@ func Command(c v1alpha1.RestoreCheck) []string {
 		return c.Exec.Command
 	}
 	s := *c.SQL
-	command, password := psqlCommand(s), "PGPASSWORD"
+	command, into := psqlCommand(s), "PGPASSWORD"
 	if s.Program == mysql {
-		command, password = mysqlCommand(s), "MYSQL_PWD"
+		command, into = mysqlCommand(s), "MYSQL_PWD"
 	}
 	if s.PasswordVariable == "" {
 		return command
 	}
 	// The shell knows the variables of the container; what is run is passed beside the script, not in it.
-	script := fmt.Sprintf(`export %s="$%s"; exec "$@"`, password, s.PasswordVariable)
+	script := fmt.Sprintf(`export %s="$%s"; exec "$@"`, into, s.PasswordVariable)
 	return append([]string{"sh", "-c", script, "sh"}, command...)
 }
 

@@ -75,7 +75,7 @@ var builtIn = map[string]bool{
 }
 
 // neverGroups are groups whose objects act on what is outside of their namespace, whoever asks for them.
-var neverGroups = map[string]string{
+var neverGroups = map[string]string{ //nolint:gosec // These are names of API groups.
 	"gateway.networking.k8s.io":    "a route or gateway takes requests from outside",
 	"snapshot.storage.k8s.io":      "it would take or hold snapshots of its own",
 	"admissionregistration.k8s.io": "a webhook acts on the whole cluster",

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// attemptLimit is how long one attempt may take, where the check may be tried for longer.
-	attemptLimit = 30 * time.Second
+	// askLimit is how long one request may take at least, where the check may be tried for longer: one that hangs is given up
+	// for another. A command has all the time, for it may be at work.
+	askLimit = 30 * time.Second
 	// maxExcerpt bounds what is kept of an answer.
 	maxExcerpt = 600
 )
@@ -58,7 +59,7 @@ func (t *restoreTest) runCheck(ctx context.Context, c v1alpha1.RestoreCheck) (v1
 		result.Attempts++
 		left := max(time.Second, limit-t.Now().Sub(began))
 		var err error
-		problem, err = t.attempt(ctx, c, namespace, min(left, attemptLimit))
+		problem, err = t.attempt(ctx, c, namespace, left)
 		return err == nil && problem == "", err
 	})
 	if err != nil {
@@ -72,7 +73,7 @@ func (t *restoreTest) runCheck(ctx context.Context, c v1alpha1.RestoreCheck) (v1
 	if err != nil {
 		return result, err
 	}
-	result.Message = check.Masked(problem, secrets, maxExcerpt)
+	result.Message = check.Masker(secrets)(problem, maxExcerpt)
 	return result, nil
 }
 
@@ -85,7 +86,7 @@ func (t *restoreTest) attempt(ctx context.Context, c v1alpha1.RestoreCheck, name
 		var answer coffer.Answer
 		answer, err = t.Cluster.Ask(ctx, coffer.Ask{
 			Namespace: namespace, Service: c.HTTP.Service, Pod: c.HTTP.Pod, Port: c.HTTP.Port, TLS: c.HTTP.Scheme == "https",
-			Path: pathOf(*c.HTTP), Timeout: limit,
+			Path: pathOf(*c.HTTP), Timeout: min(limit, max(askLimit, limit/2)),
 		})
 		if err == nil {
 			problem = check.Answered(*c.HTTP, answer.Status, answer.Body)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/check"
 	"github.com/coffer-backup/coffer/internal/decide/modifier"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/quiet"
@@ -151,8 +152,35 @@ func (t *restoreTest) planFindings(ctx context.Context, f *restorerecord.Test) (
 	if f.Volumes, err = t.volumeFindings(ctx); err != nil {
 		return err
 	}
-	f.Workloads, err = t.workloadFindings(ctx)
-	return err
+	if f.Workloads, err = t.workloadFindings(ctx); err != nil {
+		return err
+	}
+	return t.maskFindings(ctx, f)
+}
+
+// maxReason bounds one text of the report.
+const maxReason = 2000
+
+// maskFindings masks the values of restored Secrets in all texts that containers and hooks may have written.
+func (t *restoreTest) maskFindings(ctx context.Context, f *restorerecord.Test) error {
+	var secrets []string
+	for _, namespace := range t.plan.Namespaces {
+		values, err := t.secretValues(ctx, namespace)
+		if err != nil {
+			return err
+		}
+		secrets = append(secrets, values...)
+	}
+	masked := check.Masker(secrets)
+	for _, list := range [][]restorerecord.Finding{f.Failures, f.Warnings} {
+		for i := range list {
+			list[i].Reason = masked(list[i].Reason, maxReason)
+		}
+	}
+	for i := range f.Workloads {
+		f.Workloads[i].Reason = masked(f.Workloads[i].Reason, maxReason)
+	}
+	return nil
 }
 
 func findingOf(w v1alpha1.Warning) restorerecord.Finding {

@@ -167,11 +167,11 @@ func TestTheFirstReadyPodIsAsked(t *testing.T) {
 }
 
 func TestMessagesHoldNoSecrets(t *testing.T) {
-	got := Masked("user me with hunter2 and hunter22, \x1b[31mno\x00", []string{"hunter2", "hunter22", "me", ""}, 100)
+	got := Masker([]string{"hunter2", "hunter22", "me", ""})("user me with hunter2 and hunter22, \x1b[31mno\x00", 100)
 	if got != "user me with *** and ***, [31mno" {
-		t.Errorf("Masked = %q", got)
+		t.Errorf("masked: %q", got)
 	}
-	if got := Masked(strings.Repeat("ä", 100), nil, 9); got != "ääää…" {
-		t.Errorf("Masked = %q", got)
+	if got := Masker(nil)(strings.Repeat("ä", 100), 9); got != "ääää…" {
+		t.Errorf("masked: %q", got)
 	}
 }

@@ -120,23 +120,29 @@ func saying(output string) string {
 // leastSecret is how long a value is at least that is masked: shorter ones are in every text.
 const leastSecret = 4
 
-// Masked is a text without the values of Secrets, at most so many bytes of it.
-func Masked(message string, secrets []string, most int) string {
+// Masker answers a function that masks the values of Secrets in a text, and keeps at most so many bytes of it.
+func Masker(secrets []string) func(text string, most int) string {
+	secrets = slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < leastSecret })
 	// The longest first: one may be a part of another.
-	sorted := slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return len(b) - len(a) })
-	for _, secret := range sorted {
-		if len(secret) >= leastSecret {
-			message = strings.ReplaceAll(message, secret, "***")
-		}
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	var pairs []string
+	for _, s := range slices.Compact(secrets) {
+		pairs = append(pairs, s, "***")
 	}
-	message = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == '\x7f' {
-			return -1
+	mask := strings.NewReplacer(pairs...)
+	return func(text string, most int) string {
+		text = strings.Map(printable, strings.ToValidUTF8(mask.Replace(text), "?"))
+		if len(text) > most {
+			text = strings.ToValidUTF8(text[:most], "") + "…"
 		}
-		return r
-	}, strings.ToValidUTF8(message, "?"))
-	if len(message) > most {
-		message = strings.ToValidUTF8(message[:most], "") + "…"
+		return text
 	}
-	return message
+}
+
+// printable drops what would write over other lines of a terminal.
+func printable(r rune) rune {
+	if r < ' ' && r != '\n' && r != '\t' || r == '\x7f' {
+		return -1
+	}
+	return r
 }

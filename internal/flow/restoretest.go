@@ -258,9 +258,16 @@ func (t *restoreTest) undo(ctx context.Context) error {
 	return t.clear(ctx)
 }
 
-// proves says of a run that an error has ended whether it says something of the recovery point, and not of the request.
+// unproving are the errors that say something of the cluster, or of what was asked for, and nothing of the recovery point.
+var unproving = []coffer.Code{
+	coffer.CodeObjectsExist, coffer.CodeForbidden, coffer.CodeNamespaceTerminating, coffer.CodePlanChanged, coffer.CodeReportNotStored,
+	coffer.CodeInvalid, coffer.CodeLocationNotFound, coffer.CodeLocationReadOnly, coffer.CodeSigningKeyUnusable,
+}
+
+// proves says of a run that an error has ended whether it says something of the recovery point.
 func (t *restoreTest) proves() bool {
-	return t.object.Status.Plan != nil || t.status.Reason == string(coffer.CodeArchiveCorrupt)
+	code := coffer.Code(t.status.Reason)
+	return code == coffer.CodeArchiveCorrupt || t.object.Status.Plan != nil && !slices.Contains(unproving, code)
 }
 
 // cleanUp removes everything, unless it is to be kept.

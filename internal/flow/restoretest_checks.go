@@ -3,6 +3,8 @@ package flow
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -125,16 +127,23 @@ func (t *restoreTest) attemptIn(ctx context.Context, in v1alpha1.CheckedPod, c v
 }
 
 // secretValues are the values of the Secrets of a namespace, as they are and as they are written down.
-func (t *restoreTest) secretValues(ctx context.Context, namespace string) ([]string, error) {
-	secrets, err := list[corev1.Secret](ctx, t.Cluster, secretType, namespace)
-	if err != nil {
-		return nil, err
-	}
-	var values []string
-	for _, s := range secrets {
-		for _, value := range s.Data {
-			values = append(values, string(value), base64.StdEncoding.EncodeToString(value))
+func (t *restoreTest) secretValues(ctx context.Context, namespace string) (values []string, err error) {
+	err = t.Cluster.List(ctx, secretType, namespace, func(page coffer.Page) error {
+		for _, raw := range page.Items {
+			var secret struct {
+				Data map[string]string `json:"data"`
+			}
+			if err := json.Unmarshal(raw, &secret); err != nil {
+				return fmt.Errorf("read secrets of namespace %s: %w", namespace, err)
+			}
+			for _, written := range secret.Data {
+				values = append(values, written)
+				if value, err := base64.StdEncoding.DecodeString(written); err == nil {
+					values = append(values, string(value))
+				}
+			}
 		}
-	}
-	return values, nil
+		return nil
+	})
+	return values, err
 }

@@ -422,9 +422,37 @@ func TestARestoreTestIsRefusedBeforeAnythingIsMade(t *testing.T) {
 			if test.Status.Phase != v1alpha1.RunFailed || test.Status.Reason != string(c.code) {
 				t.Errorf("phase %s, reason %s: %s", test.Status.Phase, test.Status.Reason, test.Status.Message)
 			}
+			if test.Status.Outcome != "" || test.Status.TestReport != nil {
+				t.Errorf("outcome %s, report %+v: nothing was shown of the recovery point", test.Status.Outcome, test.Status.TestReport)
+			}
 			mustBeAsBefore(t, w, before)
 		})
 	}
+}
+
+func TestAnAlteredRecoveryPointFailsItsTest(t *testing.T) {
+	w := newLoudShop(t)
+	before := w.scene()
+	key := recoverypoint.LayoutOf("one").Archive()
+	blob, err := getAll(t.Context(), w.container, key, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.container.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	blob[len(blob)/2] ^= 1
+	if _, err := w.container.Put(t.Context(), key, bytes.NewReader(blob)); err != nil {
+		t.Fatal(err)
+	}
+	test := proveIt(t, w, keep(t, w, newTestObject()))
+	if test.Status.Phase != v1alpha1.RunFailed || test.Status.Reason != string(coffer.CodeArchiveCorrupt) || test.Status.Outcome != v1alpha1.RestoreTestFailed {
+		t.Errorf("phase %s, reason %s: %s", test.Status.Phase, test.Status.Reason, test.Status.Message)
+	}
+	if r := mustProof(t, w, test); r.Outcome != "Failed" || r.Failures[0].Code != string(coffer.CodeArchiveCorrupt) {
+		t.Errorf("the report says %+v", r)
+	}
+	mustBeAsBefore(t, w, before)
 }
 
 func TestTheReportOfAReadOnlyLocationIsStoredInTheClustersOwn(t *testing.T) {
@@ -452,5 +480,19 @@ func TestWhatCannotBeRemovedIsSaid(t *testing.T) {
 	if test.Status.Phase != v1alpha1.RunCompletedWithWarnings || !KeepsTraces(test) || at < 0 || !strings.Contains(test.Status.Warnings[at].Message, "kubectl get namespace "+scratch) {
 		data, _ := json.Marshal(test.Status)
 		t.Errorf("%s", data)
+	}
+}
+
+func TestTheReportOfAnEncryptedRecoveryPointIsEncrypted(t *testing.T) {
+	w, _ := newEncryptedShop(t)
+	w.extra = []coffer.ResourceType{policyType}
+	backUp(t, w, keep(t, w, newBackupObject()))
+	test := proveIt(t, w, keep(t, w, newTestObject(func(s *v1alpha1.RestoreTestSpec) { s.Checks = nil })))
+	if r := mustProof(t, w, test); r.Outcome != "Passed" || !restorerecord.IsEncrypted(test.Status.TestReport.Key) {
+		t.Errorf("%+v, stored as %s", r, test.Status.TestReport.Key)
+	}
+	stored, err := getAll(t.Context(), w.container, test.Status.TestReport.Key, 1<<20)
+	if err != nil || bytes.Contains(stored, []byte("RestoreTestReport")) {
+		t.Errorf("the stored report can be read: %v", err)
 	}
 }

@@ -44,11 +44,11 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	if why, never := neverRestored[ref.GroupResource]; never {
 		item.remade = why
 	}
-	if item.remade == "" && r.LeaveOutFunc != nil {
-		item.remade = r.LeaveOutFunc(ref, body)
-	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels
+	}
+	if item.remade == "" && r.LeaveOutFunc != nil {
+		item.remade = r.LeaveOutFunc(ref, body)
 	}
 	if r.readsNeeds() && item.remade == "" {
 		item.keys, item.needs = selection.SubjectOf(ref, h, body).Keys, selection.NeedsOfBody(ref, body)

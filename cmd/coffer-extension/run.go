@@ -130,7 +130,9 @@ func addReader(ctx context.Context, m ctrl.Manager, runs flow.Config, log *slog.
 		return nil
 	}
 	read := flow.NewReader(runs)
-	handler := reader.New(reader.Config{Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, Log: log})
+	handler := reader.New(reader.Config{
+		Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, TestReport: read.TestReport, Log: log,
+	})
 	return m.Add(&manager.Server{
 		Name: "reader", Server: reader.Server(ctx, handler), Listener: listener, ShutdownTimeout: ptr(5 * time.Second),
 	})

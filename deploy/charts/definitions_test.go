@@ -114,3 +114,32 @@ func TestLocationsThatMakeNoSenseAreRefusedByTheAPIServer(t *testing.T) {
 		})
 	}
 }
+
+func TestRestoreTestsThatMakeNoSenseAreRefusedByTheAPIServer(t *testing.T) {
+	judge := newRefuse(t, "restoretests")
+	check := func(text string) string { return `{backupName: a, checks: [{name: a, namespace: shop, ` + text + `}]}` }
+	for _, tt := range []struct{ name, spec, want string }{
+		{"nothing but a name", `{backupName: a}`, ""},
+		{"a command", check(`exec: {podSelector: app=db, command: [x]}`), ""},
+		{"a request", check(`timeout: 5m, http: {service: web, port: "80", path: "/a?b"}`), ""},
+		{"a query", check(`sql: {pod: db-0, query: select 1, expected: "1"}`), ""},
+		{"nothing to test", `{}`, "spec.backupName: Required"},
+		{"a check of nothing", `{backupName: a, checks: [{name: a, namespace: shop}]}`, "exactly one of exec, http and sql"},
+		{"a check of two things", check(`exec: {pod: a, command: [x]}, sql: {pod: a, query: x, expected: ""}`), "exactly one of exec, http and sql"},
+		{"a command in no pod", check(`exec: {command: [x]}`), "name a pod, or give a podSelector"},
+		{"a query in two pods", check(`sql: {pod: a, podSelector: b=c, query: x, expected: ""}`), "name a pod, or give a podSelector"},
+		{"no command", check(`exec: {pod: a, command: []}`), "should have at least 1 items"},
+		{"a request to nobody", check(`http: {port: "80"}`), "name a service, or a pod"},
+		{"a Service that leads elsewhere", check(`http: {service: ../x, port: "80"}`), "spec.checks[0].http.service"},
+		{"a port that leads elsewhere", check(`http: {service: x, port: 80/../..}`), "spec.checks[0].http.port"},
+		{"no time", check(`timeout: 0s, exec: {pod: a, command: [x]}`), "timeout is more than 0s"},
+		{"a variable that is a script", check(`sql: {pod: a, passwordVariable: "x;y", query: x, expected: ""}`), "spec.checks[0].sql.passwordVariable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := judge(t, tt.spec)
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("the API server says %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -47,6 +47,9 @@ type Cluster interface {
 	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)
 	// Exec runs a command in a container until it ends or the timeout has passed.
 	Exec(ctx context.Context, e Exec) (ExecResult, error)
+	// Ask makes a GET request to a Service or pod through the API server's proxy. Redirects are not followed. That nobody is
+	// there is an answer of the API server, with a status and a body like any other; the error is for no answer.
+	Ask(ctx context.Context, a Ask) (Answer, error)
 }
 
 // Page is a part of a list.
@@ -77,4 +80,25 @@ type ExecResult struct {
 	TimedOut bool
 	// Output is the beginning of what it printed on both streams, at most 4 KiB.
 	Output string
+}
+
+// Ask is one request to a Service or a pod.
+type Ask struct {
+	Namespace string
+	// Service or Pod, by its name; the other is empty.
+	Service, Pod string
+	// Port is a number or, of a Service, a name.
+	Port string
+	// TLS says that it serves https. Its certificate is not verified.
+	TLS bool
+	// Path begins with a slash, and may have a query.
+	Path    string
+	Timeout time.Duration
+}
+
+// Answer is what was answered.
+type Answer struct {
+	Status int
+	// Body is its beginning, at most 64 KiB.
+	Body string
 }

@@ -21,7 +21,7 @@ const (
 
 // Runs knows the run objects of the cluster that a deletion has to look at.
 type Runs interface {
-	// RestoresOf are the names of Restores of a recovery point that are not final.
+	// RestoresOf are the names of Restores and RestoreTests of a recovery point that are not final.
 	RestoresOf(ctx context.Context, location, backup string) ([]string, error)
 	// BackupUnderway says whether a Backup of this name is not final.
 	BackupUnderway(ctx context.Context, location, backup string) (bool, error)

@@ -8,6 +8,8 @@
 //	backup   Validating -> SnapshottingVolumes -> CapturingObjects -> CleaningUp        any final error -> RollingBack
 //	restore  Validating -> RestoringObjects -> WaitingForVolumes -> RunningHooks        any final error -> RollingBack
 //	         -> CleaningUp -> AwaitingReadiness
+//	test     as restore, in namespaces of its own; then RunningChecks -> Reporting
+//	         -> CleaningUp
 //	delete   Validating -> DeletingSnapshots -> DeletingArchive
 //
 // An error with a code ends the run (coffer.Final); any other is shown in status.message and tried again.

@@ -46,6 +46,8 @@ type restore struct {
 	changes changes
 	// streamed says that the archive is one of Velero's, whose index does not say where an object stands.
 	streamed bool
+	// isolated is how a restore test differs; nil for a restore.
+	isolated *isolation
 }
 
 // Restore takes a Restore to its end, or to the first error that may pass by itself: then it is to be called again.

@@ -201,8 +201,13 @@ func (a *application) ensureNamespaces(ctx context.Context) error {
 		if exists || planned[name] {
 			continue
 		}
-		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name)
-		if _, err := a.creator.Create(ctx, namespaceType, "", []byte(body)); err != nil && coffer.CodeOf(err) != coffer.CodeExists {
+		body := []byte(fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name))
+		if a.isolated != nil {
+			if body, _, err = a.isolated.Apply(namespaceType.GroupResource, a.run(), body); err != nil {
+				return err
+			}
+		}
+		if _, err := a.creator.Create(ctx, namespaceType, "", body); err != nil && coffer.CodeOf(err) != coffer.CodeExists {
 			return err
 		}
 	}
@@ -213,7 +218,10 @@ func (a *application) ensureNamespaces(ctx context.Context) error {
 			steps = append(steps, i)
 		}
 	}
-	return a.applySteps(ctx, steps)
+	if err := a.applySteps(ctx, steps); err != nil || a.isolated == nil {
+		return err
+	}
+	return a.fence(ctx)
 }
 
 func (a *application) awaitTerminated(ctx context.Context, name string) (exists bool, err error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/modifier"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
+	"github.com/coffer-backup/coffer/internal/decide/quiet"
 	"github.com/coffer-backup/coffer/internal/decide/selection"
 	"github.com/coffer-backup/coffer/internal/decide/transform"
 )
@@ -111,14 +112,7 @@ func (a *application) transformation(s *plan.Step) transform.Context {
 
 // transformed is an archived object as it is to be in the cluster, with users' changes. What they have to know of it is a warning.
 func (a *application) transformed(c transform.Context, body []byte) (transform.Result, error) {
-	if a.changes.modifiers.Concern(c.Source) {
-		c.Modify = func(object []byte) []byte {
-			changed, outcomes := a.changes.modifiers.Apply(c.Source, object)
-			a.noteOutcomes(c.Target, outcomes)
-			return changed
-		}
-	}
-	result, err := transform.Apply(body, c)
+	result, _, err := a.shaped(c, body, a.noteOutcomes)
 	if len(result.Notes) > 0 {
 		var notes []string
 		for _, n := range result.Notes {
@@ -127,6 +121,24 @@ func (a *application) transformed(c transform.Context, body []byte) (transform.R
 		a.warn(coffer.CodeObjectNote, c.Target.String(), strings.Join(notes, "; "))
 	}
 	return result, err
+}
+
+// shaped is transformed without a word, and says how the object of a restore test differs for the sake of the test.
+func (r *restore) shaped(c transform.Context, body []byte, note func(coffer.ObjectRef, []modifier.Outcome)) (transform.Result, []quiet.Deviation, error) {
+	if r.changes.modifiers.Concern(c.Source) {
+		c.Modify = func(object []byte) []byte {
+			changed, outcomes := r.changes.modifiers.Apply(c.Source, object)
+			note(c.Target, outcomes)
+			return changed
+		}
+	}
+	result, err := transform.Apply(body, c)
+	if err != nil || r.isolated == nil {
+		return result, nil, err
+	}
+	object, deviations, err := r.isolated.Apply(c.Target.GroupResource, r.run(), result.Object)
+	result.Object = object
+	return result, deviations, err
 }
 
 func (a *application) noteOutcomes(target coffer.ObjectRef, outcomes []modifier.Outcome) {

@@ -23,6 +23,9 @@ func (r *restore) read(ctx context.Context) error {
 		return err
 	}
 	r.request = restoreRequest(r.object.Spec)
+	if r.isolated != nil {
+		r.request.LeaveOutFunc = r.isolated.LeaveOut
+	}
 	served, err := r.servedTypes(ctx)
 	if err != nil {
 		return err
@@ -31,6 +34,9 @@ func (r *restore) read(ctx context.Context) error {
 	digest, err := r.readPoint(ctx)
 	if err != nil {
 		return err
+	}
+	if r.isolated != nil {
+		r.isolated.keepApart(&r.request, r.namespaces())
 	}
 	if err := r.request.CheckPoint(r.manifest.Name, r.namespaces()); err != nil {
 		return err

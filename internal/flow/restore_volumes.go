@@ -141,23 +141,7 @@ const unusedGrace = 30 * time.Second
 // awaitVolumes waits until the restored claims are bound to volumes with their data. One that no pod uses, of a class
 // that waits for a pod, stays pending by design: its snapshot objects are kept for that day.
 func (r *restore) awaitVolumes(ctx context.Context) error {
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	began := r.Now()
-	var pending []plan.Step
-	_, err := poll(ctx, r.BindTimeout, func(ctx context.Context) (bool, error) {
-		var err error
-		pending, err = r.pendingVolumes(ctx)
-		if err != nil || len(pending) == 0 {
-			return true, err
-		}
-		if r.Now().Sub(began) < unusedGrace {
-			return false, nil
-		}
-		used, err := r.inUse(ctx, pending)
-		return !used, err
-	})
+	pending, err := r.awaitBound(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,6 +151,27 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 			r.Snapshots.PresentedName(r.run(), requestName(*s.Volume)), s.Target.Namespace, s.Target.Name))
 	}
 	return r.save(ctx)
+}
+
+// awaitBound waits for the claims, and answers those that are not bound.
+func (r *restore) awaitBound(ctx context.Context) (pending []plan.Step, err error) {
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	began := r.Now()
+	_, err = poll(ctx, r.BindTimeout, func(ctx context.Context) (bool, error) {
+		var err error
+		pending, err = r.pendingVolumes(ctx)
+		if err != nil || len(pending) == 0 {
+			return true, err
+		}
+		if r.Now().Sub(began) < unusedGrace {
+			return false, nil
+		}
+		used, err := r.inUse(ctx, pending)
+		return len(used) == 0, err
+	})
+	return pending, err
 }
 
 // pendingVolumes are the claims created by this run that are not bound, and counts those that are.
@@ -194,11 +199,11 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 	return pending, nil
 }
 
-// inUse says whether any pending claim may still be bound by itself: its class binds at once, or a pod mentions it.
-func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) {
+// inUse are the pending claims that may still be bound by themselves: their class binds at once, or a pod mentions them.
+func (r *restore) inUse(ctx context.Context, pending []plan.Step) (used []plan.Step, err error) {
 	classes, err := list[storagev1.StorageClass](ctx, r.Cluster, classType, "")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	waits := map[string]bool{}
 	for _, c := range classes {
@@ -208,7 +213,7 @@ func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) 
 	for _, namespace := range r.plan.Namespaces {
 		pods, err := list[corev1.Pod](ctx, r.Cluster, podType, namespace)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		for _, pod := range pods {
 			for _, v := range pod.Spec.Volumes {
@@ -220,10 +225,10 @@ func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) 
 	}
 	for _, s := range pending {
 		if !waits[s.Volume.StorageClass] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
-			return true, nil
+			used = append(used, s)
 		}
 	}
-	return false, nil
+	return used, nil
 }
 
 // releaseSnapshots removes the snapshot objects of this run, but for those that a pending claim still needs.

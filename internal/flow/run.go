@@ -80,6 +80,8 @@ type Config struct {
 	// TerminationTimeout is how long an object of the same name, or a namespace, may take to go away before one that is restored.
 	// A user who deletes a namespace to restore it does not wait for the deletion first. Zero means 3 minutes.
 	TerminationTimeout time.Duration
+	// RemovalTimeout is how long it may take until nothing is left of a restore test. Zero means 10 minutes.
+	RemovalTimeout time.Duration
 	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
 	// long. Zero means 1 second.
 	RetryPause time.Duration
@@ -106,6 +108,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.BindTimeout, 10*time.Minute)
 	orDefault(&c.WorkloadTimeout, 5*time.Minute)
 	orDefault(&c.TerminationTimeout, 3*time.Minute)
+	orDefault(&c.RemovalTimeout, 10*time.Minute)
 	orDefault(&c.RetryPause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -144,6 +147,8 @@ type record struct {
 	failpoint func(ctx context.Context, point string)
 	// persist writes the object's status durably.
 	persist func(context.Context) error
+	// warned, if set, is told of each warning, under the lock.
+	warned func(v1alpha1.Warning)
 
 	mu     sync.Mutex // guards status, the rest of the object's status, and persist
 	status *v1alpha1.RunStatus
@@ -175,7 +180,11 @@ func (r *record) warn(code coffer.Code, resource, message string) {
 	resource, message = shortened(resource, maxWarningResource), shortened(message, maxWarningMessage)
 	r.log.Warn("something did not go as asked", "code", code, "resource", resource, "warning", message)
 	r.update(func() {
-		r.status.Warn(v1alpha1.Warning{Code: string(code), Resource: resource, Message: message})
+		w := v1alpha1.Warning{Code: string(code), Resource: resource, Message: message}
+		r.status.Warn(w)
+		if r.warned != nil {
+			r.warned(w)
+		}
 	})
 }
 

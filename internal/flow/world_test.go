@@ -68,6 +68,12 @@ type world struct {
 	hiccup string
 	// forbidden is a namespace in which nothing may be created.
 	forbidden string
+	// confined says that no namespace may be created.
+	confined bool
+	// reclaim is the policy of the volumes that are made for created claims; empty for none.
+	reclaim string
+	// ask answers requests to Services and pods; nil is status 503.
+	ask func(coffer.Ask) coffer.Answer
 	// stuck says that no stateful set becomes ready.
 	stuck bool
 
@@ -205,7 +211,7 @@ func (w *world) config() Config {
 		Cluster: w, Snapshots: (*worldSnapshots)(w), Settings: (*worldSettings)(w),
 		Namespace: v1alpha1.DefaultNamespace, Version: "test",
 		CutTimeout: 300 * time.Millisecond, ReadyTimeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond, WorkloadTimeout: 300 * time.Millisecond, RetryPause: time.Millisecond,
-		TerminationTimeout: 300 * time.Millisecond,
+		TerminationTimeout: 300 * time.Millisecond, RemovalTimeout: 300 * time.Millisecond,
 	}
 }
 
@@ -394,6 +400,13 @@ func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	switch resource {
 	case "persistentvolumeclaims":
 		o["status"] = map[string]any{"phase": "Bound"}
+		if source, _ := child(o, "spec")["dataSource"].(map[string]any); source != nil && !w.presents(namespace, source["name"]) {
+			o["status"] = map[string]any{"phase": "Pending"}
+			break
+		}
+		if w.reclaim != "" {
+			w.provision(namespace, name, metadata["uid"].(string))
+		}
 	case "namespaces":
 		// As the controller of ServiceAccounts does.
 		w.add("serviceaccounts", name, "default", nil)
@@ -414,6 +427,44 @@ func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace strin
 	w.objects[key] = o
 	w.created = append(w.created, key)
 	return w.encode(o), nil
+}
+
+func child(o map[string]any, field string) map[string]any {
+	m, _ := o[field].(map[string]any)
+	return m
+}
+
+// presents says whether a snapshot is usable.
+func (w *world) presents(namespace string, name any) bool {
+	for id, x := range w.snapshots {
+		parts := strings.SplitN(id, "/", 3)
+		if parts[1] == namespace && (*worldSnapshots)(w).PresentedName(parts[0], parts[2]) == name {
+			return x.state.Ready
+		}
+	}
+	return false
+}
+
+// provision makes the volume of a claim, as a provisioner does.
+func (w *world) provision(namespace, name, uid string) {
+	w.add("persistentvolumes", "", "pvc-"+uid, map[string]any{
+		"annotations": map[string]any{"pv.kubernetes.io/provisioned-by": "disk"},
+		"spec": map[string]any{
+			"persistentVolumeReclaimPolicy": w.reclaim, "claimRef": map[string]any{"namespace": namespace, "name": name, "uid": uid},
+		},
+	})
+}
+
+// empty removes what is in a namespace that is deleted, and the volumes that go with their claims.
+func (w *world) empty(namespace string) {
+	for key, o := range w.objects {
+		parts := strings.Split(key, "|")
+		spec := child(o, "spec")
+		claimed := parts[0] == "persistentvolumes" && child(spec, "claimRef")["namespace"] == namespace
+		if parts[1] == namespace || claimed && spec["persistentVolumeReclaimPolicy"] == "Delete" {
+			delete(w.objects, key)
+		}
+	}
 }
 
 // manage notes a field manager, unless there is no field that it could manage.
@@ -488,6 +539,9 @@ func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name
 		metadata["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 		return false, nil
 	}
+	if t.GroupResource == namespaceType.GroupResource {
+		w.empty(name)
+	}
 	w.collect(key)
 	return true, nil
 }
@@ -541,10 +595,13 @@ func (w *world) PatchStatus(_ context.Context, t coffer.ResourceType, namespace,
 
 // Forbidden implements coffer.Cluster.
 func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
-	if err := w.call(); err != nil || namespace != w.forbidden {
+	if err := w.call(); err != nil {
 		return nil, err
 	}
-	return types, nil
+	if namespace == "" && w.confined || namespace != "" && namespace == w.forbidden {
+		return types, nil
+	}
+	return nil, nil
 }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
@@ -571,6 +628,17 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 	return coffer.ExecResult{}, nil
 }
 
+// Ask implements coffer.Cluster.
+func (w *world) Ask(_ context.Context, a coffer.Ask) (coffer.Answer, error) {
+	if err := w.call(); err != nil {
+		return coffer.Answer{}, err
+	}
+	if w.ask == nil {
+		return coffer.Answer{Status: 503, Body: "no endpoints available"}, nil
+	}
+	return w.ask(a), nil
+}
+
 func runningPod() map[string]any {
 	return map[string]any{
 		"labels": map[string]any{"app": "db"},
@@ -579,7 +647,8 @@ func runningPod() map[string]any {
 			"volumes":    []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "data"}}},
 		},
 		"status": map[string]any{
-			"phase": "Running", "containerStatuses": []any{map[string]any{"name": "db", "state": map[string]any{"running": map[string]any{}}}},
+			"conditions": []any{map[string]any{"type": "Ready", "status": "True"}},
+			"phase":      "Running", "containerStatuses": []any{map[string]any{"name": "db", "state": map[string]any{"running": map[string]any{}}}},
 		},
 	}
 }

@@ -19,6 +19,7 @@ var schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&Backup{}, &BackupList{},
 		&Restore{}, &RestoreList{},
+		&RestoreTest{}, &RestoreTestList{},
 		&DeleteBackup{}, &DeleteBackupList{},
 		&BackupHook{}, &BackupHookList{},
 		&RestoreHook{}, &RestoreHookList{},

@@ -11,7 +11,7 @@ import (
 
 // The rules compare field by field: one that is added to a spec has to be added to them.
 func TestEveryFieldOfASpecButCancelIsImmutable(t *testing.T) {
-	for file, spec := range map[string]any{"backups": v1alpha1.BackupSpec{}, "restores": v1alpha1.RestoreSpec{}} {
+	for file, spec := range map[string]any{"backups": v1alpha1.BackupSpec{}, "restores": v1alpha1.RestoreSpec{}, "restoretests": v1alpha1.RestoreTestSpec{}} {
 		definition, err := os.ReadFile("../../../deploy/charts/coffer-extension/crds/clusterbackup.dataprotection.microsoft.com_" + file + ".yaml")
 		if err != nil {
 			t.Fatal(err)

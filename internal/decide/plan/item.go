@@ -22,7 +22,8 @@ type Item struct {
 	// there if the request asks for what is needed.
 	keys  []string
 	needs []selection.Need
-	// remade says that Kubernetes makes this object anew by itself, and why; empty if it does not.
+	// remade says that this object is not restored, because Kubernetes makes it anew by itself or the request leaves it out, and
+	// why; empty if it is.
 	remade string
 	// retains is, of a PersistentVolume that outlives its claim, that claim.
 	retains string
@@ -52,6 +53,9 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels
+	}
+	if item.remade == "" && r.LeaveOutFunc != nil {
+		item.remade = r.LeaveOutFunc(ref, body)
 	}
 	if r.readsNeeds() && item.remade == "" {
 		item.keys, item.needs = selection.SubjectOf(ref, h, body).Keys, selection.NeedsOfBody(ref, body)

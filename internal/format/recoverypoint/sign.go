@@ -42,7 +42,7 @@ func ParseSigner(text string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// Sign makes the signature blob of a manifest.
+// Sign makes the signature blob of a manifest, or of the report of a restore test.
 func Sign(key ed25519.PrivateKey, manifest []byte) ([]byte, error) {
 	public, _ := key.Public().(ed25519.PublicKey)
 	blob, err := json.Marshal(signature{Signer: SignerText(public), Signature: ed25519.Sign(key, manifest)})
@@ -56,20 +56,30 @@ func Sign(key ed25519.PrivateKey, manifest []byte) ([]byte, error) {
 // A signer that is not among the trusted ones is an Error with CodeSignerNotTrusted whatever the signature is worth, a
 // signature that does not fit one with CodeArchiveCorrupt.
 func Verify(name string, manifest, blob []byte, trusted []string) (signer string, err error) {
+	return verify("recovery point "+name, "manifest of "+name, manifest, blob, trusted)
+}
+
+// VerifyReport is Verify for the report of the restore test of this name. A signature is over the bytes alone: that they are those
+// of a report, and of which, what is in them says.
+func VerifyReport(name string, report, blob []byte, trusted []string) (signer string, err error) {
+	return verify("the report of restore test "+name, "report of "+name, report, blob, trusted)
+}
+
+func verify(whole, part string, signed, blob []byte, trusted []string) (signer string, err error) {
 	var s signature
 	if err := json.Unmarshal(blob, &s); err != nil {
-		return "", corrupt("signature of %s is not readable: %w", name, err)
+		return "", corrupt("signature of %s is not readable: %w", whole, err)
 	}
 	key, err := ParseSigner(s.Signer)
 	if err != nil {
-		return "", corrupt("signature of %s names an impossible signer %q", name, s.Signer)
+		return "", corrupt("signature of %s names an impossible signer %q", whole, s.Signer)
 	}
 	// Compared in their one canonical form, which ParseSigner alone does not enforce.
 	if s.Signer = SignerText(key); !slices.Contains(trusted, s.Signer) {
-		return s.Signer, coffer.Errorf(coffer.CodeSignerNotTrusted, "recovery point %s is signed by %s, who is not trusted here", name, s.Signer)
+		return s.Signer, coffer.Errorf(coffer.CodeSignerNotTrusted, "%s is signed by %s, who is not trusted here", whole, s.Signer)
 	}
-	if !ed25519.Verify(key, manifest, s.Signature) {
-		return s.Signer, corrupt("manifest of %s is not the one that %s has signed: it was altered", name, s.Signer)
+	if !ed25519.Verify(key, signed, s.Signature) {
+		return s.Signer, corrupt("%s is not the one that %s has signed: it was altered", part, s.Signer)
 	}
 	return s.Signer, nil
 }

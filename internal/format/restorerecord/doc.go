@@ -1,2 +1,2 @@
-// Package restorerecord says how the plan and the report of a restore are written and where they are kept.
+// Package restorerecord says how the plan and the report of a restore, and that of a restore test, are written and where they are kept.
 package restorerecord

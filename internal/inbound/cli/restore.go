@@ -17,8 +17,8 @@ import (
 )
 
 func (p *program) newRestore() *cobra.Command {
-	return group("restore", "Restore recovery points, and list and show restores",
-		p.newRestorePlan(), p.newRestoreCreate(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
+	return group("restore", "Restore recovery points, plan and test restores, and list and show them",
+		p.newRestorePlan(), p.newRestoreCreate(), p.newRestoreTest(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {

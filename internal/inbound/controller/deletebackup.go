@@ -43,6 +43,15 @@ func (r *runs) RestoresOf(ctx context.Context, location, backup string) ([]strin
 			found = append(found, x.Name)
 		}
 	}
+	var tests v1alpha1.RestoreTestList
+	if err := r.client.List(ctx, &tests, client.InNamespace(r.namespace)); err != nil {
+		return nil, fmt.Errorf("list RestoreTests: %w", err)
+	}
+	for _, x := range tests.Items {
+		if x.Spec.StorageLocation == location && x.Spec.BackupName == backup && !x.Status.Phase.Final() {
+			found = append(found, "test "+x.Name)
+		}
+	}
 	return found, nil
 }
 

@@ -52,6 +52,7 @@ func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
 	for _, set := range []func() error{
 		func() error { return setUpBackup(m, o) },
 		func() error { return setUpRestore(m, o) },
+		func() error { return setUpRestoreTest(m, o) },
 		func() error { return setUpDeleteBackup(m, o) },
 		func() error { return locations.setUp(m, o) },
 	} {
@@ -62,7 +63,7 @@ func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
 	return nil
 }
 
-// kind is what the reconcilers of Backup, Restore and DeleteBackup differ in.
+// kind is what the reconcilers of the kinds of runs differ in.
 type kind[T client.Object] struct {
 	// name as the API has it, such as Backup.
 	name  string
@@ -75,6 +76,8 @@ type kind[T client.Object] struct {
 	measure func(T)
 	// cancel undoes a run whose object is being deleted.
 	cancel func(ctx context.Context, c flow.Config, object T, persist func(context.Context) error) error
+	// holds says that an ended run has something in the cluster that cancel removes before the object goes; nil for never.
+	holds func(T) bool
 	// cancelAsked says that the object's spec asks for the end of the run.
 	cancelAsked func(T) bool
 }
@@ -114,7 +117,7 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	case !object.GetDeletionTimestamp().IsZero():
 		return ctrl.Result{}, r.finalize(ctx, object, persist)
 	case status.Phase.Final():
-		return ctrl.Result{}, r.dropFinalizer(ctx, object)
+		return ctrl.Result{}, r.release(ctx, object)
 	}
 	if err := r.changeFinalizer(ctx, object, controllerutil.AddFinalizer); err != nil {
 		return ctrl.Result{}, err
@@ -142,8 +145,18 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	r.tellEnd(object, config.Log)
-	return ctrl.Result{}, r.dropFinalizer(ctx, object)
+	return ctrl.Result{}, r.release(ctx, object)
 }
+
+// release lets the object of an ended run go whenever somebody deletes it, unless there is something to be removed then.
+func (r *runReconciler[T]) release(ctx context.Context, object T) error {
+	if r.holding(object) {
+		return nil
+	}
+	return r.dropFinalizer(ctx, object)
+}
+
+func (r *runReconciler[T]) holding(object T) bool { return r.kind.holds != nil && r.kind.holds(object) }
 
 // withLog is the flow's configuration with a log of its own for the run.
 func (r *runReconciler[T]) withLog(ctx context.Context, object T) (config flow.Config, stop func()) {
@@ -256,7 +269,7 @@ func (r *runReconciler[T]) finalize(ctx context.Context, object T, persist func(
 	if !controllerutil.ContainsFinalizer(object, finalizer) {
 		return nil
 	}
-	if status := r.kind.status(object); !status.Phase.Final() && status.Phase != "" && r.kind.cancel != nil {
+	if status := r.kind.status(object); (!status.Phase.Final() || r.holding(object)) && status.Phase != "" && r.kind.cancel != nil {
 		config := r.Flow
 		config.Log = r.Log.With("kind", r.kind.name, "namespace", object.GetNamespace(), "name", object.GetName())
 		if err := r.kind.cancel(ctx, config, object, persist); err != nil {

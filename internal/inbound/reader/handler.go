@@ -23,6 +23,8 @@ type Config struct {
 	Plan   func(ctx context.Context, restore string, head func(flow.StoredPlan) error, each func(restorerecord.Step) error) error
 	Report func(ctx context.Context, restore string, head func(restorerecord.ReportHeader) error, each func(restorerecord.Outcome) error) error
 	Diff   func(ctx context.Context, q flow.DiffRequest, each func(flow.DiffItem) error) error
+	// TestReport reads the report of a restore test, as flow.Reader does.
+	TestReport func(ctx context.Context, q flow.TestReportRequest) (report, signature []byte, err error)
 	// Log is told of every request. Nil means nobody is.
 	Log *slog.Logger
 	// Streams is how many answers are given at the same time. Zero means 4.
@@ -62,6 +64,7 @@ func New(c Config) *Handler {
 	h.stream(content.PlanPattern, h.plan)
 	h.stream(content.ReportPattern, h.report)
 	h.stream(content.DiffPattern, h.diff)
+	h.stream(content.TestPattern, h.testReport)
 	return h
 }
 
@@ -119,6 +122,7 @@ func invalid(err error) error {
 var statuses = map[coffer.Code]int{
 	coffer.CodeInvalid:                http.StatusBadRequest,
 	coffer.CodeBackupNotFound:         http.StatusNotFound,
+	coffer.CodeNotFound:               http.StatusNotFound,
 	coffer.CodeLocationNotFound:       http.StatusNotFound,
 	coffer.CodeRestoreNotFound:        http.StatusNotFound,
 	coffer.CodePlanNotStored:          http.StatusNotFound,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +21,10 @@ import (
 
 // Cluster is a coffer.Cluster.
 type Cluster struct {
-	config    *rest.Config
-	client    rest.Interface
+	config *rest.Config
+	client rest.Interface
+	// web makes the requests that are passed on, and follows no redirects.
+	web       *http.Client
 	discovery discovery.DiscoveryInterface
 	patience  patience
 	// slots bound the pages in memory, and buffers hold them.
@@ -48,7 +51,7 @@ func New(config *rest.Config) (*Cluster, error) {
 		return nil, fmt.Errorf("make discovery client: %w", err)
 	}
 	return &Cluster{
-		config: config, client: found.RESTClient(), discovery: found,
+		config: config, client: found.RESTClient(), discovery: found, web: unredirected(httpClient),
 		patience: defaultPatience, slots: make(chan struct{}, parallelPages), buffers: new(sync.Pool),
 		writes: newLimiter(), manager: defaultManager,
 	}, nil

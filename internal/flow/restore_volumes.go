@@ -145,7 +145,7 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 		return err
 	}
 	began := r.Now()
-	var pending []plan.Step
+	var pending []pendingClaim
 	_, err := poll(ctx, r.BindTimeout, func(ctx context.Context) (bool, error) {
 		var err error
 		pending, err = r.pendingVolumes(ctx)
@@ -169,13 +169,20 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 	return r.save(ctx)
 }
 
+// pendingClaim is a restored claim that is not bound.
+type pendingClaim struct {
+	plan.Step
+	// class is its own: that of the recovery point may have been mapped to it.
+	class string
+}
+
 // pendingVolumes are the claims created by this run that are not bound, and counts those that are.
-func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
+func (r *restore) pendingVolumes(ctx context.Context) ([]pendingClaim, error) {
 	claims, err := r.claims(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var pending []plan.Step
+	var pending []pendingClaim
 	bound := 0
 	for _, s := range r.plan.Steps {
 		if !s.RestoresData() {
@@ -187,7 +194,11 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 		case claim.Status.Phase == corev1.ClaimBound:
 			bound++
 		default:
-			pending = append(pending, s)
+			p := pendingClaim{Step: s}
+			if claim.Spec.StorageClassName != nil {
+				p.class = *claim.Spec.StorageClassName
+			}
+			pending = append(pending, p)
 		}
 	}
 	r.update(func() { r.object.Status.Progress.VolumesBound = bound })
@@ -195,7 +206,7 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 }
 
 // inUse says whether any pending claim may still be bound by itself: its class binds at once, or a pod mentions it.
-func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) {
+func (r *restore) inUse(ctx context.Context, pending []pendingClaim) (bool, error) {
 	classes, err := list[storagev1.StorageClass](ctx, r.Cluster, classType, "")
 	if err != nil {
 		return false, err
@@ -219,7 +230,7 @@ func (r *restore) inUse(ctx context.Context, pending []plan.Step) (bool, error) 
 		}
 	}
 	for _, s := range pending {
-		if !waits[s.Volume.StorageClass] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
+		if !waits[s.class] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
 			return true, nil
 		}
 	}

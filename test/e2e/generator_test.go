@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // generator makes objects by chance, the same ones for the same seed.
@@ -73,9 +74,6 @@ var recipes = []recipe{
 			"pods": "100", g.pick("services", "count/deployments.apps", "count/jobs.batch"): "500", g.pick("count/configmaps", "secrets", "count/ingresses.networking.k8s.io"): "1k",
 		}}}
 	}, false},
-	{"coordination.k8s.io/v1", "Lease", func(*generator, string) fields {
-		return fields{"spec": fields{"holderIdentity": "nobody", "leaseDurationSeconds": 15}}
-	}, false},
 }
 
 // populate makes a namespace with n objects: at least two of each kind, if there is room.
@@ -111,14 +109,15 @@ func (g *generator) create(r recipe, ns, name string) {
 			"controller": g.IntN(2) == 0, "blockOwnerDeletion": g.IntN(2) == 0,
 		})
 	}
-	var err error
-	eventually(g.t, fmt.Sprintf("%s %s/%s is made", r.kind, ns, name), 30*time.Second, func(ctx context.Context) (bool, error) {
-		// A definition that is new, or a quota that is not counted yet.
-		if err = lab.client.Create(ctx, o.DeepCopy()); err != nil {
-			return false, nil
-		}
-		return true, nil
+	// A definition may be too new, or a quota not counted yet.
+	var last error
+	err := wait.PollUntilContextTimeout(g.t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		last = lab.client.Create(ctx, o.DeepCopy())
+		return last == nil, nil
 	})
+	if err != nil {
+		g.t.Fatalf("create %s %s/%s: %v: %v", r.kind, ns, name, err, last)
+	}
 	if ns != "" {
 		stored := live(g.t, r.apiVersion, r.kind, ns+"/"+name)
 		g.made = append(g.made, stored)

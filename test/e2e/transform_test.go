@@ -426,7 +426,7 @@ func selectsOfTheChangeling(t *testing.T) {
 			OrLabelSelectors: []string{"app=other", "app=web"}, IncludedResourceTypes: []string{"configmaps"},
 		}},
 		{"types", "Service chosen, Service contested, Service web, Mood annotated, Mood asked", v1alpha1.RestoreSpec{
-			IncludedResourceTypes: []string{"v1/Service", "*.changeling.example", "pods"}, ExcludedResourceTypes: []string{"pods"},
+			IncludedResourceTypes: []string{"v1/Service", "*.changeling.example", "apps/*"}, ExcludedResourceTypes: []string{"deployments"},
 		}},
 	} {
 		mustDestroy(t, s)

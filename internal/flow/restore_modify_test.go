@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/plan"
 )
 
 // newWorkshop is a shop with widgets, which have a status of their own, and things that name the shop.
@@ -171,5 +172,21 @@ func TestClaimsGetAnotherStorageClass(t *testing.T) {
 	spec, _ := w.objects[objectKey("persistentvolumeclaims", "shop", "data")]["spec"].(map[string]any)
 	if spec["storageClassName"] != "fast" {
 		t.Errorf("spec %v", spec)
+	}
+}
+
+func TestAClaimThatNobodyUsesIsNotWaitedForIfItsNewClassWaits(t *testing.T) {
+	w := newWorld(t)
+	w.add("storageclasses.storage.k8s.io", "", "now", map[string]any{"volumeBindingMode": "Immediate"})
+	w.add("storageclasses.storage.k8s.io", "", "wait", map[string]any{"volumeBindingMode": "WaitForFirstConsumer"})
+	for _, c := range []struct {
+		archived, mapped string
+		want             bool
+	}{{"now", "wait", false}, {"wait", "now", true}, {"gone", "wait", false}, {"gone", "gone too", true}} {
+		r := newRestore(w.config(), newRestoreObject(), func(context.Context) error { return nil })
+		s := plan.Step{Target: coffer.ObjectRef{GroupResource: claimType.GroupResource, Namespace: "shop", Name: "data"}, Volume: &coffer.Volume{StorageClass: c.archived}}
+		if used, err := r.inUse(t.Context(), []pendingClaim{{Step: s, class: c.mapped}}); (len(used) > 0) != c.want || err != nil {
+			t.Errorf("class %s mapped to %s: in use %v, %v", c.archived, c.mapped, used, err)
+		}
 	}
 }

@@ -154,7 +154,7 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 }
 
 // awaitBound waits for the claims, and answers those that are not bound.
-func (r *restore) awaitBound(ctx context.Context) (pending []plan.Step, err error) {
+func (r *restore) awaitBound(ctx context.Context) (pending []pendingClaim, err error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -174,13 +174,20 @@ func (r *restore) awaitBound(ctx context.Context) (pending []plan.Step, err erro
 	return pending, err
 }
 
+// pendingClaim is a restored claim that is not bound.
+type pendingClaim struct {
+	plan.Step
+	// class is its own: that of the recovery point may have been mapped to it.
+	class string
+}
+
 // pendingVolumes are the claims created by this run that are not bound, and counts those that are.
-func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
+func (r *restore) pendingVolumes(ctx context.Context) ([]pendingClaim, error) {
 	claims, err := r.claims(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var pending []plan.Step
+	var pending []pendingClaim
 	bound := 0
 	for _, s := range r.plan.Steps {
 		if !s.RestoresData() {
@@ -192,7 +199,11 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 		case claim.Status.Phase == corev1.ClaimBound:
 			bound++
 		default:
-			pending = append(pending, s)
+			p := pendingClaim{Step: s}
+			if claim.Spec.StorageClassName != nil {
+				p.class = *claim.Spec.StorageClassName
+			}
+			pending = append(pending, p)
 		}
 	}
 	r.update(func() { r.object.Status.Progress.VolumesBound = bound })
@@ -200,7 +211,7 @@ func (r *restore) pendingVolumes(ctx context.Context) ([]plan.Step, error) {
 }
 
 // inUse are the pending claims that may still be bound by themselves: their class binds at once, or a pod mentions them.
-func (r *restore) inUse(ctx context.Context, pending []plan.Step) (used []plan.Step, err error) {
+func (r *restore) inUse(ctx context.Context, pending []pendingClaim) (used []pendingClaim, err error) {
 	classes, err := list[storagev1.StorageClass](ctx, r.Cluster, classType, "")
 	if err != nil {
 		return nil, err
@@ -224,7 +235,7 @@ func (r *restore) inUse(ctx context.Context, pending []plan.Step) (used []plan.S
 		}
 	}
 	for _, s := range pending {
-		if !waits[s.Volume.StorageClass] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
+		if !waits[s.class] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
 			used = append(used, s)
 		}
 	}

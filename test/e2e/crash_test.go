@@ -86,9 +86,10 @@ func TestExtensionKilledAtEveryStep(t *testing.T) {
 	start := len(snapshotsOnDisk(t))
 	newHook(t, "deadly", "deadly", "c", "date >> /data/pre", "Fail", "30s")
 	hooks := []v1alpha1.NamespacedReference{{Namespace: "default", Name: "deadly"}}
+	newMortal(t)
 
 	b := &v1alpha1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "deadly-1"}, Spec: v1alpha1.BackupSpec{
-		IncludedNamespaces: []string{"deadly"}, BackupHookReferences: hooks,
+		IncludedNamespaces: []string{"deadly", "mortal", "mortal-too"}, BackupHookReferences: hooks,
 	}}
 	crashThrough(t, b, points(flow.BackupSteps()), func() v1alpha1.RunStatus { return b.Status.RunStatus })
 	if b.Status.Phase != v1alpha1.RunCompleted || b.Status.Progress.VolumesReady != 1 || len(b.Status.FrozenPods) != 0 {
@@ -117,13 +118,18 @@ func TestExtensionKilledAtEveryStep(t *testing.T) {
 	}
 
 	mustDestroy(t, s)
-	r := &v1alpha1.Restore{ObjectMeta: metav1.ObjectMeta{Name: "deadly-back"}, Spec: v1alpha1.RestoreSpec{BackupName: "deadly-1"}}
+	killMortal(t)
+	made := watchBirths(t, "mortal", "mortal-too")
+	r := mortalRestore("deadly-back")
 	crashThrough(t, r, points(flow.RestoreSteps()), func() v1alpha1.RunStatus { return r.Status.RunStatus })
-	if r.Status.Phase != v1alpha1.RunCompleted || r.Status.Progress.Failed != 0 {
+	if r.Status.Phase != v1alpha1.RunCompleted || r.Status.Progress.VolumesBound != 1 || r.Status.Progress.WorkloadsReady != 2 || r.Status.ReadyTime == nil {
 		t.Errorf("restore: %+v", r.Status)
 	}
+	// The namespace, the claim and the pod.
+	mustBeImmortal(t, *r, 3, made)
 	awaitFile(t, s, "/data/file")
 	mustHaveNoSnapshotObjects(t)
+	mustOutliveAKillInTheMiddle(t)
 
 	d := &v1alpha1.DeleteBackup{ObjectMeta: metav1.ObjectMeta{Name: "deadly-del"}, Spec: v1alpha1.DeleteBackupSpec{BackupName: "deadly-1"}}
 	crashThrough(t, d, points(flow.DeleteBackupSteps()), func() v1alpha1.RunStatus { return d.Status.RunStatus })

@@ -56,8 +56,8 @@ func newBan(t *testing.T, ns string) {
 	})
 }
 
-// versions are the resource versions of what a restore of the library touches.
-func versions(t *testing.T, ns string) map[string]string {
+// versionsIn are the resource versions of what a restore of the library touches.
+func versionsIn(t *testing.T, ns string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for _, kind := range []string{"ConfigMapList", "SecretList", "ServiceAccountList"} {
@@ -144,7 +144,7 @@ func TestAPlanIsLookedAtAgreedToAndCarriedOut(t *testing.T) {
 	mustRemove(t, lost())
 	mustRemove(t, object("v1", "ConfigMap", ns, "banned", nil))
 	newBan(t, ns)
-	before := versions(t, ns)
+	before := versionsIn(t, ns)
 
 	args := []string{"--backup-name", "list-1", "--conflict-policy", "Patch"}
 	shown := plan(t, 3, append(args, "--diff")...)
@@ -172,7 +172,7 @@ func TestAPlanIsLookedAtAgreedToAndCarriedOut(t *testing.T) {
 	if !strings.Contains(stdout, "+  password: "+libraryEncoded) || !strings.Contains(stdout, "-  password: b3RoZXI=") {
 		t.Errorf("the values of the Secret are not shown:\n%s", stdout)
 	}
-	if after := versions(t, ns); len(after) != len(before) || after["ConfigMap/shelves"] != before["ConfigMap/shelves"] || after["Secret/login"] != before["Secret/login"] {
+	if after := versionsIn(t, ns); len(after) != len(before) || after["ConfigMap/shelves"] != before["ConfigMap/shelves"] || after["Secret/login"] != before["Secret/login"] {
 		t.Errorf("the cluster was changed: %v, was %v", after, before)
 	}
 	mustHaveNoPlanObjects(t)

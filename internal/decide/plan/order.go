@@ -22,6 +22,7 @@ const (
 	orderServices           // services before the rest: pods get their environment at start
 	orderRest               // everything else
 	orderLate               // what acts on all that is restored as soon as it is there
+	orderQuotas             // quotas after what they count: until the cluster has counted that, it refuses more of it
 	orderGates              // webhooks and aggregated APIs last, or they block their own restore
 	orderCount
 )
@@ -56,8 +57,7 @@ var orders = map[coffer.GroupResource]int{
 	{Resource: "secrets"}:    orderConfig,
 	{Resource: "configmaps"}: orderConfig,
 
-	{Resource: "limitranges"}:    orderLimits,
-	{Resource: "resourcequotas"}: orderLimits,
+	{Resource: "limitranges"}: orderLimits,
 
 	{Resource: "pods"}: orderPods,
 
@@ -71,6 +71,7 @@ var orders = map[coffer.GroupResource]int{
 	{Group: "addons.cluster.x-k8s.io", Resource: "clusterresourcesets"}:                    orderLate,
 	{Group: "kappctrl.k14s.io", Resource: "apps"}:                                          orderLate,
 	{Group: "packaging.carvel.dev", Resource: "packageinstalls"}:                           orderLate,
+	{Resource: "resourcequotas"}:                                                           orderQuotas,
 	{Group: "apiregistration.k8s.io", Resource: "apiservices"}:                             orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}:     orderGates,
 	{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"}:   orderGates,

@@ -130,8 +130,8 @@ func TestOwnerOutOfScopeMakesNothing(t *testing.T) {
 
 func TestOrder(t *testing.T) {
 	resources := []string{
-		"validatingwebhookconfigurations.admissionregistration.k8s.io", "clusters.cluster.x-k8s.io", "deployments.apps", "services", "replicasets.apps", "pods",
-		"resourcequotas", "configmaps", "serviceaccounts", "roles.rbac.authorization.k8s.io", "persistentvolumeclaims",
+		"validatingwebhookconfigurations.admissionregistration.k8s.io", "resourcequotas", "clusters.cluster.x-k8s.io", "deployments.apps", "services",
+		"replicasets.apps", "pods", "limitranges", "configmaps", "serviceaccounts", "roles.rbac.authorization.k8s.io", "persistentvolumeclaims",
 		"storageclasses.storage.k8s.io", "namespaces", "customresourcedefinitions.apiextensions.k8s.io",
 	}
 	var items []Item

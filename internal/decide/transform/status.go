@@ -47,6 +47,6 @@ func (w *work) statusWanted() bool {
 	case "false":
 		return false
 	}
-	w.note("metadata.annotations["+StatusAnnotation+"]", "it is neither true nor false, so StatusAnnotation of the restore decides")
+	w.note("metadata.annotations["+StatusAnnotation+"]", "it is neither true nor false, so restoreStatus of the restore decides")
 	return w.Status
 }

@@ -177,7 +177,7 @@ func normalise(t *testing.T, kind string, body []byte) (name string, object map[
 	owners, _ := metadata["ownerReferences"].([]any)
 	for _, o := range owners {
 		owner, _ := o.(map[string]any)
-		if kind == "replicasets.apps" && owner["controller"] == true {
+		if controls, _ := owner["controller"].(bool); controls && kind == "replicasets.apps" {
 			return name, nil
 		}
 		delete(owner, "uid")

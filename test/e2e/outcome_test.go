@@ -37,9 +37,16 @@ func startRestore(t *testing.T, name string, spec v1alpha1.RestoreSpec) {
 	if spec.ReadyTimeout == nil {
 		spec.ReadyTimeout = &metav1.Duration{}
 	}
-	if err := lab.client.Create(t.Context(), &v1alpha1.Restore{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}); err != nil {
+	r := &v1alpha1.Restore{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
+	if err := lab.client.Create(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	// So that the test can be tried again on the same cluster.
+	t.Cleanup(func() {
+		if err := lab.client.Delete(context.WithoutCancel(t.Context()), r); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func endOfRestore(t *testing.T, name string) v1alpha1.Restore {

@@ -57,7 +57,7 @@ verify: ## All of the above on a clean tree, before a push
 
 .PHONY: bench
 bench: ## Measure against the physical limit (some: make bench ROWS=capture)
-	@hack/bench $(ROWS)
+	@hack/bench "$(ROWS)"
 
 .PHONY: clean
 clean: ## Remove what was built and fetched: build/ and the cache folder

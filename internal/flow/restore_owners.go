@@ -87,8 +87,8 @@ func (a *application) isPending(ctx context.Context, s plan.Step) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	var h coffer.Header
-	if err := json.Unmarshal(stored, &h); err != nil {
+	h, err := coffer.DecodeHeader(stored)
+	if err != nil {
 		return false, fmt.Errorf("read %s: %w", s.Target, err)
 	}
 	return h.Metadata.Annotations[pendingOwners] == a.run(), nil

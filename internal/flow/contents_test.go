@@ -212,8 +212,7 @@ func TestLittleMoreIsReadThanIsShown(t *testing.T) {
 			w := newCity(t, 40)
 			layout := recoverypoint.LayoutOf("one")
 			if encrypted {
-				identity := newIdentity(t)
-				w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+				w.encrypt()
 				layout = layout.Encrypted()
 			}
 			backUpCity(t, w)

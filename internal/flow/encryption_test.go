@@ -27,7 +27,7 @@ import (
 // marker is what a Secret of an encrypted shop holds, and what nobody may find in the container.
 const marker = "c29tZWJvZHkncyBwYXNzd29yZA"
 
-func newIdentity(t *testing.T) *age.X25519Identity {
+func newIdentity(t testing.TB) *age.X25519Identity {
 	t.Helper()
 	i, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -55,10 +55,17 @@ func identitiesOf(of ...*age.X25519Identity) []byte {
 // newEncryptedShop is a shop with a Secret, whose backups are encrypted to an identity.
 func newEncryptedShop(t *testing.T) (*world, *age.X25519Identity) {
 	t.Helper()
-	w, i := newShop(t), newIdentity(t)
+	w := newShop(t)
 	w.add("secrets", "shop", "password", map[string]any{"data": map[string]any{"password": marker}})
+	return w, w.encrypt()
+}
+
+// encrypt gives the location a key of its own, which is returned, to encrypt to and to decrypt with.
+func (w *world) encrypt() *age.X25519Identity {
+	w.t.Helper()
+	i := newIdentity(w.t)
 	w.secret = map[string][]byte{encryption.FieldRecipients: recipientsOf(i), encryption.FieldIdentities: identitiesOf(i)}
-	return w, i
+	return i
 }
 
 // mustHideEverything is a failure if any file below the container, temporary ones included, shows what was captured. The

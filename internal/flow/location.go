@@ -49,7 +49,7 @@ func claim(ctx context.Context, c coffer.Container, me ownership.Owner) (ownersh
 			return ownership.Owner{}, err
 		}
 		if foreign := ownership.Foreign(top); len(foreign) > 0 {
-			return ownership.Owner{}, coffer.Errorf(coffer.CodeLocationNotReady, "the container holds what is neither Coffer's nor Velero's: %s", some(foreign)).
+			return ownership.Owner{}, coffer.Errorf(coffer.CodeLocationNotReady, "the container holds what is neither Coffer's nor Velero's: %s", quotedSome(foreign)).
 				WithHint("choose an empty container, or a prefix in this one; nothing was written")
 		}
 	}
@@ -116,15 +116,11 @@ func (c Config) clusterUID(ctx context.Context) (string, error) {
 	return uidOf(body)
 }
 
-// some names a few of many.
-func some(names []string) string {
-	const few = 5
-	text := make([]string, 0, few)
-	for _, n := range names[:min(few, len(names))] {
-		text = append(text, fmt.Sprintf("%q", n))
+// quotedSome is someOf for names that may hold anything.
+func quotedSome(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = fmt.Sprintf("%q", n)
 	}
-	if more := len(names) - few; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(text, ", "), more)
-	}
-	return strings.Join(text, ", ")
+	return someOf(quoted)
 }

@@ -53,8 +53,7 @@ func TestARestoreReadsWhatItRestoresAndLittleMore(t *testing.T) {
 			w := newCity(t, 40)
 			layout := recoverypoint.LayoutOf("one")
 			if encrypted {
-				identity := newIdentity(t)
-				w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+				w.encrypt()
 				layout = layout.Encrypted()
 			}
 			backUpCity(t, w)
@@ -187,8 +186,7 @@ func TestAStoreThatLosesItsThreadIsAskedAgainAndNotCalledCorrupt(t *testing.T) {
 			w := newCity(t, 10)
 			layout := recoverypoint.LayoutOf("one")
 			if encrypted {
-				identity := newIdentity(t)
-				w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+				w.encrypt()
 				layout = layout.Encrypted()
 			}
 			backUpCity(t, w)
@@ -216,8 +214,7 @@ func TestAStoreThatLosesItsThreadIsAskedAgainAndNotCalledCorrupt(t *testing.T) {
 func TestARestoreOfAPartSurvivesEveryCrash(t *testing.T) {
 	everyCrash(t, func(t *testing.T, dieAt int) int {
 		w := newCity(t, 12)
-		identity := newIdentity(t)
-		w.secret = map[string][]byte{"recipients": recipientsOf(identity), "identities": identitiesOf(identity)}
+		w.encrypt()
 		backUpCity(t, w)
 		w.removeNamespace("ns-03")
 		object := newRestoreObject()

@@ -4,11 +4,9 @@ import "github.com/coffer-backup/coffer/internal/coffer"
 
 const (
 	snapshotGroup = "snapshot.storage.k8s.io"
-	ownGroup      = "clusterbackup.dataprotection.microsoft.com"
 	veleroGroup   = "velero.io"
 
 	whyOfSnapshot = "the claim's volume is made of the snapshot directly"
-	whyOfOwn      = "runs of the Backup extension belong to their cluster"
 	whyOfVelero   = "runs of Velero belong to their cluster"
 	whyOfMachine  = "it describes one machine or one moment of its cluster"
 )
@@ -24,11 +22,6 @@ var neverRestored = map[coffer.GroupResource]string{
 	{Resource: "nodes"}:                                      whyOfMachine,
 	{Group: "storage.k8s.io", Resource: "csinodes"}:          whyOfMachine,
 	{Group: "storage.k8s.io", Resource: "volumeattachments"}: whyOfMachine,
-
-	// Velero knows nothing of these. Made anew, without their status, they would all run again, deletions too.
-	{Group: ownGroup, Resource: "backups"}:       whyOfOwn,
-	{Group: ownGroup, Resource: "restores"}:      whyOfOwn,
-	{Group: ownGroup, Resource: "deletebackups"}: whyOfOwn,
 
 	{Group: veleroGroup, Resource: "backups"}:              whyOfVelero,
 	{Group: veleroGroup, Resource: "restores"}:             whyOfVelero,

@@ -8,6 +8,7 @@ func TestRunsInAnArchiveOfVelerosAreNotBegunAgain(t *testing.T) {
 		object(t, "deletebackups"+own, "dataprotection-microsoft", "was-carried-out-long-ago", nil),
 		object(t, "backups"+own, "dataprotection-microsoft", "nightly", nil),
 		object(t, "restores"+own, "dataprotection-microsoft", "back", nil),
+		object(t, "restoretests"+own, "dataprotection-microsoft", "proof", nil),
 		object(t, "backups.velero.io", "velero", "theirs", nil),
 	}
 	p, _, err := Make(items, nil, whole(), everyType(items))

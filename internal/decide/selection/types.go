@@ -18,6 +18,7 @@ var neverTaken = map[coffer.GroupResource]string{
 	{Group: snapshotGroup, Resource: "volumesnapshotcontents"}:  "snapshots are recorded as volumes of the recovery point",
 	{Group: ownGroup, Resource: "backups"}:                      "runs of the Backup extension belong to their cluster",
 	{Group: ownGroup, Resource: "restores"}:                     "runs of the Backup extension belong to their cluster",
+	{Group: ownGroup, Resource: "restoretests"}:                 "runs of the Backup extension belong to their cluster",
 	{Group: ownGroup, Resource: "deletebackups"}:                "runs of the Backup extension belong to their cluster",
 }
 

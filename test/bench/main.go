@@ -49,6 +49,7 @@ var benchmarks = []benchmark{
 	{"capture-memory-large", func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},
 	{"capture-100k capture-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 100_000) }},
 	{"velero-backup velero-memory velero-archive", func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 100_000) }},
+	{"restore-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.restoreMany(ctx, 100_000) }},
 }
 
 func main() {

@@ -83,6 +83,42 @@ func (b *bench) veleroRestore(ctx context.Context, n int) ([]row, error) {
 	}, b.deleteNamespaces(ctx, namespaces)
 }
 
+// restoreMany measures the peak of the memory of Restores of n objects against the limit that the chart sets: one that finds
+// all of them in the cluster, and one that makes all of them in other namespaces, which stay.
+func (b *bench) restoreMany(ctx context.Context, n int) ([]row, error) {
+	name := fmt.Sprintf("restore-memory-%dk", n/1000)
+	if err := b.fill(ctx, name, n); err != nil {
+		return nil, err
+	}
+	namespaces, _ := mixed(capturePrefix, n)
+	if _, err := b.backUp(ctx, name, namespaces); err != nil {
+		return nil, err
+	}
+	// Its peak is to be of this alone.
+	if err := b.restart(ctx); err != nil {
+		return nil, err
+	}
+	met, err := b.restore(ctx, name+"-met", v1alpha1.RestoreSpec{BackupName: name, ConflictPolicy: v1alpha1.ConflictPatch}, 0)
+	if err != nil {
+		return nil, err
+	}
+	mappings := make(map[string]v1alpha1.NamespaceName, len(namespaces))
+	for _, ns := range namespaces {
+		mappings[ns] = v1alpha1.NamespaceName("again-" + ns)
+	}
+	made, err := b.restore(ctx, name+"-made", v1alpha1.RestoreSpec{BackupName: name, NamespaceMappings: mappings}, n)
+	if err != nil {
+		return nil, err
+	}
+	say("%s: found in the cluster and compared in %.2fs, made in %.2fs", name, met.Seconds(), made.Seconds())
+	peak, err := interop.Peak(b.extension.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
+	return []row{newRow(name, []float64{float64(peak) / mebi}, []float64{512}, "MiB", "<= 1.0",
+		fmt.Sprintf("peak resident memory of Restores of %d objects, all of them there and none, against the chart's limit", n))}, nil
+}
+
 // restoreByVelero answers how many seconds Velero's restore of a recovery point of Coffer's took, and what memory at most.
 func (b *bench) restoreByVelero(ctx context.Context, program, backup string) (took float64, peak int64, err error) {
 	folder := filepath.Join(b.folder, "velero-restore")

@@ -22,9 +22,6 @@ import (
 	"github.com/coffer-backup/coffer/test/shop"
 )
 
-// machine is how the lab cluster of the tests is named.
-const machine = "e2e"
-
 // mustLab runs the lab's program, also while a test cleans up.
 func mustLab(t *testing.T, args ...string) {
 	t.Helper()
@@ -103,7 +100,7 @@ func TestBackupOutlivesWhatItDependsOn(t *testing.T) {
 func component(verb, name string) func(t *testing.T) {
 	return func(t *testing.T) {
 		t.Helper()
-		mustLab(t, verb, name, "--name", machine)
+		mustLab(t, verb, name, "--name", machineName())
 	}
 }
 
@@ -222,7 +219,7 @@ func TestObjectStoreThatIsCutOff(t *testing.T) {
 	newHook(t, "remote", "remote", "c", "date >> /data/pre; sleep 4", "Fail", "30s")
 	mustCoffer(t, "backup", "create", "remote-1", "--storage-location", "objects", "--included-namespaces", "remote", "--backup-hook-references", "default/remote")
 	awaitFile(t, s, "/data/pre")
-	mustLab(t, "partition", machine, "s3")
+	mustLab(t, "partition", machineName(), "s3")
 	healed := false
 	t.Cleanup(func() {
 		if !healed {

@@ -95,7 +95,7 @@ func forbiddenOutside(t *testing.T, c client.Client) {
 			return c.Create(ctx, object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "any", nil), client.DryRunAll)
 		},
 		"patch a node": func() error {
-			return c.Patch(ctx, object("v1", "Node", "", "e2e-1", nil), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`)), client.DryRunAll)
+			return c.Patch(ctx, object("v1", "Node", "", machineName()+"-1", nil), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`)), client.DryRunAll)
 		},
 		"delete a volume": func() error { return c.Delete(ctx, object("v1", "PersistentVolume", "", "any", nil), client.DryRunAll) },
 		"replace its own key": func() error {

@@ -31,7 +31,7 @@ type ring struct {
 }
 
 var (
-	nouns      = []string{"internal/coffer", "internal/format"}
+	nouns      = []string{"internal/coffer", "internal/format", "internal/catalogue"}
 	decisions  = append(slices.Clone(nouns), "internal/decide", "api/crd")
 	everything = []string{"api", "deploy", "internal"}
 )
@@ -41,6 +41,7 @@ var rings = []ring{
 	{folder: "api", ours: []string{"api"}},
 	{folder: "internal/coffer", outside: []string{"k8s.io/apimachinery", "github.com/go-json-experiment/json"}},
 	{folder: "internal/format", ours: nouns},
+	{folder: "internal/catalogue", ours: nouns},
 	{folder: "internal/decide", ours: decisions, pure: true},
 	{folder: "internal/flow", ours: append(slices.Clone(decisions), "internal/flow")},
 	{folder: "internal/inbound/*", ours: append(slices.Clone(decisions), "internal/flow", "api")},

@@ -70,6 +70,16 @@ const (
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
 )
 
+// The codes of the vault's server are ARM's own, which its clients know, and those of Azure's Backup vault.
+const (
+	CodeInvalidResourceID   Code = "InvalidResourceId"
+	CodeInvalidInput        Code = "BMSUserErrorInvalidInput"
+	CodeResourceNotFound    Code = "ResourceNotFound"
+	CodePreconditionFailed  Code = "PreconditionFailed"
+	CodeConflict            Code = "Conflict"
+	CodeDatabaseUnavailable Code = "ServiceUnavailable"
+)
+
 // Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless
 // Transient says so.
 type Error struct {

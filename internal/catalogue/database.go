@@ -1,0 +1,61 @@
+package catalogue
+
+import "context"
+
+// Database keeps the catalogue. It may be used concurrently, by several processes if it is of a kind that can be shared.
+//
+// What is not there is an error with coffer.CodeResourceNotFound; a condition that does not hold has
+// coffer.CodePreconditionFailed. A database that does not answer, or has no room left, is an error that is Transient and has
+// coffer.CodeDatabaseUnavailable. Everything else has no code.
+type Database interface {
+	// Update runs do in one transaction, as if it were the only one. If it answers nil, what do wrote is durable; if it answers an
+	// error, nothing is written. do is run again where transactions got in each other's way: it must have no other effect.
+	Update(ctx context.Context, do func(ctx context.Context, tx Tx) error) error
+	// View runs do on one state of the database.
+	View(ctx context.Context, do func(ctx context.Context, v View) error) error
+	// Ping answers whether the database can be used.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// View reads.
+type View interface {
+	Resource(ctx context.Context, id ID) (Resource, error)
+	Resources(ctx context.Context, q ResourceQuery) ([]Resource, error)
+	Point(ctx context.Context, instance ID, name string) (Point, error)
+	Points(ctx context.Context, q PointQuery) ([]Point, error)
+	Job(ctx context.Context, vault ID, name string) (Job, error)
+	Jobs(ctx context.Context, q JobQuery) ([]Job, error)
+	Operation(ctx context.Context, id string) (Operation, error)
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+	// Secrets are all of a resource, in the order of their names.
+	Secrets(ctx context.Context, owner ID) ([]Secret, error)
+}
+
+// Tx reads, its own writes included, and writes.
+type Tx interface {
+	View
+	// PutResource creates or replaces a resource, its links included, and answers it with its new Version. Created is kept where it
+	// was there already.
+	PutResource(ctx context.Context, r Resource, c Condition) (Resource, error)
+	// DeleteResource deletes a resource, its links, its secrets, and of a backup instance its recovery points. What lies below it is
+	// the caller's to look after.
+	DeleteResource(ctx context.Context, id ID, c Condition) error
+	// PutPoint, PutJob and PutOperation create or replace.
+	PutPoint(ctx context.Context, p Point) error
+	DeletePoint(ctx context.Context, instance ID, name string) error
+	PutJob(ctx context.Context, j Job) error
+	PutOperation(ctx context.Context, o Operation) error
+	// PutSecret creates or replaces a secret of a resource that is there.
+	PutSecret(ctx context.Context, s Secret) error
+	DeleteSecret(ctx context.Context, owner ID, name string) error
+	// AppendAudit gives the entry its Sequence.
+	AppendAudit(ctx context.Context, e AuditEntry) error
+}
+
+// Sealer encrypts what must not lie in a database as it is. It may be used concurrently.
+type Sealer interface {
+	// Seal encrypts; Open decrypts what Seal made for the same purpose, a short constant word, and refuses everything else.
+	Seal(ctx context.Context, purpose string, plain []byte) ([]byte, error)
+	Open(ctx context.Context, purpose string, sealed []byte) ([]byte, error)
+}

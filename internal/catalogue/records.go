@@ -1,0 +1,134 @@
+package catalogue
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Operation is a long-running request of a client. Its ID cannot be guessed.
+type Operation struct {
+	ID string
+	// Resource is what it works on; it may be gone meanwhile.
+	Resource ID
+	// Kind is a word such as Restore.
+	Kind string
+	// By is the principal's object id: only it, and who may read the resource, sees the operation.
+	By      string
+	Status  OperationStatus
+	Started time.Time
+	// Ended is zero while it is under way.
+	Ended time.Time
+	// Result is what its Location answers with in the end, and Error ARM's error object if it failed.
+	Result, Error json.RawMessage
+}
+
+// OperationStatus is ARM's word for how far an operation is.
+type OperationStatus string
+
+// The statuses: all but the first are final.
+const (
+	OperationInProgress OperationStatus = "Inprogress"
+	OperationSucceeded  OperationStatus = "Succeeded"
+	OperationFailed     OperationStatus = "Failed"
+	OperationCanceled   OperationStatus = "Canceled"
+)
+
+// Point is a recovery point in a vault's catalogue.
+type Point struct {
+	Instance ID
+	Name     string
+	Time     time.Time
+	// Expiry is zero where nothing expires it.
+	Expiry time.Time
+	// Body are the properties as they are shown.
+	Body json.RawMessage
+}
+
+// PointQuery selects the recovery points of an instance, the newest first, and by name where times are equal.
+type PointQuery struct {
+	Instance ID
+	// From and To bound Time, both included; zero is without a bound.
+	From, To time.Time
+	// After is the last recovery point of the page before.
+	After *PointCursor
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
+}
+
+// PointCursor is a place in the order of PointQuery.
+type PointCursor struct {
+	Time time.Time
+	Name string
+}
+
+// Job is one visible run in a vault.
+type Job struct {
+	Vault ID
+	Name  string
+	// Instance is what it works on; it may be gone meanwhile.
+	Instance ID
+	// Status is InProgress, Completed, CompletedWithWarnings, Failed or Cancelled, and Operation what it does, such as Restore.
+	Status, Operation string
+	Started           time.Time
+	// Ended is zero while it runs.
+	Ended time.Time
+	// Body are the properties as they are shown.
+	Body json.RawMessage
+}
+
+// JobQuery selects the jobs of a vault, the newest first, and by name where times are equal.
+type JobQuery struct {
+	Vault ID
+	// Instance, Status and Operation select, where they are set.
+	Instance          ID
+	Status, Operation string
+	// From and To bound Started, both included; zero is without a bound.
+	From, To time.Time
+	// After is the last job of the page before: its start and its name.
+	After *PointCursor
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
+}
+
+// AuditEntry says who tried to change what, and what came of it. Entries are never changed.
+type AuditEntry struct {
+	// Sequence is given by the database, and grows.
+	Sequence int64
+	Time     time.Time
+	// Principal is the object id of who it was, or empty where nobody proved to be anybody; Name is for people.
+	Principal, Name string
+	// Action is in the words of role definitions: Microsoft.DataProtection/backupVaults/write.
+	Action string
+	Target ID
+	// Request is the request's correlation id, and Remote where it came from.
+	Request, Remote string
+	// Status is the HTTP status of the answer, and Code the error's, or empty.
+	Status int
+	Code   string
+	// Before and After are the resource without secrets; each may be empty.
+	Before, After json.RawMessage
+}
+
+// AuditQuery selects entries, the newest first.
+type AuditQuery struct {
+	// Under is a scope; the empty one is all.
+	Under ID
+	// Principal selects, if it is set.
+	Principal string
+	// From and To bound Time, both included; zero is without a bound.
+	From, To time.Time
+	// Before is the Sequence of the last entry of the page before; 0 begins with the newest.
+	Before int64
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
+}
+
+// Secret is a value that belongs to a resource, sealed: the database never sees it.
+type Secret struct {
+	Owner ID
+	// Name is of the owner's choice; several may be there.
+	Name   string
+	Sealed []byte
+	// Expires is zero where it does not.
+	Expires time.Time
+}

@@ -75,9 +75,24 @@ const (
 	CodeInvalidResourceID   Code = "InvalidResourceId"
 	CodeInvalidInput        Code = "BMSUserErrorInvalidInput"
 	CodeResourceNotFound    Code = "ResourceNotFound"
+	CodeGroupNotFound       Code = "ResourceGroupNotFound"
+	CodeParentNotFound      Code = "ParentResourceNotFound"
+	CodeTypeNotFound        Code = "InvalidResourceType"
 	CodePreconditionFailed  Code = "PreconditionFailed"
 	CodeConflict            Code = "Conflict"
 	CodeDatabaseUnavailable Code = "ServiceUnavailable"
+
+	CodeMethodNotAllowed      Code = "MethodNotAllowed"
+	CodeAuthenticationFailed  Code = "AuthenticationFailed"
+	CodeInvalidToken          Code = "InvalidAuthenticationToken"
+	CodeAuthorizationFailed   Code = "AuthorizationFailed"
+	CodeTooLarge              Code = "RequestContentTooLarge"
+	CodeMediaType             Code = "UnsupportedMediaType"
+	CodeTooManyRequests       Code = "TooManyRequests"
+	CodeTimeout               Code = "RequestTimeout"
+	CodeMissingAPIVersion     Code = "MissingApiVersionParameter"
+	CodeInvalidAPIVersion     Code = "InvalidApiVersionParameter"
+	CodeInvalidRequestContent Code = "InvalidRequestContent"
 )
 
 // Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless

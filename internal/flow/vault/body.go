@@ -1,0 +1,68 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// Shown is a resource as clients see it: what was sent, with what the server adds over it. A null among the facts hides a field.
+func Shown(r catalogue.Resource) json.RawMessage {
+	facts, err := jsonpatch.MergeMergePatches(orEmpty(r.Facts), own(r))
+	if err != nil {
+		return nil
+	}
+	text, err := jsonpatch.MergePatch(r.Body, facts)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// ETag is how a version is written.
+func ETag(r catalogue.Resource) string { return strconv.Quote(strconv.FormatInt(r.Version, 10)) }
+
+// own is what all resources have.
+func own(r catalogue.Resource) []byte {
+	text, err := json.Marshal(map[string]any{
+		"id": r.ID, "name": r.ID.Name(), "type": r.ID.Type(), "eTag": ETag(r),
+		"systemData": map[string]any{
+			"createdBy": r.Created.By, "createdAt": r.Created.At, "lastModifiedBy": r.Changed.By, "lastModifiedAt": r.Changed.At,
+		},
+	})
+	if err != nil {
+		panic(err) // Only values that JSON has words for are in it.
+	}
+	return text
+}
+
+func orEmpty(object json.RawMessage) json.RawMessage {
+	if len(object) == 0 {
+		return json.RawMessage("{}")
+	}
+	return object
+}
+
+// mergePatch merges a change into a body.
+func mergePatch(body, change json.RawMessage) (json.RawMessage, error) {
+	if err := mustBeObject(change); err != nil {
+		return nil, err
+	}
+	text, err := jsonpatch.MergePatch(body, change)
+	if err != nil {
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "the change cannot be merged: %w", err)
+	}
+	return text, nil
+}
+
+func mustBeObject(body json.RawMessage) error {
+	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
+		return coffer.Errorf(coffer.CodeInvalidInput, "the body is not a JSON object").WithHint("send {\"location\": ..., \"properties\": {...}}")
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// Keeper keeps managed resources. It may be used concurrently. Every error is one for the client, or has no code.
+type Keeper struct {
+	DB catalogue.Database
+	// Now is the clock, and NewID makes ids that cannot be guessed.
+	Now   func() time.Time
+	NewID func() string
+	// Kinds are the types that there are.
+	Kinds Kinds
+}
+
+// Kinds are the types of managed resources by their names in lower case. See NewKinds.
+type Kinds map[string]Kind
+
+// NewKinds lists kinds by their types.
+func NewKinds(kinds ...Kind) Kinds {
+	found := make(Kinds, len(kinds))
+	for _, k := range kinds {
+		found[strings.ToLower(k.Type)] = k
+	}
+	return found
+}
+
+// Kind says how resources of one type are kept.
+type Kind struct {
+	// Type is as ARM spells it, and Noun what people call one: "backup vault".
+	Type, Noun string
+	// Parents are the types that one may lie below; the empty one is the root of the tenant, and nil is any.
+	Parents []string
+	// Judge decides whether a proposal is kept, and how.
+	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
+	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
+	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
+}
+
+// Proposal is what a client wants a resource to be.
+type Proposal struct {
+	ID catalogue.ID
+	// Body is a JSON object.
+	Body json.RawMessage
+	// Before is what is there, or nil.
+	Before *catalogue.Resource
+	By     Caller
+	Now    time.Time
+	NewID  func() string
+}
+
+// Verdict is what is kept of a proposal.
+type Verdict struct {
+	// Body is kept in place of the proposed one; nil is the proposed one.
+	Body  json.RawMessage
+	Facts json.RawMessage
+	Links []catalogue.Link
+	// Secrets are kept sealed in place of those that the resource has of these names.
+	Secrets []catalogue.Secret
+}
+
+// Caller is on whose behalf something is done.
+type Caller struct {
+	// Principal is the object id, and Name for people.
+	Principal, Name string
+	// Action is what the caller was allowed, in the words of role definitions.
+	Action string
+	// Request is the correlation id, and Remote where the request came from.
+	Request, Remote string
+}
+
+// Put is a request to create, replace or change a resource.
+type Put struct {
+	ID   catalogue.ID
+	Body json.RawMessage
+	// Patch merges Body into what is there, as RFC 7396 says, instead of replacing it.
+	Patch bool
+	If    catalogue.Condition
+}
+
+// Kept is what became of a Put.
+type Kept struct {
+	Resource catalogue.Resource
+	// Created says that it was not there before.
+	Created   bool
+	Operation catalogue.Operation
+}
+
+// Put creates, replaces or changes a resource. It is durable when Put returns; the same Put again ends the same.
+func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err error) {
+	kind, err := k.Kinds.of(p.ID)
+	if err != nil {
+		return Kept{}, err
+	}
+	now := k.now()
+	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept = Kept{}
+		before, err := find(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		body, err := k.proposed(ctx, tx, kind, p, before)
+		if err != nil {
+			return err
+		}
+		proposal := Proposal{ID: p.ID, Body: body, Before: before, By: by, Now: now, NewID: k.NewID}
+		if before != nil {
+			// Its name is spelled as it was when it was made.
+			proposal.ID = before.ID
+		}
+		verdict, err := kind.Judge(ctx, tx, proposal)
+		if err != nil {
+			return err
+		}
+		stamp := catalogue.Stamp{By: by.Principal, At: now}
+		r := catalogue.Resource{ID: proposal.ID, Body: verdict.Body, Facts: verdict.Facts, Links: verdict.Links, Created: stamp, Changed: stamp}
+		if r.Body == nil {
+			r.Body = body
+		}
+		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
+			return err
+		}
+		for _, s := range verdict.Secrets {
+			s.Owner = r.ID
+			if err := tx.PutSecret(ctx, s); err != nil {
+				return err
+			}
+		}
+		kept.Created = before == nil
+		kept.Operation = k.done(by, r.ID, "Put", now)
+		if err := tx.PutOperation(ctx, kept.Operation); err != nil {
+			return err
+		}
+		return tx.AppendAudit(ctx, entry(by, now, before, &kept.Resource))
+	})
+	return kept, err
+}
+
+// proposed is the whole body that a Put asks for, once its place is known to be there.
+func (k *Keeper) proposed(ctx context.Context, v catalogue.View, kind Kind, p Put, before *catalogue.Resource) (json.RawMessage, error) {
+	if p.Patch {
+		if before == nil {
+			return nil, coffer.Errorf(coffer.CodeResourceNotFound, "there is no %s %s to change", kind.Noun, p.ID)
+		}
+		return mergePatch(before.Body, p.Body)
+	}
+	if err := mustBeObject(p.Body); err != nil || before != nil {
+		return p.Body, err
+	}
+	return p.Body, k.mustHaveParent(ctx, v, p.ID)
+}
+
+// mustHaveParent fails unless what a new resource is part of is there.
+func (k *Keeper) mustHaveParent(ctx context.Context, v catalogue.View, id catalogue.ID) error {
+	parent := id.Parent()
+	if parent == "" {
+		return nil
+	}
+	_, err := v.Resource(ctx, parent)
+	if coffer.CodeOf(err) != coffer.CodeResourceNotFound {
+		return err
+	}
+	code := coffer.CodeParentNotFound
+	if parent == parent.Group() {
+		code = coffer.CodeGroupNotFound
+	}
+	return coffer.Errorf(code, "%s cannot be made: there is no %s", id, parent).WithHint("create that first")
+}
+
+// Get is a resource.
+func (k *Keeper) Get(ctx context.Context, id catalogue.ID) (r catalogue.Resource, err error) {
+	if _, err := k.Kinds.of(id); err != nil {
+		return r, err
+	}
+	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		r, err = v.Resource(ctx, id)
+		return err
+	})
+	return r, err
+}
+
+// Operation is a request that was made before.
+func (k *Keeper) Operation(ctx context.Context, id string) (o catalogue.Operation, err error) {
+	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		o, err = v.Operation(ctx, id)
+		return err
+	})
+	return o, err
+}
+
+// List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. A
+// page may have fewer than Limit.
+func (k *Keeper) List(ctx context.Context, q catalogue.ResourceQuery, visible func(catalogue.ID) bool) (page []catalogue.Resource, next string, err error) {
+	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		all, err := v.Resources(ctx, q)
+		if err != nil {
+			return err
+		}
+		page, next = nil, ""
+		for _, r := range all {
+			if visible(r.ID) {
+				page = append(page, r)
+			}
+		}
+		if len(all) == q.Limit {
+			next = all[len(all)-1].ID.Key()
+		}
+		return nil
+	})
+	return page, next, err
+}
+
+// Delete deletes a resource with what lies below it. One that is not there is deleted already: found says which it was.
+func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catalogue.Condition) (operation catalogue.Operation, found bool, err error) {
+	kind, err := k.Kinds.of(id)
+	if err != nil {
+		return operation, false, err
+	}
+	now := k.now()
+	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		before, err := find(ctx, tx, id)
+		if found = before != nil; err != nil || !found {
+			return err
+		}
+		if kind.Removable != nil {
+			if err := kind.Removable(ctx, tx, *before); err != nil {
+				return err
+			}
+		}
+		if err := deleteBelow(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := tx.DeleteResource(ctx, id, c); err != nil {
+			return err
+		}
+		operation = k.done(by, before.ID, "Delete", now)
+		if err := tx.PutOperation(ctx, operation); err != nil {
+			return err
+		}
+		return tx.AppendAudit(ctx, entry(by, now, before, nil))
+	})
+	return operation, found, err
+}
+
+// deleteBelow deletes all that lies below a resource.
+func deleteBelow(ctx context.Context, tx catalogue.Tx, id catalogue.ID) error {
+	for {
+		below, err := tx.Resources(ctx, catalogue.ResourceQuery{Under: id, Limit: 1000})
+		if err != nil || len(below) == 0 {
+			return err
+		}
+		for _, r := range below {
+			if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// done is an operation that ended as it began.
+func (k *Keeper) done(by Caller, id catalogue.ID, what string, now time.Time) catalogue.Operation {
+	return catalogue.Operation{
+		ID: "o" + k.NewID(), Resource: id, Kind: what, By: by.Principal, Status: catalogue.OperationSucceeded, Started: now, Ended: now,
+	}
+}
+
+// now is in UTC, to the microsecond, as the database keeps it.
+func (k *Keeper) now() time.Time { return k.Now().UTC().Truncate(time.Microsecond) }
+
+// of is the kind of a resource, at a place where there are such.
+func (k Kinds) of(id catalogue.ID) (Kind, error) {
+	kind, ok := k[strings.ToLower(id.Type())]
+	if !ok {
+		return Kind{}, coffer.Errorf(coffer.CodeTypeNotFound, "there are no resources of type %s", id.Type())
+	}
+	if kind.Parents == nil {
+		return kind, nil
+	}
+	for _, parent := range kind.Parents {
+		if strings.EqualFold(parent, id.Parent().Type()) {
+			return kind, nil
+		}
+	}
+	return Kind{}, coffer.Errorf(coffer.CodeTypeNotFound, "a %s cannot lie below %s, which is of type %s", kind.Noun, id.Parent(), id.Parent().Type()).
+		WithHint("it lies below one of type %s", strings.Join(kind.Parents, " or "))
+}
+
+// find is a resource, or nil.
+func find(ctx context.Context, v catalogue.View, id catalogue.ID) (*catalogue.Resource, error) {
+	r, err := v.Resource(ctx, id)
+	if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
+		return nil, nil
+	}
+	return &r, err
+}
+
+// entry is the audit entry of a change.
+func entry(by Caller, now time.Time, before, after *catalogue.Resource) catalogue.AuditEntry {
+	e := catalogue.AuditEntry{Time: now, Principal: by.Principal, Name: by.Name, Action: by.Action, Request: by.Request, Remote: by.Remote}
+	if before != nil {
+		e.Target, e.Before = before.ID, Shown(*before)
+	}
+	if after != nil {
+		e.Target, e.After = after.ID, Shown(*after)
+	}
+	return e
+}

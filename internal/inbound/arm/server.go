@@ -1,0 +1,199 @@
+package arm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
+)
+
+// requestTime is how long a request may take.
+const requestTime = time.Minute
+
+// Config is what a Server needs; all of it.
+type Config struct {
+	Keeper *vault.Keeper
+	// Authenticate says whom a bearer token is of; its errors have codes.
+	Authenticate func(ctx context.Context, token string) (catalogue.Principal, error)
+	// Grants answers what a principal may do: a function that is an error where it may not. It is asked once for a request.
+	Grants func(ctx context.Context, p catalogue.Principal) (func(action string, scope catalogue.ID) error, error)
+	// Refused records a write that was not allowed.
+	Refused func(ctx context.Context, by vault.Caller, target catalogue.ID, status int, code coffer.Code)
+	Tenant  string
+	// URL is what clients reach the server by, without a slash at its end; empty is the host that the request names.
+	URL string
+	Log *slog.Logger
+	// NewID makes ids that cannot be guessed.
+	NewID func() string
+	// Observe is told of each request: the route's type and method, or empty ones, the status and how long it took.
+	Observe func(kind, method string, status int, took time.Duration)
+}
+
+// Server serves ARM's API. It may be used concurrently.
+type Server struct {
+	Config
+	routes routes
+}
+
+// New makes a server.
+func New(c Config) *Server {
+	s := &Server{Config: c}
+	s.routes = newRoutes(s.resourceRoutes(), s.directoryRoutes(), s.operationRoutes())
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	defer cancel()
+	id := correlation(r, s.NewID)
+	w.Header().Set("X-Ms-Request-Id", id)
+	w.Header().Set("X-Ms-Correlation-Request-Id", id)
+	w.Header().Set("Cache-Control", "no-store")
+	x := &exchange{server: s, w: w, r: r.WithContext(ctx), id: id}
+	a, err := x.serve()
+	if ctx.Err() == context.DeadlineExceeded && err != nil {
+		err = &coffer.Error{Code: coffer.CodeTimeout, Message: "the request took longer than " + requestTime.String(), Transient: true, Err: err}
+	}
+	status := s.answer(w, x, a, err)
+	s.Observe(x.route.kind, x.route.method, status, time.Since(began))
+	s.Log.Info("request", "method", r.Method, "path", r.URL.Path, "status", status, "took", time.Since(began), "correlation", id,
+		"principal", x.caller.Principal)
+}
+
+// exchange is one request on its way through the server.
+type exchange struct {
+	server *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	id     string
+	// route and caller are known from where they are found out.
+	route  route
+	caller vault.Caller
+}
+
+// serve goes from the outside to the inside: nothing is said about what is there to somebody who may not know.
+func (x *exchange) serve() (a answer, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			a, err = answer{}, errors.New("a handler panicked")
+			x.server.Log.Error("panic", "correlation", x.id, "value", r, "stack", string(debug.Stack()))
+		}
+	}()
+	ctx := x.r.Context()
+	principal, err := x.authenticate(ctx)
+	if err != nil {
+		return answer{header: http.Header{"Www-Authenticate": {`Bearer realm="coffer"`}}}, err
+	}
+	target, err := catalogue.ParsePath(x.r.URL.Path)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := checkVersion(x.r); err != nil {
+		return answer{}, err
+	}
+	route, allowed, ok := x.server.routes.find(x.r.Method, target)
+	if !ok {
+		return noRoute(x.r.Method, target, allowed)
+	}
+	x.route = route
+	x.caller = vault.Caller{
+		Principal: principal.ObjectID, Name: principal.Name, Action: route.action, Request: x.id, Remote: x.r.RemoteAddr,
+	}
+	grants, err := x.server.Grants(ctx, principal)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := x.authorize(ctx, grants, target); err != nil {
+		return answer{}, err
+	}
+	body, err := readBody(x.w, x.r)
+	if err != nil {
+		return answer{}, err
+	}
+	return route.handle(ctx, request{
+		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
+		may: func(_ context.Context, action string, scope catalogue.ID) error { return grants(action, scope) },
+	})
+}
+
+func (x *exchange) authenticate(ctx context.Context) (catalogue.Principal, error) {
+	scheme, token, _ := strings.Cut(x.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return catalogue.Principal{}, coffer.Errorf(coffer.CodeAuthenticationFailed, "the request has no bearer token").
+			WithHint("log in: coffer login, or give the client a service principal")
+	}
+	return x.server.Authenticate(ctx, strings.TrimSpace(token))
+}
+
+// authorize refuses what the caller may not do; a write that is refused is recorded.
+func (x *exchange) authorize(ctx context.Context, grants func(string, catalogue.ID) error, target catalogue.Target) error {
+	if x.route.action == "" {
+		return nil
+	}
+	err := grants(x.route.action, target.ID)
+	if err != nil && x.r.Method != http.MethodGet {
+		status, body := describe(err, x.id)
+		x.server.Refused(ctx, x.caller, target.ID, status, body.Error.Code)
+	}
+	return err
+}
+
+// answer writes what came of a request, and says the status.
+func (s *Server) answer(w http.ResponseWriter, x *exchange, a answer, err error) int {
+	for name, values := range a.header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	status, body := a.status, a.body
+	if err != nil {
+		var described cloudError
+		status, described = describe(err, x.id)
+		body = described
+		w.Header().Set("X-Ms-Error-Code", string(described.Error.Code))
+		if status >= http.StatusInternalServerError {
+			s.Log.Error("request failed", "correlation", x.id, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
+		}
+		if coded, ok := errors.AsType[*coffer.Error](err); ok && coded.Transient {
+			w.Header().Set("Retry-After", "5")
+		}
+	}
+	if body == nil {
+		w.WriteHeader(status)
+		return status
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.Log.Error("an answer cannot be encoded", "correlation", x.id, "error", err)
+		status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"InternalServerError","message":"the answer cannot be encoded"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+	return status
+}
+
+// base is what urls begin with that clients are to follow.
+func (s *Server) base(r *http.Request) string {
+	if s.URL != "" {
+		return s.URL
+	}
+	return (&url.URL{Scheme: "https", Host: r.Host}).String()
+}
+
+// correlation is what a request is called in logs: the client's own word for it, if it is a decent one.
+func correlation(r *http.Request, newID func() string) string {
+	if given := r.Header.Get("X-Ms-Correlation-Request-Id"); given != "" && len(given) <= 64 && strings.Trim(given, "0123456789abcdefABCDEF-") == "" {
+		return given
+	}
+	return newID()
+}

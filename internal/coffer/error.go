@@ -78,6 +78,7 @@ const (
 	CodeGroupNotFound       Code = "ResourceGroupNotFound"
 	CodeParentNotFound      Code = "ParentResourceNotFound"
 	CodeTypeNotFound        Code = "InvalidResourceType"
+	CodeInvalidLocation     Code = "InvalidResourceLocation"
 	CodePreconditionFailed  Code = "PreconditionFailed"
 	CodeConflict            Code = "Conflict"
 	CodeDatabaseUnavailable Code = "ServiceUnavailable"

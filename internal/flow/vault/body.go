@@ -66,3 +66,24 @@ func mustBeObject(body json.RawMessage) error {
 	}
 	return nil
 }
+
+// setProperty sets a field of a body's properties.
+func setProperty(body json.RawMessage, name string, value any) (json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, err
+	}
+	properties := map[string]json.RawMessage{}
+	if err := json.Unmarshal(orEmpty(all["properties"]), &properties); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	properties[name] = text
+	if all["properties"], err = json.Marshal(properties); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
+}

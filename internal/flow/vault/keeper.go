@@ -62,8 +62,9 @@ type Verdict struct {
 	Body  json.RawMessage
 	Facts json.RawMessage
 	Links []catalogue.Link
-	// Secrets are kept sealed in place of those that the resource has of these names.
+	// Secrets are kept, sealed as they are, in place of those that the resource has of these names; those named by Forget go.
 	Secrets []catalogue.Secret
+	Forget  []string
 }
 
 // Caller is on whose behalf something is done.
@@ -127,11 +128,8 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
 			return err
 		}
-		for _, s := range verdict.Secrets {
-			s.Owner = r.ID
-			if err := tx.PutSecret(ctx, s); err != nil {
-				return err
-			}
+		if err := keepSecrets(ctx, tx, r.ID, verdict); err != nil {
+			return err
 		}
 		kept.Created = before == nil
 		kept.Operation = k.done(by, r.ID, "Put", now)
@@ -141,6 +139,21 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		return tx.AppendAudit(ctx, entry(by, now, before, &kept.Resource))
 	})
 	return kept, err
+}
+
+func keepSecrets(ctx context.Context, tx catalogue.Tx, owner catalogue.ID, v Verdict) error {
+	for _, name := range v.Forget {
+		if err := tx.DeleteSecret(ctx, owner, name); err != nil && coffer.CodeOf(err) != coffer.CodeResourceNotFound {
+			return err
+		}
+	}
+	for _, s := range v.Secrets {
+		s.Owner = owner
+		if err := tx.PutSecret(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // proposed is the whole body that a Put asks for, once its place is known to be there.

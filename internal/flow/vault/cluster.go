@@ -1,0 +1,260 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// The types of a cluster and what is configured at it.
+const (
+	typeCluster   = "Microsoft.ContainerService/managedClusters"
+	typeBinding   = "Microsoft.ContainerService/managedClusters/trustedAccessRoleBindings"
+	typeExtension = "Microsoft.KubernetesConfiguration/extensions"
+	typeVault     = "Microsoft.DataProtection/backupVaults"
+)
+
+// BackupOperator is the one role of trusted access.
+const BackupOperator = "Microsoft.DataProtection/backupVaults/backup-operator"
+
+var (
+	clusterName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
+	bindingName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,22}[a-zA-Z0-9])?$`)
+)
+
+// ClusterKind is a Kubernetes cluster, under the name that clients of AKS know. It is pending until its extension has joined.
+func ClusterKind(tenant string) Kind {
+	return Kind{
+		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if !clusterName.MatchString(p.ID.Name()) {
+				return Verdict{}, invalid(p.ID, "the name of a cluster has 1 to 63 letters, digits, - and _")
+			}
+			if err := checkTracked(p); err != nil {
+				return Verdict{}, err
+			}
+			identity, err := identityFacts(p, tenant)
+			if err != nil {
+				return Verdict{}, err
+			}
+			f := object{"properties": object{"provisioningState": "Succeeded", "coffer": pending(p.ID)}}
+			if identity != nil {
+				f["identity"] = identity
+			}
+			return Verdict{Facts: facts(f)}, nil
+		},
+		Removable: mustBeUnprotected,
+	}
+}
+
+// pending is what is said of a cluster that has not joined, and of all that waits for that.
+func pending(cluster catalogue.ID) object {
+	return object{
+		"state":   "Pending",
+		"message": "the cluster has not joined; what is configured takes effect once it has",
+		"command": "coffer cluster join " + string(cluster),
+	}
+}
+
+// mustBeUnprotected refuses to delete a cluster that backup instances protect.
+func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	instances, err := v.Resources(ctx, catalogue.ResourceQuery{Linked: &catalogue.Link{Relation: catalogue.LinkDatasource, Target: r.ID.Key()}, Limit: 1})
+	if err != nil || len(instances) == 0 {
+		return err
+	}
+	return coffer.Errorf(coffer.CodeConflict, "%s is protected by %s", r.ID, instances[0].ID).WithHint("delete the backup instance first")
+}
+
+// BindingKind is trusted access: the consent that one vault may act in a cluster.
+func BindingKind() Kind {
+	return Kind{
+		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster},
+		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
+			if !bindingName.MatchString(p.ID.Name()) {
+				return Verdict{}, invalid(p.ID, "the name of a binding has 1 to 24 letters, digits and -")
+			}
+			body, err := decode[struct {
+				Properties struct {
+					SourceResourceID string   `json:"sourceResourceId"`
+					Roles            []string `json:"roles"`
+				} `json:"properties"`
+			}](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			source, err := catalogue.ParseID(body.Properties.SourceResourceID)
+			if err != nil || !strings.EqualFold(source.Type(), typeVault) {
+				return Verdict{}, invalid(p.ID, "properties.sourceResourceId is not the id of a backup vault: %.200q", body.Properties.SourceResourceID)
+			}
+			if len(body.Properties.Roles) != 1 || !strings.EqualFold(body.Properties.Roles[0], BackupOperator) {
+				return Verdict{}, invalid(p.ID, "properties.roles is %.200q", body.Properties.Roles).WithHint("the one role that there is: %s", BackupOperator)
+			}
+			if _, err := v.Resource(ctx, source); err != nil {
+				return Verdict{}, err
+			}
+			return Verdict{
+				Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "coffer": pending(p.ID.Parent())}}),
+				Links: []catalogue.Link{{Relation: catalogue.LinkVault, Target: source.Key()}},
+			}, mustBeOnlyBinding(ctx, v, p.ID, source)
+		},
+	}
+}
+
+// mustBeOnlyBinding holds that there is one binding for a vault and a cluster, so that taking it away takes the consent away.
+func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalogue.ID) error {
+	others, err := v.Resources(ctx, catalogue.ResourceQuery{
+		Type: typeBinding, Under: id.Parent(), Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: source.Key()}, Limit: 2,
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if !o.ID.Is(id) {
+			return coffer.Errorf(coffer.CodeConflict, "%s has trusted access already, by %s", source, o.ID).WithHint("use that binding, or delete it first")
+		}
+	}
+	return nil
+}
+
+// The extension's purpose of sealing, and how its secrets are named.
+const (
+	purposeSettings = "extension-settings"
+	settingPrefix   = "configurationProtectedSettings/"
+)
+
+// maxSetting is how long the value of a setting may be.
+const maxSetting = 16 << 10
+
+type extensionBody struct {
+	Properties struct {
+		ExtensionType string `json:"extensionType"`
+		Scope         struct {
+			Namespace *json.RawMessage `json:"namespace"`
+		} `json:"scope"`
+		ConfigurationSettings          map[string]*string `json:"configurationSettings"`
+		ConfigurationProtectedSettings map[string]*string `json:"configurationProtectedSettings"`
+	} `json:"properties"`
+}
+
+// ExtensionKind is the Backup extension of a cluster with its settings, of which the protected ones are kept sealed.
+func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
+	return Kind{
+		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster},
+		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
+			body, err := decode[extensionBody](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			if err := checkExtension(p.ID, body); err != nil {
+				return Verdict{}, err
+			}
+			if err := mustBeOnlyExtension(ctx, v, p.ID); err != nil {
+				return Verdict{}, err
+			}
+			verdict, err := sealSettings(ctx, sealer, p, body.Properties.ConfigurationProtectedSettings)
+			if err != nil {
+				return Verdict{}, err
+			}
+			identity := object{"type": "SystemAssigned", "tenantId": tenant, "principalId": extensionPrincipal(p)}
+			verdict.Facts = facts(object{"properties": object{
+				"provisioningState": "Succeeded", "aksAssignedIdentity": identity, "isSystemExtension": false, "coffer": pending(p.ID.Parent()),
+				"statuses": []object{{"code": "InstallationPending", "displayStatus": "Pending", "level": "Information", "message": "the cluster has not joined"}},
+			}})
+			return verdict, nil
+		},
+		Removable: func(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+			cluster, err := v.Resource(ctx, r.ID.Parent())
+			if err != nil {
+				return err
+			}
+			return mustBeUnprotected(ctx, v, cluster)
+		},
+	}
+}
+
+func checkExtension(id catalogue.ID, body extensionBody) error {
+	const kind = "microsoft.dataprotection.kubernetes"
+	if !strings.EqualFold(body.Properties.ExtensionType, kind) {
+		return invalid(id, "properties.extensionType is %.100q", body.Properties.ExtensionType).WithHint("use %s", kind)
+	}
+	if scope := body.Properties.Scope.Namespace; scope != nil && string(*scope) != "null" {
+		return invalid(id, "properties.scope.namespace is set: the extension is of the whole cluster").WithHint("use properties.scope.cluster")
+	}
+	for _, settings := range []map[string]*string{body.Properties.ConfigurationSettings, body.Properties.ConfigurationProtectedSettings} {
+		for name, value := range settings {
+			if name == "" || len(name) > 256 || value != nil && len(*value) > maxSetting {
+				return invalid(id, "the setting %.60q is too long, or has no name", name)
+			}
+		}
+	}
+	return nil
+}
+
+// mustBeOnlyExtension holds that a cluster has one Backup extension.
+func mustBeOnlyExtension(ctx context.Context, v catalogue.View, id catalogue.ID) error {
+	others, err := v.Resources(ctx, catalogue.ResourceQuery{Type: typeExtension, Under: id.Parent(), Limit: 2})
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if !o.ID.Is(id) {
+			return coffer.Errorf(coffer.CodeConflict, "%s has the Backup extension already: %s", id.Parent(), o.ID).WithHint("change that one, or delete it first")
+		}
+	}
+	return nil
+}
+
+// sealSettings takes the values of protected settings out of a body. A null keeps what was there; one that is not named goes.
+func sealSettings(ctx context.Context, sealer catalogue.Sealer, p Proposal, settings map[string]*string) (Verdict, error) {
+	var verdict Verdict
+	hidden := map[string]*string{}
+	for name, value := range settings {
+		hidden[name] = nil
+		if value == nil {
+			continue
+		}
+		sealed, err := sealer.Seal(ctx, purposeSettings, []byte(*value))
+		if err != nil {
+			return Verdict{}, err
+		}
+		verdict.Secrets = append(verdict.Secrets, catalogue.Secret{Name: settingPrefix + name, Sealed: sealed})
+	}
+	if p.Before != nil {
+		var before extensionBody
+		if err := json.Unmarshal(p.Before.Body, &before); err != nil {
+			return Verdict{}, err
+		}
+		for name := range before.Properties.ConfigurationProtectedSettings {
+			if _, stays := settings[name]; !stays {
+				verdict.Forget = append(verdict.Forget, settingPrefix+name)
+			}
+		}
+	}
+	if len(settings) == 0 {
+		return verdict, nil
+	}
+	var err error
+	verdict.Body, err = setProperty(p.Body, "configurationProtectedSettings", hidden)
+	return verdict, err
+}
+
+// extensionPrincipal is who the extension is to the storage, for as long as it is there.
+func extensionPrincipal(p Proposal) string {
+	if p.Before != nil {
+		var before struct {
+			Properties struct {
+				Identity struct {
+					PrincipalID string `json:"principalId"`
+				} `json:"aksAssignedIdentity"`
+			} `json:"properties"`
+		}
+		if json.Unmarshal(orEmpty(p.Before.Facts), &before) == nil && before.Properties.Identity.PrincipalID != "" {
+			return before.Properties.Identity.PrincipalID
+		}
+	}
+	return p.NewID()
+}

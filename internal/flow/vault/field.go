@@ -1,0 +1,122 @@
+package vault
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// tracked are the fields that resources in a region have.
+type tracked struct {
+	Location string            `json:"location"`
+	Tags     map[string]string `json:"tags"`
+}
+
+// Azure's bounds of tags.
+const (
+	maxTags     = 50
+	maxTagName  = 512
+	maxTagValue = 256
+)
+
+var locationForm = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9 -]{0,62}$`)
+
+// decode reads what a decision needs of a body.
+func decode[T any](p Proposal) (T, error) {
+	var v T
+	if err := json.Unmarshal(p.Body, &v); err != nil {
+		return v, invalid(p.ID, "%w", err)
+	}
+	return v, nil
+}
+
+func invalid(id catalogue.ID, format string, args ...any) *coffer.Error {
+	return coffer.Errorf(coffer.CodeInvalidInput, "%s: "+format, append([]any{id}, args...)...)
+}
+
+// checkTracked refuses a resource without a region, or one that moves: it lies where it was made.
+func checkTracked(p Proposal) error {
+	now, err := decode[tracked](p)
+	if err != nil {
+		return err
+	}
+	if !locationForm.MatchString(now.Location) {
+		return invalid(p.ID, "location is %.64q", now.Location).WithHint("name a region, such as westeurope, or any word of yours")
+	}
+	if len(now.Tags) > maxTags {
+		return invalid(p.ID, "there are %d tags: at most %d are possible", len(now.Tags), maxTags)
+	}
+	for name, value := range now.Tags {
+		if name == "" || len(name) > maxTagName || len(value) > maxTagValue {
+			return invalid(p.ID, "the tag %.40q has a name of %d characters and a value of %d: at most %d and %d are possible",
+				name, len(name), len(value), maxTagName, maxTagValue)
+		}
+	}
+	if p.Before == nil {
+		return nil
+	}
+	var before tracked
+	if err := json.Unmarshal(p.Before.Body, &before); err != nil {
+		return err
+	}
+	if region(before.Location) != region(now.Location) {
+		return coffer.Errorf(coffer.CodeInvalidLocation, "%s is in %s: it cannot be moved to %s", p.ID, before.Location, now.Location).
+			WithHint("keep the location, or delete it and make it anew")
+	}
+	return nil
+}
+
+// region is equal for the spellings "West Europe" and "westeurope".
+func region(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
+}
+
+// facts encodes what the server adds to a body.
+func facts(v any) json.RawMessage {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // Facts are made of what JSON has words for.
+	}
+	return text
+}
+
+// object is a JSON object.
+type object = map[string]any
+
+// identityFacts are those of the system-assigned identity that a resource has had from its beginning, or gets now.
+func identityFacts(p Proposal, tenant string) (object, error) {
+	body, err := decode[struct {
+		Identity *struct {
+			Type string `json:"type"`
+		} `json:"identity"`
+	}](p)
+	if err != nil || body.Identity == nil {
+		return nil, err
+	}
+	if !strings.Contains(strings.ToLower(body.Identity.Type), "systemassigned") {
+		kind := body.Identity.Type
+		if kind == "" {
+			kind = "None"
+		}
+		return object{"type": kind}, nil
+	}
+	principal := ""
+	if p.Before != nil {
+		var before struct {
+			Identity struct {
+				PrincipalID string `json:"principalId"`
+			} `json:"identity"`
+		}
+		if err := json.Unmarshal(orEmpty(p.Before.Facts), &before); err != nil {
+			return nil, err
+		}
+		principal = before.Identity.PrincipalID
+	}
+	if principal == "" {
+		principal = p.NewID()
+	}
+	return object{"type": body.Identity.Type, "principalId": principal, "tenantId": tenant}, nil
+}

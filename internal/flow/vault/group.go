@@ -1,0 +1,76 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// The types that are no provider's.
+const (
+	typeSubscription = "Microsoft.Resources/subscriptions"
+	typeGroup        = "Microsoft.Resources/resourceGroups"
+)
+
+var guidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// SubscriptionKind is a subscription: resource groups that are governed together.
+func SubscriptionKind(tenant string) Kind {
+	return Kind{
+		Type: typeSubscription, Noun: "subscription", Parents: []string{""},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if !guidForm.MatchString(p.ID.Name()) {
+				return Verdict{}, invalid(p.ID, "the name of a subscription is a GUID")
+			}
+			body, err := decode[struct {
+				DisplayName string `json:"displayName"`
+			}](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			if body.DisplayName == "" || len(body.DisplayName) > 64 {
+				return Verdict{}, invalid(p.ID, "displayName has %d characters: give 1 to 64", len(body.DisplayName))
+			}
+			return Verdict{Facts: facts(object{
+				"subscriptionId": p.ID.Name(), "tenantId": tenant, "state": "Enabled", "authorizationSource": "RoleBased",
+				"subscriptionPolicies": object{"spendingLimit": "Off", "quotaId": "Coffer"},
+			})}, nil
+		},
+		Removable: mustBeEmpty,
+	}
+}
+
+// GroupKind is a resource group.
+func GroupKind() Kind {
+	return Kind{
+		Type: typeGroup, Noun: "resource group", Parents: []string{typeSubscription},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if name := p.ID.Name(); len(name) > 90 || strings.HasSuffix(name, ".") {
+				return Verdict{}, invalid(p.ID, "the name of a resource group has at most 90 characters, and no dot at its end")
+			}
+			return Verdict{Facts: succeeded}, checkTracked(p)
+		},
+		Removable: mustBeEmpty,
+	}
+}
+
+// succeeded are the facts of what is ready once it is written.
+var succeeded = json.RawMessage(`{"properties":{"provisioningState":"Succeeded"}}`)
+
+// mustBeEmpty refuses to delete what others lie in. Azure would delete them all; here backups could be among them.
+func mustBeEmpty(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	below, err := v.Resources(ctx, catalogue.ResourceQuery{Under: r.ID, Limit: 5})
+	if err != nil || len(below) == 0 {
+		return err
+	}
+	names := make([]string, len(below))
+	for i, b := range below {
+		names[i] = string(b.ID)
+	}
+	return coffer.Errorf(coffer.CodeConflict, "%s is not empty: it holds %s", r.ID, strings.Join(names, ", ")).
+		WithHint("delete what it holds first")
+}

@@ -1,0 +1,53 @@
+package vault
+
+import (
+	"context"
+	"net/url"
+	"regexp"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+const typeStorage = "Microsoft.Storage/storageAccounts"
+
+var storageName = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
+
+// StorageKind is a storage account: the name of an endpoint that keeps blob containers. It is made by hand, or by whoever sets the
+// extension up; nothing is made at the endpoint.
+func StorageKind() Kind {
+	return Kind{
+		Type: typeStorage, Noun: "storage account", Parents: []string{typeGroup},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if !storageName.MatchString(p.ID.Name()) {
+				return Verdict{}, invalid(p.ID, "the name of a storage account has 3 to 24 small letters and digits")
+			}
+			if err := checkTracked(p); err != nil {
+				return Verdict{}, err
+			}
+			body, err := decode[struct {
+				Properties struct {
+					Coffer struct {
+						Provider string `json:"provider"`
+						Endpoint string `json:"endpoint"`
+					} `json:"coffer"`
+				} `json:"properties"`
+			}](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			endpoint := body.Properties.Coffer.Endpoint
+			switch provider := body.Properties.Coffer.Provider; provider {
+			case "", "azure", "s3", "gcs", "filesystem":
+			default:
+				return Verdict{}, invalid(p.ID, "properties.coffer.provider is %.60q", provider).WithHint("use azure, s3, gcs or filesystem")
+			}
+			if endpoint == "" {
+				endpoint = "https://" + p.ID.Name() + ".blob.core.windows.net/"
+			}
+			if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
+				return Verdict{}, invalid(p.ID, "properties.coffer.endpoint is not a url of http or https without credentials")
+			}
+			return Verdict{Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "primaryEndpoints": object{"blob": endpoint}}})}, nil
+		},
+	}
+}

@@ -192,20 +192,7 @@ func (k *Keeper) Get(ctx context.Context, id catalogue.ID) (r catalogue.Resource
 	if _, err := k.Kinds.of(id); err != nil {
 		return r, err
 	}
-	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		r, err = v.Resource(ctx, id)
-		return err
-	})
-	return r, err
-}
-
-// Operation is a request that was made before.
-func (k *Keeper) Operation(ctx context.Context, id string) (o catalogue.Operation, err error) {
-	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		o, err = v.Operation(ctx, id)
-		return err
-	})
-	return o, err
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Resource, error) { return v.Resource(ctx, id) })
 }
 
 // List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. A

@@ -47,7 +47,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	s := &Server{Config: c}
-	s.routes = newRoutes(s.resourceRoutes(), s.directoryRoutes(), s.operationRoutes())
+	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.directoryRoutes(), s.operationRoutes())
 	return s
 }
 

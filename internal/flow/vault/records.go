@@ -17,7 +17,9 @@ func view[T any](ctx context.Context, db catalogue.Database, read func(ctx conte
 
 // Point is a recovery point of an instance.
 func (k *Keeper) Point(ctx context.Context, instance catalogue.ID, name string) (catalogue.Point, error) {
-	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Point, error) { return v.Point(ctx, instance, name) })
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Point, error) {
+		return v.Point(ctx, instance, name)
+	})
 }
 
 // Points is one page of the recovery points of an instance, which has to be there.

@@ -137,7 +137,7 @@ func pagingByTime(r request) (limit int, after *catalogue.PointCursor, err error
 	return limit, &catalogue.PointCursor{Time: when, Name: name}, nil
 }
 
-var filterTerm = regexp.MustCompile(`(?i)^\s*([a-z]+)\s+eq\s+'([^']{1,2048})'\s*(?:and\b|$)`)
+var filterTerm = regexp.MustCompile(`(?i)^\s*([a-z]+)\s+eq\s+'([^']+)'\s*(?:and\b|$)`)
 
 // parseFilter reads terms of the form FIELD eq 'VALUE', joined by "and", as the Azure CLI writes them. The answer is by the
 // spelling of the fields that are given.

@@ -1,0 +1,366 @@
+package arm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
+	"github.com/coffer-backup/coffer/internal/outbound/metadb"
+)
+
+const (
+	tenant       = "11111111-1111-8111-8111-111111111111"
+	subscription = "/subscriptions/22222222-2222-8222-8222-222222222222"
+	group        = subscription + "/resourceGroups/rg"
+	cluster      = group + "/providers/Microsoft.ContainerService/managedClusters/aks1"
+	version      = "?api-version=2025-07-01"
+)
+
+// world is a server over a real database, with callers whose tokens are their names: "owner" may all, "reader" may read, and others
+// nothing.
+type world struct {
+	t  *testing.T
+	db catalogue.Database
+	*httptest.Server
+	refused []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	db, err := metadb.OpenSQLite(t.Context(), metadb.SQLite{File: filepath.Join(t.TempDir(), "coffer.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, db: db}
+	var n atomic.Int64
+	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
+	s := New(Config{
+		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: vault.NewKinds(
+			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
+			vault.ExtensionKind(plain{}, tenant), vault.StorageKind())},
+		Authenticate: func(_ context.Context, token string) (catalogue.Principal, error) {
+			if token == "stranger" {
+				return catalogue.Principal{}, coffer.Errorf(coffer.CodeInvalidToken, "the token is not valid")
+			}
+			return catalogue.Principal{ObjectID: token, Name: token}, nil
+		},
+		Grants: func(_ context.Context, p catalogue.Principal) (func(string, catalogue.ID) error, error) {
+			return func(action string, scope catalogue.ID) error {
+				if p.ObjectID == "owner" || p.ObjectID == "reader" && strings.HasSuffix(action, "/read") {
+					return nil
+				}
+				return coffer.Errorf(coffer.CodeAuthorizationFailed, "%s may not %s at %s", p.Name, action, scope)
+			}, nil
+		},
+		Refused: func(_ context.Context, by vault.Caller, target catalogue.ID, status int, _ coffer.Code) {
+			w.refused = append(w.refused, fmt.Sprint(by.Name, " ", by.Action, " ", target, " ", status))
+		},
+		Tenant: tenant, Log: slog.New(slog.DiscardHandler), NewID: newID, Observe: func(string, string, int, time.Duration) {},
+	})
+	w.Server = httptest.NewTLSServer(s)
+	t.Cleanup(func() {
+		w.Server.Close()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// plain seals nothing.
+type plain struct{}
+
+func (plain) Seal(_ context.Context, purpose string, text []byte) ([]byte, error) {
+	return append([]byte(purpose+":"), text...), nil
+}
+
+func (plain) Open(_ context.Context, purpose string, sealed []byte) ([]byte, error) {
+	return bytes.TrimPrefix(sealed, []byte(purpose+":")), nil
+}
+
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+	body   map[string]any
+}
+
+// at is a value in the body, by the names on the way to it.
+func (r reply) at(path ...string) any {
+	var v any = r.body
+	for _, name := range path {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	return v
+}
+
+func (w *world) do(token, method, path, body string, header ...string) reply {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	a, err := w.Client().Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := reply{status: a.StatusCode, header: a.Header, text: string(text)}
+	if len(text) > 0 {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&got.body); err != nil {
+			w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+		}
+	}
+	return got
+}
+
+// must fails unless the owner is answered so.
+func (w *world) must(status int, method, path, body string, header ...string) reply {
+	w.t.Helper()
+	got := w.do("owner", method, path, body, header...)
+	if got.status != status {
+		w.t.Fatalf("%s %s: %d, want %d: %s", method, path, got.status, status, got.text)
+	}
+	return got
+}
+
+func (w *world) newCluster() {
+	w.t.Helper()
+	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
+	w.must(201, http.MethodPut, group+version, `{"location":"westeurope"}`)
+	w.must(201, http.MethodPut, cluster+version, `{"location":"westeurope","identity":{"type":"SystemAssigned"}}`)
+}
+
+func TestAResourceIsWhatWasSent(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
+	const body = `{"location":"West Europe","tags":{"a":"<b>&ü"},"unknown":[1,12345678901234567890,1e400,null],"properties":{"x":{"y":null,"z":0.10}}}`
+	made := w.must(201, http.MethodPut, "//SUBSCRIPTIONS/22222222-2222-8222-8222-222222222222/resourcegroups/Rg"+version, body)
+	if made.at("id") != subscription+"/resourceGroups/Rg" || made.at("name") != "Rg" || made.at("type") != "Microsoft.Resources/resourceGroups" ||
+		made.at("properties", "provisioningState") != "Succeeded" || made.header.Get("Etag") != `"1"` || made.at("eTag") != `"1"` {
+		t.Errorf("made: %s", made.text)
+	}
+	for _, part := range []string{`"unknown":[1,12345678901234567890,1e400,null]`, `"z":0.10`, `"y":null`, `"location":"West Europe"`} {
+		if !strings.Contains(made.text, part) {
+			t.Errorf("%s is not what was sent: %s", part, made.text)
+		}
+	}
+	// Another spelling is the same resource, under the name that it was made with.
+	again := w.must(200, http.MethodPut, group+version, body)
+	if again.at("id") != subscription+"/resourceGroups/Rg" || again.at("systemData", "createdAt") != made.at("systemData", "createdAt") {
+		t.Errorf("again: %s", again.text)
+	}
+	patched := w.must(200, http.MethodPatch, group+version, `{"tags":{"b":"2"}}`)
+	if patched.at("tags", "b") != "2" || patched.at("tags", "a") != "<b>&ü" || patched.at("location") != "West Europe" {
+		t.Errorf("patched: %s", patched.text)
+	}
+	listed := w.must(200, http.MethodGet, subscription+"/resourcegroups"+version, "")
+	if values, _ := listed.at("value").([]any); len(values) != 1 {
+		t.Errorf("listed: %s", listed.text)
+	}
+	w.must(200, http.MethodDelete, group+version, "")
+	w.must(204, http.MethodDelete, group+version, "")
+	if gone := w.must(404, http.MethodGet, group+version, ""); gone.at("error", "code") != "ResourceNotFound" {
+		t.Errorf("gone: %s", gone.text)
+	}
+}
+
+func TestTwoWritersDoNotOverwriteEachOther(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	const body = `{"location":"westeurope","tags":{"by":"me"}}`
+	w.must(200, http.MethodPut, group+version, body, "If-Match", `"1"`)
+	if stale := w.must(412, http.MethodPut, group+version, body, "If-Match", `"1"`); stale.at("error", "code") != "PreconditionFailed" {
+		t.Errorf("stale: %s", stale.text)
+	}
+	w.must(412, http.MethodPut, group+version, body, "If-None-Match", "*")
+	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"7"`)
+	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"none of mine"`)
+	w.must(200, http.MethodPut, group+version, body, "If-Match", "*")
+}
+
+func TestProtectedSettingsAreNeverShown(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	const extension = cluster + "/providers/Microsoft.KubernetesConfiguration/extensions/azure-aks-backup"
+	made := w.must(201, http.MethodPut, extension+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes",
+		"configurationSettings":{"configuration.backupStorageLocation.bucket":"b"},"configurationProtectedSettings":{"key":"hush","other":"hush2"}}}`)
+	if strings.Contains(made.text, "hush") || made.at("properties", "configurationSettings", "configuration.backupStorageLocation.bucket") != "b" {
+		t.Errorf("made: %s", made.text)
+	}
+	if made.at("properties", "coffer", "state") != "Pending" || !strings.Contains(made.text, "coffer cluster join "+cluster) {
+		t.Errorf("it is not said to be pending: %s", made.text)
+	}
+	// What is read can be written again: a null keeps what there was.
+	w.must(200, http.MethodPatch, extension+version, `{"properties":{"configurationProtectedSettings":{"key":null,"other":"new"}}}`)
+	secrets := w.secrets(extension)
+	if len(secrets) != 1 && secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
+		t.Errorf("secrets: %v", secrets)
+	}
+	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`)
+	if secrets := w.secrets(extension); len(secrets) != 0 {
+		t.Errorf("secrets that nobody wants are kept: %v", secrets)
+	}
+	err := w.db.View(t.Context(), func(ctx context.Context, v catalogue.View) error {
+		entries, err := v.Audit(ctx, catalogue.AuditQuery{Limit: 100})
+		for _, e := range entries {
+			if strings.Contains(string(e.Before)+string(e.After), "hush") {
+				t.Errorf("the audit log has a secret: %s", e.After)
+			}
+		}
+		if len(entries) != 6 {
+			t.Errorf("%d entries, want one for each write", len(entries))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *world) secrets(id catalogue.ID) map[string]string {
+	w.t.Helper()
+	found := map[string]string{}
+	err := w.db.View(w.t.Context(), func(ctx context.Context, v catalogue.View) error {
+		all, err := v.Secrets(ctx, id)
+		for _, s := range all {
+			found[s.Name] = string(s.Sealed)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return found
+}
+
+func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
+	binding := cluster + "/trustedAccessRoleBindings/b"
+	for name, c := range map[string]struct {
+		token, method, path, body string
+		header                    []string
+		status                    int
+		code                      string
+	}{
+		"no token":                  {"", "GET", group + version, "", nil, 401, "AuthenticationFailed"},
+		"a token of nobody":         {"stranger", "GET", group + version, "", nil, 401, "InvalidAuthenticationToken"},
+		"somebody without a role":   {"guest", "GET", group + version, "", nil, 403, "AuthorizationFailed"},
+		"a reader who writes":       {"reader", "PUT", group + version, `{}`, nil, 403, "AuthorizationFailed"},
+		"what is not there, by one": {"guest", "GET", subscription + "/resourceGroups/none" + version, "", nil, 403, "AuthorizationFailed"},
+		"no api-version":            {"owner", "GET", group, "", nil, 400, "MissingApiVersionParameter"},
+		"a malformed api-version":   {"owner", "GET", group + "?api-version=latest", "", nil, 400, "InvalidApiVersionParameter"},
+		"a malformed id":            {"owner", "GET", "/subscriptions/..%2f" + version, "", nil, 400, "InvalidResourceId"},
+		"an unknown type":           {"owner", "GET", group + "/providers/Microsoft.Compute/virtualMachines/v" + version, "", nil, 404, "InvalidResourceType"},
+		"a method that is not":      {"owner", "POST", group + version, `{}`, nil, 405, "MethodNotAllowed"},
+		"no body":                   {"owner", "PUT", group + version, "", nil, 400, "BMSUserErrorInvalidInput"},
+		"a body that is a list":     {"owner", "PUT", group + version, "[]", nil, 400, "BMSUserErrorInvalidInput"},
+		"half a document":           {"owner", "PUT", group + version, `{"a":`, nil, 400, "InvalidRequestContent"},
+		"two documents":             {"owner", "PUT", group + version, `{}{}`, nil, 400, "InvalidRequestContent"},
+		"a field twice":             {"owner", "PUT", group + version, `{"location":"a","location":"b"}`, nil, 400, "InvalidRequestContent"},
+		"a deep document":           {"owner", "PUT", group + version, `{"a":` + deep + `}`, nil, 400, "InvalidRequestContent"},
+		"another content type":      {"owner", "PUT", group + version, `{}`, []string{"Content-Type", "text/plain"}, 415, "UnsupportedMediaType"},
+		"no location":               {"owner", "PUT", group + version, `{}`, nil, 400, "BMSUserErrorInvalidInput"},
+		"a location that moves":     {"owner", "PUT", group + version, `{"location":"eastus"}`, nil, 400, "InvalidResourceLocation"},
+		"a group of no subscription": {"owner", "PUT", "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g" + version, `{"location":"a"}`, nil,
+			404, "ParentResourceNotFound"},
+		"a cluster of no group": {"owner", "PUT", subscription + "/resourceGroups/no/providers/Microsoft.ContainerService/managedClusters/c" + version, `{"location":"a"}`,
+			nil, 404, "ResourceGroupNotFound"},
+		"a cluster at a subscription": {"owner", "PUT", subscription + "/providers/Microsoft.ContainerService/managedClusters/c" + version, `{"location":"a"}`, nil,
+			404, "InvalidResourceType"},
+		"a group that is not empty": {"owner", "DELETE", group + version, "", nil, 409, "Conflict"},
+		"a binding of no vault": {"owner", "PUT", binding + version,
+			`{"properties":{"sourceResourceId":"` + group + `/providers/Microsoft.DataProtection/backupVaults/v","roles":["Microsoft.DataProtection/backupVaults/backup-operator"]}}`,
+			nil, 404, "ResourceNotFound"},
+		"a binding with another role": {"owner", "PUT", binding + version,
+			`{"properties":{"sourceResourceId":"` + group + `/providers/Microsoft.DataProtection/backupVaults/v","roles":["cluster-admin"]}}`, nil, 400, "BMSUserErrorInvalidInput"},
+		"a skip token of somebody's": {"owner", "GET", subscription + "/resourceGroups" + version + "&$skipToken=%21%21", "", nil, 400, "BMSUserErrorInvalidInput"},
+		"an operation that is not":   {"owner", "GET", subscription + "/providers/Microsoft.DataProtection/locations/any/operationStatus/o1" + version, "", nil, 404, "ResourceNotFound"},
+	} {
+		got := w.do(c.token, c.method, c.path, c.body, c.header...)
+		if got.status != c.status || got.at("error", "code") != c.code || got.at("error", "message") == "" || got.header.Get("X-Ms-Request-Id") == "" {
+			t.Errorf("%s: %d %s, want %d %s", name, got.status, got.text, c.status, c.code)
+		}
+	}
+	large := w.do("owner", http.MethodPut, group+version, `{"a":"`+strings.Repeat("a", maxBody)+`"}`)
+	if large.status != 413 {
+		t.Errorf("a body of more than 4 MiB: %d %s", large.status, large.text)
+	}
+	want := fmt.Sprintf("[reader Microsoft.Resources/subscriptions/resourceGroups/write %s 403]", group)
+	if fmt.Sprint(w.refused) != want {
+		t.Errorf("refused writes: %v, want %v", w.refused, want)
+	}
+}
+
+func TestPagesAreFollowedToTheirEnd(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
+	for i := range 25 {
+		w.must(201, http.MethodPut, fmt.Sprintf("%s/resourceGroups/g%02d%s", subscription, i, version), `{"location":"a"}`)
+	}
+	path := subscription + "/resourceGroups" + version + "&$top=10"
+	var names []string
+	for path != "" {
+		got := w.must(200, http.MethodGet, path, "")
+		values, _ := got.at("value").([]any)
+		for _, v := range values {
+			names = append(names, v.(map[string]any)["name"].(string))
+		}
+		next, _ := got.at("nextLink").(string)
+		path = strings.TrimPrefix(next, w.URL)
+	}
+	if len(names) != 25 || names[0] != "g00" || names[24] != "g24" {
+		t.Errorf("%v", names)
+	}
+	if got := w.do("guest", http.MethodGet, subscription+"/resourceGroups"+version, ""); got.status != 200 || len(got.at("value").([]any)) != 0 {
+		t.Errorf("a guest sees %s", got.text)
+	}
+}
+
+func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
+	made := w.must(201, http.MethodPut, group+version, `{"location":"a"}`)
+	url := strings.TrimPrefix(made.header.Get("Azure-Asyncoperation"), w.URL)
+	if got := w.must(200, http.MethodGet, url, ""); got.at("status") != "Succeeded" || got.at("endTime") == nil {
+		t.Errorf("%s", got.text)
+	}
+	if got := w.do("reader", http.MethodGet, url, ""); got.status != 200 {
+		t.Errorf("a reader of the resource: %d %s", got.status, got.text)
+	}
+	if got := w.do("guest", http.MethodGet, url, ""); got.status != 404 {
+		t.Errorf("a guest: %d %s", got.status, got.text)
+	}
+}

@@ -1,0 +1,94 @@
+// Command coffer-server is the Backup vault's service: the API of Azure Resource Manager, and what it knows.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // Schedules have time zones, also where the image has none.
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "coffer-server:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags. A configuration file may give them, too.
+type options struct {
+	config        string
+	dataDir       string
+	database      string
+	listen        string
+	statusListen  string
+	url           string
+	hostnames     []string
+	tlsCert       string
+	tlsKey        string
+	encryptionKey string
+	logLevel      string
+	oidc          oidcOptions
+}
+
+// oidcOptions are those of an issuer of tokens beside the server itself.
+type oidcOptions struct {
+	issuer, audience                      string
+	objectIDClaim, nameClaim, groupsClaim string
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "coffer-server --data-dir DIR",
+		Short: "Serve Backup vaults to clients of Azure Resource Manager",
+		Long: `Serve Backup vaults to clients of Azure Resource Manager: Terraform, SDKs, az rest and coffer.
+
+The first start makes a database, a certificate authority, a key that secrets are encrypted with, and one administrator, whose
+credential is written to DIR/admin.json. Back up DIR, or the database and the encryption key: one is nothing without the other.`,
+		Version: version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := readConfig(cmd.Flags(), o.config); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	flags := root.Flags()
+	flags.StringVar(&o.config, "config", "", "YAML file with values of these flags by their names; a flag that is given goes before it")
+	flags.StringVar(&o.dataDir, "data-dir", "", "folder that the server keeps its files in; it is made if it is missing")
+	flags.StringVar(&o.database, "database", "", "postgres://USER:PASSWORD@HOST/NAME of a database that several replicas may share (default SQLite in the data folder)")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "address and port for clients, by TLS")
+	flags.StringVar(&o.statusListen, "status-listen", "127.0.0.1:8444", "address and port for /healthz, /readyz and /metrics, in the clear; empty for nowhere")
+	flags.StringVar(&o.url, "url", "", "https url that clients reach the server by, if not by the host of their requests")
+	flags.StringSliceVar(&o.hostnames, "hostname", nil, "name or address that is to be in the server's own certificate (default localhost, 127.0.0.1, ::1 and this machine's name)")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file with a certificate, and those between it and its authority, instead of the server's own")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM file with its key")
+	flags.StringVar(&o.encryptionKey, "encryption-key", "", "file of keys, or url of a key service, that secrets are encrypted with (default DIR/encryption.key, made at the first start)")
+	flags.StringVar(&o.oidc.issuer, "oidc-issuer", "", "url of an OpenID Connect issuer whose tokens are taken, too")
+	flags.StringVar(&o.oidc.audience, "oidc-audience", "", "audience that its tokens must have")
+	flags.StringVar(&o.oidc.objectIDClaim, "oidc-object-id-claim", "", "claim that role assignments name (default oid, or sub if a token has none)")
+	flags.StringVar(&o.oidc.nameClaim, "oidc-name-claim", "", "claim with the name for people (default preferred_username)")
+	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	return root
+}
+
+func newLogger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}

@@ -2,9 +2,9 @@ package arm
 
 // Bounds of a policy. Azure's own are smaller.
 const (
-	maxRules     = 100
-	maxTags      = 100
-	maxIntervals = 100
+	MaxRules     = 100
+	MaxTags      = 100
+	MaxIntervals = 100
 )
 
 // WeekDays, Months and WeeksOfMonth are the words of criteria, in the order of the calendar.
@@ -28,7 +28,7 @@ func (p *Policy) Problems(at string) []Problem {
 		f.word(Item(types, 0), Word(p.DatasourceTypes[0]), ManagedClusters)
 	}
 	rules := At(at, "policyRules")
-	if f.required(rules, len(p.PolicyRules) > 0) && f.count(rules, len(p.PolicyRules), maxRules) {
+	if f.required(rules, len(p.PolicyRules) > 0) && f.count(rules, len(p.PolicyRules), MaxRules) {
 		for i := range p.PolicyRules {
 			p.PolicyRules[i].form(Item(rules, i), &f)
 		}
@@ -74,11 +74,11 @@ func (t *Trigger) form(at string, f *form) {
 	if path := At(at, "schedule"); f.required(path, t.Schedule != nil) {
 		path = At(path, "repeatingTimeIntervals")
 		if n := len(t.Schedule.RepeatingTimeIntervals); f.required(path, n > 0) {
-			f.count(path, n, maxIntervals)
+			f.count(path, n, MaxIntervals)
 		}
 	}
 	path := At(at, "taggingCriteria")
-	if !f.required(path, len(t.TaggingCriteria) > 0) || !f.count(path, len(t.TaggingCriteria), maxTags) {
+	if !f.required(path, len(t.TaggingCriteria) > 0) || !f.count(path, len(t.TaggingCriteria), MaxTags) {
 		return
 	}
 	for i := range t.TaggingCriteria {

@@ -203,7 +203,7 @@ func (c clock) when(shown int64) (time.Time, bool) {
 func TestNextAndPreviousAreThoseOfBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(6, 2026))
 	from := mustTime(t, "2025-01-01T00:00:00Z")
-	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata", "Africa/Casablanca", "Asia/Beirut"} {
+	for _, name := range []string{"UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca"} {
 		zone := mustZone(t, name)
 		c := newClock(zone, from.AddDate(0, 0, -3), 3)
 		for range 6 {

@@ -72,14 +72,14 @@ const day = 24 * 60 * 60
 func (p Period) atLeast() int { return p.Months*28*day + p.Days*day + p.Seconds }
 func (p Period) atMost() int  { return p.Months*31*day + p.Days*day + p.Seconds }
 
-// Shorter says whether a period is shorter than so many days in any case: a month counts as 31 days.
-func (p Period) Shorter(days int) bool { return p.atMost() < days*day }
+// reference is from when periods are measured: no year of four is a leap year for twelve months from here.
+var reference = time.Date(2001, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Longer says whether a period is longer than so many days in any case: a month counts as 28 days.
-func (p Period) Longer(days int) bool { return p.atLeast() > days*day }
+// InDays is how many whole days a period has, in a year that is no leap year.
+func (p Period) InDays() int { return int((p.After(reference).Unix() - reference.Unix()) / day) }
 
-// ShorterThan says whether a period ends before another one in any case.
-func (p Period) ShorterThan(other Period) bool { return p.atMost() < other.atLeast() }
+// Less says whether a period is shorter than another, in a year that is no leap year.
+func (p Period) Less(other Period) bool { return p.After(reference).Before(other.After(reference)) }
 
 // After is when a period that begins at a time ends: months and days by the calendar of the time's zone, and the rest as it
 // passes. A month from the 31st ends with the last day of the next month.

@@ -78,6 +78,8 @@ const (
 	CodePreconditionFailed  Code = "PreconditionFailed"
 	CodeConflict            Code = "Conflict"
 	CodeDatabaseUnavailable Code = "ServiceUnavailable"
+	CodeSoftDeleteFixed     Code = "BMSUserErrorDisablingSoftDeleteStateNotAllowed"
+	CodeInvalidWorkflowData Code = "ScenarioPluginInvalidWorkflowDataRequest"
 )
 
 // Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless

@@ -82,18 +82,16 @@ const (
 	CodePreconditionFailed  Code = "PreconditionFailed"
 	CodeConflict            Code = "Conflict"
 	CodeDatabaseUnavailable Code = "ServiceUnavailable"
+	CodeSoftDeleteFixed     Code = "BMSUserErrorDisablingSoftDeleteStateNotAllowed"
+	CodeInvalidWorkflowData Code = "ScenarioPluginInvalidWorkflowDataRequest"
 
-	CodeMethodNotAllowed      Code = "MethodNotAllowed"
-	CodeAuthenticationFailed  Code = "AuthenticationFailed"
-	CodeInvalidToken          Code = "InvalidAuthenticationToken"
-	CodeAuthorizationFailed   Code = "AuthorizationFailed"
-	CodeTooLarge              Code = "RequestContentTooLarge"
-	CodeMediaType             Code = "UnsupportedMediaType"
-	CodeTooManyRequests       Code = "TooManyRequests"
-	CodeTimeout               Code = "RequestTimeout"
-	CodeMissingAPIVersion     Code = "MissingApiVersionParameter"
-	CodeInvalidAPIVersion     Code = "InvalidApiVersionParameter"
-	CodeInvalidRequestContent Code = "InvalidRequestContent"
+	CodeMethodNotAllowed  Code = "MethodNotAllowed"
+	CodeTooLarge          Code = "RequestContentTooLarge"
+	CodeMediaType         Code = "UnsupportedMediaType"
+	CodeTooManyRequests   Code = "TooManyRequests"
+	CodeTimeout           Code = "RequestTimeout"
+	CodeMissingAPIVersion Code = "MissingApiVersionParameter"
+	CodeInvalidAPIVersion Code = "InvalidApiVersionParameter"
 )
 
 // Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless

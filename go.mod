@@ -48,6 +48,7 @@ require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	filippo.io/hpke v0.4.0 // indirect
 	filippo.io/nistec v0.0.4 // indirect
+	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 )
 
 require (

@@ -1,0 +1,80 @@
+package metadb
+
+import (
+	"context"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+// Audit reads a page.
+func (v *view) Audit(ctx context.Context, q catalogue.AuditQuery) ([]catalogue.AuditEntry, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
+	from, column, f := "audit a", "a.sequence", filter{}
+	if q.Under != "" {
+		from, column = "audit_scopes s JOIN audit a ON a.sequence = s.sequence", "s.sequence"
+		f.add("s.digest = ?", digest(catalogue.ID(readable(string(q.Under))).Key()))
+	}
+	if q.Principal != "" {
+		f.add("a.principal = ?", readable(q.Principal))
+	}
+	f.between("a.time", q.From, q.To)
+	if q.Before != 0 {
+		f.add(column+" < ?", q.Before)
+	}
+	var found []catalogue.AuditEntry
+	err := v.each(ctx, "read the audit log", func(row scanner) error {
+		var e catalogue.AuditEntry
+		var at int64
+		var before, after []byte
+		err := row.Scan(&e.Sequence, &at, &e.Principal, &e.Name, &e.Action, &e.Target, &e.Request, &e.Remote, &e.Status, &e.Code, &before, &after)
+		e.Time, e.Before, e.After = fromMicros(at), body(before), body(after)
+		found = append(found, e)
+		return err
+	}, "SELECT a.sequence, a.time, a.principal, a.name, a.action, a.target, a.request, a.remote, a.status, a.code, a.before, a.after FROM "+
+		from+f.page(column+" DESC", q.Limit), f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// AppendAudit writes an entry, whatever its texts are: what nobody can keep as it is must not keep an entry from the log.
+func (t *transaction) AppendAudit(ctx context.Context, e catalogue.AuditEntry) error {
+	target := catalogue.ID(readable(string(e.Target)))
+	var sequence int64
+	_, err := t.one(ctx, "write to the audit log", func(row scanner) error { return row.Scan(&sequence) },
+		"INSERT INTO audit (time, principal, name, action, target, request, remote, status, code, before, after)"+
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence",
+		micros(e.Time), readable(e.Principal), readable(e.Name), readable(e.Action), string(target), readable(e.Request), readable(e.Remote),
+		e.Status, readable(e.Code), bytes(e.Before), bytes(e.After))
+	if err != nil {
+		return err
+	}
+	for _, scope := range scopes(target) {
+		_, err := t.exec(ctx, "write to the audit log", "INSERT INTO audit_scopes (digest, sequence) VALUES ($1, $2)", digest(scope), sequence)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scopes are the keys of all that a target lies within: itself, and what ends before every second slash.
+func scopes(target catalogue.ID) []string {
+	key := target.Key()
+	if key == "" {
+		return nil
+	}
+	found := []string{key}
+	for i, slashes := 1, 0; i < len(key); i++ {
+		if key[i] != '/' {
+			continue
+		}
+		if slashes++; slashes%2 == 0 {
+			found = append(found, key[:i])
+		}
+	}
+	return found
+}

@@ -1,0 +1,195 @@
+package metadbtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+func pointCursor(p catalogue.Point) catalogue.PointCursor {
+	return catalogue.PointCursor{Time: p.Time, Name: p.Name}
+}
+
+func pointNames(t *testing.T, db catalogue.Database, q catalogue.PointQuery) []string {
+	t.Helper()
+	var found []string
+	mustView(t, db, func(v catalogue.View) error {
+		all := pages(t, q.Limit, func(after *catalogue.PointCursor) ([]catalogue.Point, error) {
+			q.After = after
+			return v.Points(t.Context(), q)
+		}, pointCursor)
+		found = names(all, func(p catalogue.Point) string { return p.Name })
+		return nil
+	})
+	return found
+}
+
+func testPointPages(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1), instance(2))
+	var all []catalogue.Point
+	for n := range 23 {
+		// Several have the same time, and some differ in a microsecond only.
+		all = append(all, catalogue.Point{
+			Instance: instance(1), Name: fmt.Sprintf("p%02d", (n*7)%23), Time: at(n / 5).Add(time.Duration(n%2) * time.Microsecond),
+			Expiry: at(100 + n), Body: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)),
+		})
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, p := range all {
+			if err := tx.PutPoint(t.Context(), p); err != nil {
+				return err
+			}
+		}
+		return tx.PutPoint(t.Context(), catalogue.Point{Instance: instance(2), Name: "another's", Time: at(2)})
+	})
+	slices.SortFunc(all, func(a, b catalogue.Point) int {
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Name, b.Name))
+	})
+	want := names(all, func(p catalogue.Point) string { return p.Name })
+	for _, limit := range []int{1, 2, 3, 5, 22, 23, 24, 1000} {
+		mustMatch(t, fmt.Sprintf("%d at a time", limit), want, pointNames(t, db, catalogue.PointQuery{Instance: instance(1), Limit: limit}))
+	}
+	mustView(t, db, func(v catalogue.View) error {
+		got, err := v.Points(t.Context(), catalogue.PointQuery{Instance: instance(1), Limit: 1000})
+		mustMatch(t, "all of them", all, got)
+		return err
+	})
+}
+
+func testTimeBounds(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1))
+	zone := time.FixedZone("somewhere", -9*3600)
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for n := range 5 {
+			// What is beyond the microsecond is cut off, in any zone.
+			when := at(0).Add(time.Duration(n)*time.Microsecond + 999*time.Nanosecond).In(zone)
+			if err := tx.PutPoint(t.Context(), catalogue.Point{Instance: instance(1), Name: fmt.Sprint(n), Time: when}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	micro := func(n int) time.Time { return at(0).Add(time.Duration(n) * time.Microsecond).In(zone) }
+	for _, c := range []struct {
+		name     string
+		from, to time.Time
+		want     []string
+	}{
+		{"no bound", time.Time{}, time.Time{}, []string{"4", "3", "2", "1", "0"}},
+		{"a first one", micro(3), time.Time{}, []string{"4", "3"}},
+		{"a last one", time.Time{}, micro(1), []string{"1", "0"}},
+		{"both", micro(1), micro(2), []string{"2", "1"}},
+		{"one moment", micro(2), micro(2), []string{"2"}},
+		{"nothing between", micro(3), micro(2), nil},
+		{"before all", time.Time{}, micro(-1), nil},
+		{"a year long ago", time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), []string{"4", "3", "2", "1", "0"}},
+	} {
+		q := catalogue.PointQuery{Instance: instance(1), From: c.from, To: c.to, Limit: 2}
+		mustMatch(t, c.name, c.want, pointNames(t, db, q))
+	}
+	mustView(t, db, func(v catalogue.View) error {
+		p, err := v.Point(t.Context(), instance(1), "3")
+		if !p.Time.Equal(micro(3)) || p.Time.Location() != time.UTC || !p.Expiry.IsZero() {
+			t.Errorf("the time is %v, want %v; the expiry %v, want none", p.Time, micro(3).UTC(), p.Expiry)
+		}
+		return err
+	})
+}
+
+func testPointWrites(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1))
+	p := catalogue.Point{Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), Body: json.RawMessage(`{"a":1}`)}
+	for range 2 {
+		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutPoint(t.Context(), p) })
+		mustView(t, db, func(v catalogue.View) error {
+			got, err := v.Point(t.Context(), p.Instance, p.Name)
+			mustMatch(t, "the recovery point", p, got)
+			return err
+		})
+		p.Time, p.Expiry, p.Body = at(3), time.Time{}, json.RawMessage(`{}`)
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "P") })
+	mustMatch(t, "after it was deleted", []string{}, pointNames(t, db, catalogue.PointQuery{Instance: instance(1), Limit: 5}))
+}
+
+func testJobPages(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, vault, vault+"2")
+	var all []catalogue.Job
+	for n := range 24 {
+		all = append(all, catalogue.Job{
+			Vault: vault, Name: fmt.Sprintf("j%02d", (n*5)%24), Instance: instance(n % 3), Started: at(n / 6),
+			Status: []string{"InProgress", "Completed"}[n%2], Operation: []string{"Backup", "Restore", "Tiering", "Backup"}[n%4],
+			Ended: at(n), Body: json.RawMessage(`{}`),
+		})
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, j := range all {
+			if err := tx.PutJob(t.Context(), j); err != nil {
+				return err
+			}
+		}
+		return tx.PutJob(t.Context(), catalogue.Job{Vault: vault + "2", Name: "another's", Started: at(1)})
+	})
+	slices.SortFunc(all, func(a, b catalogue.Job) int {
+		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.Name, b.Name))
+	})
+	for _, q := range []catalogue.JobQuery{
+		{}, {Instance: instance(1)}, {Status: "InProgress"}, {Operation: "Backup"}, {Instance: instance(2), Status: "Completed", Operation: "Restore"},
+		{From: at(1), To: at(2)}, {From: at(2), Status: "Completed"}, {To: at(1), Instance: instance(0)}, {Instance: instance(9)}, {Status: "inprogress"},
+	} {
+		var want []catalogue.Job
+		for _, j := range all {
+			if (q.Instance == "" || j.Instance.Is(q.Instance)) && (q.Status == "" || j.Status == q.Status) && (q.Operation == "" || j.Operation == q.Operation) &&
+				(q.From.IsZero() || !j.Started.Before(q.From)) && (q.To.IsZero() || !j.Started.After(q.To)) {
+				want = append(want, j)
+			}
+		}
+		for _, limit := range []int{1, 4, 100} {
+			q := q
+			q.Vault, q.Limit = vault, limit
+			mustView(t, db, func(v catalogue.View) error {
+				got := pages(t, limit, func(after *catalogue.PointCursor) ([]catalogue.Job, error) {
+					q.After = after
+					return v.Jobs(t.Context(), q)
+				}, func(j catalogue.Job) catalogue.PointCursor { return catalogue.PointCursor{Time: j.Started, Name: j.Name} })
+				mustMatch(t, fmt.Sprintf("%+v", q), want, got)
+				return nil
+			})
+		}
+	}
+}
+
+func testJobWrites(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, vault)
+	j := catalogue.Job{Vault: vault, Name: "j", Instance: instance(1), Status: "InProgress", Operation: "Backup", Started: at(1), Body: json.RawMessage(`{"a":1}`)}
+	for range 2 {
+		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutJob(t.Context(), j) })
+		mustView(t, db, func(v catalogue.View) error {
+			got, err := v.Job(t.Context(), vault, "j")
+			mustMatch(t, "the job", j, got)
+			return err
+		})
+		j = catalogue.Job{Vault: vault, Name: "j", Instance: instance(2), Status: "Failed", Operation: "Restore", Started: at(2), Ended: at(3)}
+	}
+}
+
+func testOperations(t *testing.T, db catalogue.Database) {
+	o := catalogue.Operation{ID: "id", Resource: instance(1), Kind: "Restore", By: "somebody", Status: catalogue.OperationInProgress, Started: at(1)}
+	for range 2 {
+		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutOperation(t.Context(), o) })
+		mustView(t, db, func(v catalogue.View) error {
+			got, err := v.Operation(t.Context(), "id")
+			mustMatch(t, "the operation", o, got)
+			_, missing := v.Operation(t.Context(), "ID")
+			mustBe(t, coffer.CodeResourceNotFound, missing)
+			return err
+		})
+		o.Status, o.Ended, o.Result, o.Error = catalogue.OperationFailed, at(2), json.RawMessage(`{"r":1}`), json.RawMessage(`{"code":"x"}`)
+	}
+}

@@ -1,0 +1,45 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+// Operation reads one.
+func (v *view) Operation(ctx context.Context, id string) (catalogue.Operation, error) {
+	o := catalogue.Operation{ID: id}
+	// The id is not repeated: who knows it may see the operation.
+	missing := notFound("the operation was not found")
+	if !findable(word("id", id)) {
+		return o, missing
+	}
+	there, err := v.one(ctx, "read an operation", func(row scanner) error {
+		var started int64
+		var ended sql.NullInt64
+		var result, failure []byte
+		err := row.Scan(&o.Resource, &o.Kind, &o.By, &o.Status, &started, &ended, &result, &failure)
+		o.Started, o.Ended, o.Result, o.Error = fromMicros(started), fromMaybe(ended), body(result), body(failure)
+		return err
+	}, "SELECT resource, kind, begun_by, status, started, ended, result, error FROM operations WHERE id = $1", id)
+	if err == nil && !there {
+		err = missing
+	}
+	return o, err
+}
+
+// PutOperation creates or replaces one.
+func (t *transaction) PutOperation(ctx context.Context, o catalogue.Operation) error {
+	err := checkText(word("id of an operation", o.ID), key("resource", o.Resource), word("kind of an operation", o.Kind),
+		word("principal", o.By), word("status of an operation", string(o.Status)))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, "write an operation",
+		"INSERT INTO operations (id, resource, kind, begun_by, status, started, ended, result, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"+
+			" ON CONFLICT (id) DO UPDATE SET resource = excluded.resource, kind = excluded.kind, begun_by = excluded.begun_by,"+
+			" status = excluded.status, started = excluded.started, ended = excluded.ended, result = excluded.result, error = excluded.error",
+		o.ID, string(o.Resource), o.Kind, o.By, string(o.Status), micros(o.Started), maybe(o.Ended), bytes(o.Result), bytes(o.Error))
+	return err
+}

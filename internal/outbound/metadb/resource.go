@@ -1,0 +1,226 @@
+package metadb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+const resourceColumns = "r.spelling, r.version, r.body, r.facts, r.links, r.created_by, r.created_at, r.changed_by, r.changed_at"
+
+// Resource reads one.
+func (v *view) Resource(ctx context.Context, id catalogue.ID) (catalogue.Resource, error) {
+	var found catalogue.Resource
+	if !findable(key("id", id)) {
+		return found, noResource(id)
+	}
+	there, err := v.one(ctx, "read a resource", scanResource(&found), "SELECT "+resourceColumns+" FROM resources r WHERE r.key = $1", id.Key())
+	if err == nil && !there {
+		err = noResource(id)
+	}
+	return found, err
+}
+
+// Resources reads a page.
+func (v *view) Resources(ctx context.Context, q catalogue.ResourceQuery) ([]catalogue.Resource, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
+	if !findable(key("scope", q.Under), word("type", q.Type), key("place", catalogue.ID(q.After))) {
+		return nil, nil
+	}
+	from, column, f := "resources r", "r.key", filter{}
+	if q.Linked != nil {
+		from, column = "links l JOIN resources r ON r.id = l.resource", "l.key"
+		f.add("l.digest = ?", digest(q.Linked.Relation, q.Linked.Target))
+	}
+	if q.Type != "" {
+		f.add("r.type = ?", strings.ToLower(q.Type))
+	}
+	above := q.After
+	if q.Under != "" {
+		// What lies below begins with the scope and a slash; in the order of bytes, 0 follows the slash.
+		above = max(above, q.Under.Key()+"/")
+		f.add(column+" < ?", q.Under.Key()+"0")
+	}
+	f.add(column+" > ?", above)
+	var found []catalogue.Resource
+	err := v.each(ctx, "read resources", func(row scanner) error {
+		var r catalogue.Resource
+		err := scanResource(&r)(row)
+		found = append(found, r)
+		return err
+	}, "SELECT "+resourceColumns+" FROM "+from+f.page(column, q.Limit), f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func scanResource(r *catalogue.Resource) func(scanner) error {
+	return func(row scanner) error {
+		var contents, facts, links []byte
+		var created, changed int64
+		err := row.Scan(&r.ID, &r.Version, &contents, &facts, &links, &r.Created.By, &created, &r.Changed.By, &changed)
+		if err != nil {
+			return err
+		}
+		r.Body, r.Facts = body(contents), body(facts)
+		r.Created.At, r.Changed.At = fromMicros(created), fromMicros(changed)
+		return parseLinks(links, &r.Links)
+	}
+}
+
+// existing is what a write needs to know of what is there.
+type existing struct {
+	row     int64
+	id      catalogue.ID
+	version int64
+	links   []byte
+	created catalogue.Stamp
+}
+
+// existing reads what is there, or nil.
+func (v *view) existing(ctx context.Context, id catalogue.ID) (*existing, error) {
+	if !findable(key("id", id)) {
+		return nil, nil
+	}
+	var e existing
+	var created int64
+	there, err := v.one(ctx, "read a resource", func(row scanner) error {
+		return row.Scan(&e.row, &e.id, &e.version, &e.links, &e.created.By, &created)
+	}, "SELECT id, spelling, version, links, created_by, created_at FROM resources WHERE key = $1", id.Key())
+	if err != nil || !there {
+		return nil, err
+	}
+	e.created.At = fromMicros(created)
+	return &e, nil
+}
+
+// PutResource creates or replaces one.
+func (t *transaction) PutResource(ctx context.Context, r catalogue.Resource, c catalogue.Condition) (catalogue.Resource, error) {
+	if _, err := catalogue.ParseID(string(r.ID)); err != nil {
+		return r, err
+	}
+	fields := []field{word("type", r.ID.Type())}
+	for _, link := range r.Links {
+		fields = append(fields, word("relation", link.Relation), key("target", catalogue.ID(link.Target)))
+	}
+	if err := checkText(fields...); err != nil {
+		return r, err
+	}
+	r.Created = catalogue.Stamp{By: readable(r.Created.By), At: fromMicros(micros(r.Created.At))}
+	r.Changed = catalogue.Stamp{By: readable(r.Changed.By), At: fromMicros(micros(r.Changed.At))}
+	was, err := t.existing(ctx, r.ID)
+	if err != nil {
+		return r, err
+	}
+	if err := check(r.ID, was, c); err != nil {
+		return r, err
+	}
+	links := linksText(r.Links)
+	if was == nil {
+		return t.insertResource(ctx, r, links)
+	}
+	r.Version, r.Created = was.version+1, was.created
+	_, err = t.exec(ctx, "replace a resource",
+		"UPDATE resources SET spelling = $1, version = $2, body = $3, facts = $4, links = $5, changed_by = $6, changed_at = $7 WHERE id = $8",
+		string(r.ID), r.Version, bytes(r.Body), bytes(r.Facts), links, r.Changed.By, micros(r.Changed.At), was.row)
+	if err != nil || string(links) == string(was.links) {
+		return r, err
+	}
+	if _, err := t.exec(ctx, "replace links", "DELETE FROM links WHERE resource = $1", was.row); err != nil {
+		return r, err
+	}
+	return r, t.insertLinks(ctx, was.row, r)
+}
+
+func (t *transaction) insertResource(ctx context.Context, r catalogue.Resource, links []byte) (catalogue.Resource, error) {
+	r.Version = 1
+	var row int64
+	_, err := t.one(ctx, "create a resource", func(s scanner) error { return s.Scan(&row) },
+		"INSERT INTO resources (key, spelling, type, version, body, facts, links, created_by, created_at, changed_by, changed_at)"+
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+		r.ID.Key(), string(r.ID), strings.ToLower(r.ID.Type()), r.Version, bytes(r.Body), bytes(r.Facts), links,
+		r.Created.By, micros(r.Created.At), r.Changed.By, micros(r.Changed.At))
+	if err != nil {
+		return r, err
+	}
+	return r, t.insertLinks(ctx, row, r)
+}
+
+// DeleteResource deletes one; the database deletes what belongs to it.
+func (t *transaction) DeleteResource(ctx context.Context, id catalogue.ID, c catalogue.Condition) error {
+	was, err := t.existing(ctx, id)
+	if err != nil {
+		return err
+	}
+	if was == nil {
+		return noResource(id)
+	}
+	if err := check(id, was, c); err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, "delete a resource", "DELETE FROM resources WHERE id = $1", was.row)
+	return err
+}
+
+// check holds what a write expects to find.
+func check(id catalogue.ID, was *existing, c catalogue.Condition) error {
+	failed := func(format string, args ...any) error {
+		return coffer.Errorf(coffer.CodePreconditionFailed, format, args...).WithHint("read it again, and decide on what is there now")
+	}
+	switch {
+	case c.New && was != nil:
+		return failed("%s is there already", id)
+	case c.Version != 0 && was == nil:
+		return failed("%s is not there: its version %d was expected", id, c.Version)
+	case c.Version != 0 && was.version != c.Version:
+		return failed("%s has changed meanwhile: it has version %d, and %d was expected", id, was.version, c.Version)
+	}
+	return nil
+}
+
+// insertLinks writes what finds a resource by its links.
+func (t *transaction) insertLinks(ctx context.Context, row int64, r catalogue.Resource) error {
+	for i, link := range r.Links {
+		if slices.Contains(r.Links[:i], link) {
+			continue
+		}
+		_, err := t.exec(ctx, "write a link", "INSERT INTO links (digest, key, resource) VALUES ($1, $2, $3)",
+			digest(link.Relation, link.Target), r.ID.Key(), row)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linksText is links as they are stored: pairs of relation and target.
+func linksText(links []catalogue.Link) []byte {
+	pairs := make([][2]string, 0, len(links))
+	for _, link := range links {
+		pairs = append(pairs, [2]string{link.Relation, link.Target})
+	}
+	// Pairs of strings are always JSON.
+	text, _ := json.Marshal(pairs)
+	return text
+}
+
+func parseLinks(text []byte, to *[]catalogue.Link) error {
+	var pairs [][2]string
+	if err := json.Unmarshal(text, &pairs); err != nil {
+		return fmt.Errorf("read links: %w", err)
+	}
+	for _, pair := range pairs {
+		*to = append(*to, catalogue.Link{Relation: pair[0], Target: pair[1]})
+	}
+	return nil
+}
+
+func noResource(id catalogue.ID) error { return notFound("the resource %s was not found", id) }

@@ -70,7 +70,7 @@ type assignmentBody struct {
 	Properties struct {
 		RoleDefinitionID string `json:"roleDefinitionId"`
 		PrincipalID      string `json:"principalId"`
-		PrincipalType    Kind   `json:"principalType"`
+		PrincipalType    string `json:"principalType"`
 		Scope            string `json:"scope"`
 		Condition        string `json:"condition"`
 	} `json:"properties"`
@@ -88,11 +88,15 @@ func ReadAssignment(id catalogue.ID, body []byte) (Assignment, error) {
 			WithHint(`send {"properties": {"roleDefinitionId": "...", "principalId": "..."}}`)
 	}
 	p := b.Properties
-	a := Assignment{ID: id, Scope: id.Parent(), Principal: p.PrincipalID, Kind: p.PrincipalType}
+	kind, err := parseKind(p.PrincipalType)
+	if err != nil {
+		return Assignment{}, err
+	}
+	a := Assignment{ID: id, Scope: id.Parent(), Principal: p.PrincipalID, Kind: kind}
 	if err := checkScope(a.Scope, p.Scope); err != nil {
 		return Assignment{}, err
 	}
-	if err := checkPrincipal(p.PrincipalID, p.PrincipalType); err != nil {
+	if err := checkPrincipal(a.Principal, kind); err != nil {
 		return Assignment{}, err
 	}
 	// A condition takes away from what the role allows: to leave it out of account would allow more than was meant.
@@ -126,12 +130,17 @@ func checkScope(scope catalogue.ID, said string) error {
 	return nil
 }
 
-func checkPrincipal(id string, kind Kind) error {
-	switch kind {
-	case KindAny, KindUser, KindGroup, KindServicePrincipal, KindForeignGroup, KindDevice:
-	default:
-		return coffer.Errorf(coffer.CodeInvalidContent, "properties.principalType is '%s'", kind).WithHint("take User, Group or ServicePrincipal")
+// parseKind reads a principalType, in any case.
+func parseKind(text string) (Kind, error) {
+	for _, k := range []Kind{KindAny, KindUser, KindGroup, KindServicePrincipal, KindForeignGroup, KindDevice} {
+		if strings.EqualFold(string(k), text) {
+			return k, nil
+		}
 	}
+	return "", coffer.Errorf(coffer.CodeInvalidContent, "properties.principalType is '%s'", text).WithHint("take User, Group or ServicePrincipal")
+}
+
+func checkPrincipal(id string, kind Kind) error {
 	unprintable := strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
 	if id == "" || len(id) > maxPrincipal || unprintable || strings.TrimSpace(id) != id {
 		return coffer.Errorf(coffer.CodeInvalidContent, "properties.principalId is no object id").

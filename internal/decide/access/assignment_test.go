@@ -30,6 +30,7 @@ func TestTheBodyOfARoleAssignmentIsRead(t *testing.T) {
 		{"at the root with its scope", below, toAnn + `,"scope":"/"`, ""},
 		{"a definition at the root, in another spelling", vault + below, `"roleDefinitionId":"/providers/microsoft.authorization/ROLEDEFINITIONS/` + strings.ToUpper(OwnerID) + `","principalId":"` + ann + `"`, ""},
 		{"to a group with a name", group + below, strings.Replace(toAnn, ann, "/ops team ü", 1) + `,"principalType":"Group"`, ""},
+		{"a kind in another spelling", group + below, toAnn + `,"principalType":"serviceprincipal"`, ""},
 		{"a name that is no GUID", group + "/providers/Microsoft.Authorization/roleAssignments/mine", toAnn, coffer.CodeInvalidResourceID},
 		{"another type", vault, toAnn, coffer.CodeInvalidResourceID},
 		{"at a management group", "/providers/Microsoft.Management/managementGroups/m" + below, toAnn, coffer.CodeInvalidResourceID},

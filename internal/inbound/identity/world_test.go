@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
@@ -33,6 +34,8 @@ type world struct {
 	admin      vault.Caller
 	log        *syncBuffer
 }
+
+type ctx = context.Context
 
 type syncBuffer struct {
 	mu sync.Mutex

@@ -255,7 +255,7 @@ var spellings = func() map[string]string {
 		"Microsoft.KubernetesConfiguration", "extensions",
 		"Microsoft.Authorization", "roleAssignments", "roleDefinitions",
 		"Microsoft.Storage", "storageAccounts", "Microsoft.Resources", "Microsoft.ResourceGraph", "resources",
-		"Coffer.Backup", "servicePrincipals", "auditEntries",
+		"Coffer.Backup", "servicePrincipals", "auditEntries", "tokenIssuers", "settings",
 	} {
 		found[strings.ToLower(word)] = word
 	}

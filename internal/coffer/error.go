@@ -94,6 +94,24 @@ const (
 	CodeInvalidAPIVersion Code = "InvalidApiVersionParameter"
 )
 
+// The codes of who somebody is and what they may, as ARM has them where it has one.
+const (
+	CodeAuthenticationFailed     Code = "AuthenticationFailed"
+	CodeTokenInvalid             Code = "InvalidAuthenticationToken"
+	CodeTokenExpired             Code = "ExpiredAuthenticationToken"
+	CodeTokenTenant              Code = "InvalidAuthenticationTokenTenant"
+	CodeTokenAudience            Code = "InvalidAuthenticationTokenAudience"
+	CodeIssuerUnavailable        Code = "IdentityProviderUnavailable"
+	CodeAuthorizationFailed      Code = "AuthorizationFailed"
+	CodeInvalidContent           Code = "InvalidRequestContent"
+	CodeInvalidFilter            Code = "InvalidFilter"
+	CodeRoleDefinitionNotFound   Code = "RoleDefinitionDoesNotExist"
+	CodeRoleAssignmentExists     Code = "RoleAssignmentExists"
+	CodeRoleAssignmentNotChanged Code = "RoleAssignmentUpdateNotPermitted"
+	CodeLastOwner                Code = "LastOwnerCannotBeRemoved"
+	CodeTooManySecrets           Code = "ServicePrincipalSecretLimitExceeded"
+)
+
 // Error is an error that a person can act on. Its code is final: whoever meets a coded error does not retry, unless
 // Transient says so.
 type Error struct {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -98,9 +99,9 @@ func (a *Authority) create(ctx context.Context, tx catalogue.Tx, sealer catalogu
 	if err := a.use(der, key); err != nil {
 		return err
 	}
-	stamp := catalogue.Stamp{By: "server", At: now}
+	by := Caller{Principal: catalogue.Principal{Name: "coffer-server"}}
 	r, err := tx.PutResource(ctx, catalogue.Resource{
-		ID: authorityID, Body: facts(object{"properties": object{"certificate": string(a.PEM)}}), Created: stamp, Changed: stamp,
+		ID: authorityID, Body: facts(object{"properties": object{"certificate": string(a.PEM)}}), Created: by.stamp(now), Changed: by.stamp(now),
 	}, catalogue.Condition{New: true})
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (a *Authority) create(ctx context.Context, tx catalogue.Tx, sealer catalogu
 	if err := tx.PutSecret(ctx, catalogue.Secret{Owner: authorityID, Name: authorityKey, Sealed: sealed}); err != nil {
 		return err
 	}
-	return tx.AppendAudit(ctx, entry(Caller{Principal: "server", Name: "server", Action: "Coffer.Backup/settings/write"}, now, nil, &r))
+	return appendEntry(ctx, tx, by.entry(now, "Coffer.Backup/settings/write", r.ID, http.StatusCreated), nil, &r)
 }
 
 func (a *Authority) read(ctx context.Context, v catalogue.View, sealer catalogue.Sealer) error {

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -11,17 +12,20 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// Shown is a resource as clients see it: what was sent, with what the server adds over it. A null among the facts hides a field.
-func Shown(r catalogue.Resource) json.RawMessage {
-	facts, err := jsonpatch.MergeMergePatches(orEmpty(r.Facts), own(r))
-	if err != nil {
-		return nil
+// Shown is a resource as clients and the audit log see it: what was sent, with what the server adds over it. A null among the facts
+// hides a field.
+func Shown(r catalogue.Resource) (json.RawMessage, error) {
+	text := r.Body
+	for _, layer := range []json.RawMessage{r.Facts, own(r)} {
+		if len(layer) == 0 {
+			continue
+		}
+		var err error
+		if text, err = jsonpatch.MergePatch(text, layer); err != nil {
+			return nil, fmt.Errorf("merge what the server knows of %s: %w", r.ID, err)
+		}
 	}
-	text, err := jsonpatch.MergePatch(r.Body, facts)
-	if err != nil {
-		return nil
-	}
-	return text
+	return text, nil
 }
 
 // ETag is how a version is written.

@@ -16,6 +16,7 @@ const (
 	typeBinding   = "Microsoft.ContainerService/managedClusters/trustedAccessRoleBindings"
 	typeExtension = "Microsoft.KubernetesConfiguration/extensions"
 	typeVault     = "Microsoft.DataProtection/backupVaults"
+	typePolicy    = typeVault + "/backupPolicies"
 )
 
 // BackupOperator is the one role of trusted access.

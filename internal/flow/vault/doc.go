@@ -1,3 +1,3 @@
-// Package vault has the use cases of the Backup vault's server: each reads, decides and writes in one transaction, with its entry
-// in the audit log.
+// Package vault holds the use cases of the Backup vault's server: each reads, decides and writes in one transaction, its audit entry
+// included.
 package vault

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
@@ -44,6 +45,14 @@ type Kind struct {
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
 }
 
+// Action is the type as role definitions spell it.
+func (k Kind) Action() string {
+	if k.Type == typeGroup {
+		return typeSubscription + "/resourceGroups"
+	}
+	return k.Type
+}
+
 // Proposal is what a client wants a resource to be.
 type Proposal struct {
 	ID catalogue.ID
@@ -67,16 +76,6 @@ type Verdict struct {
 	Forget  []string
 }
 
-// Caller is on whose behalf something is done.
-type Caller struct {
-	// Principal is the object id, and Name for people.
-	Principal, Name string
-	// Action is what the caller was allowed, in the words of role definitions.
-	Action string
-	// Request is the correlation id, and Remote where the request came from.
-	Request, Remote string
-}
-
 // Put is a request to create, replace or change a resource.
 type Put struct {
 	ID   catalogue.ID
@@ -92,6 +91,14 @@ type Kept struct {
 	// Created says that it was not there before.
 	Created   bool
 	Operation catalogue.Operation
+}
+
+// Status is what a client is answered with: 201 for what was created. Terraform takes a policy by 200 only.
+func (k Kept) Status() int {
+	if k.Created && !strings.EqualFold(k.Resource.ID.Type(), typePolicy) {
+		return http.StatusCreated
+	}
+	return http.StatusOK
 }
 
 // Put creates, replaces or changes a resource. It is durable when Put returns; the same Put again ends the same.
@@ -120,8 +127,9 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if err != nil {
 			return err
 		}
-		stamp := catalogue.Stamp{By: by.Principal, At: now}
-		r := catalogue.Resource{ID: proposal.ID, Body: verdict.Body, Facts: verdict.Facts, Links: verdict.Links, Created: stamp, Changed: stamp}
+		r := catalogue.Resource{
+			ID: proposal.ID, Body: verdict.Body, Facts: verdict.Facts, Links: verdict.Links, Created: by.stamp(now), Changed: by.stamp(now),
+		}
 		if r.Body == nil {
 			r.Body = body
 		}
@@ -136,14 +144,14 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if err := tx.PutOperation(ctx, kept.Operation); err != nil {
 			return err
 		}
-		return tx.AppendAudit(ctx, entry(by, now, before, &kept.Resource))
+		return appendEntry(ctx, tx, by.entry(now, kind.Action()+"/write", kept.Resource.ID, kept.Status()), before, &kept.Resource)
 	})
 	return kept, err
 }
 
 func keepSecrets(ctx context.Context, tx catalogue.Tx, owner catalogue.ID, v Verdict) error {
 	for _, name := range v.Forget {
-		if err := tx.DeleteSecret(ctx, owner, name); err != nil && coffer.CodeOf(err) != coffer.CodeResourceNotFound {
+		if err := tx.DeleteSecret(ctx, owner, name); err != nil && !missing(err) {
 			return err
 		}
 	}
@@ -177,7 +185,7 @@ func (k *Keeper) mustHaveParent(ctx context.Context, v catalogue.View, id catalo
 		return nil
 	}
 	_, err := v.Resource(ctx, parent)
-	if coffer.CodeOf(err) != coffer.CodeResourceNotFound {
+	if !missing(err) {
 		return err
 	}
 	code := coffer.CodeParentNotFound
@@ -244,7 +252,7 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 		if err := tx.PutOperation(ctx, operation); err != nil {
 			return err
 		}
-		return tx.AppendAudit(ctx, entry(by, now, before, nil))
+		return appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", before.ID, http.StatusOK), before, nil)
 	})
 	return operation, found, err
 }
@@ -267,7 +275,7 @@ func deleteBelow(ctx context.Context, tx catalogue.Tx, id catalogue.ID) error {
 // done is an operation that ended as it began.
 func (k *Keeper) done(by Caller, id catalogue.ID, what string, now time.Time) catalogue.Operation {
 	return catalogue.Operation{
-		ID: "o" + k.NewID(), Resource: id, Kind: what, By: by.Principal, Status: catalogue.OperationSucceeded, Started: now, Ended: now,
+		ID: "o" + k.NewID(), Resource: id, Kind: what, By: by.Principal.ObjectID, Status: catalogue.OperationSucceeded, Started: now, Ended: now,
 	}
 }
 
@@ -295,20 +303,17 @@ func (k Kinds) of(id catalogue.ID) (Kind, error) {
 // find is a resource, or nil.
 func find(ctx context.Context, v catalogue.View, id catalogue.ID) (*catalogue.Resource, error) {
 	r, err := v.Resource(ctx, id)
-	if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
+	if missing(err) {
 		return nil, nil
 	}
 	return &r, err
 }
 
-// entry is the audit entry of a change.
-func entry(by Caller, now time.Time, before, after *catalogue.Resource) catalogue.AuditEntry {
-	e := catalogue.AuditEntry{Time: now, Principal: by.Principal, Name: by.Name, Action: by.Action, Request: by.Request, Remote: by.Remote}
-	if before != nil {
-		e.Target, e.Before = before.ID, Shown(*before)
+// appendEntry writes an audit entry with a resource before and after; either may be nil.
+func appendEntry(ctx context.Context, tx catalogue.Tx, e catalogue.AuditEntry, before, after *catalogue.Resource) error {
+	full, err := audited(e, before, after)
+	if err != nil {
+		return err
 	}
-	if after != nil {
-		e.Target, e.After = after.ID, Shown(*after)
-	}
-	return e
+	return tx.AppendAudit(ctx, full)
 }

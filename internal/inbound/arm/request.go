@@ -41,7 +41,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, coffer.Errorf(coffer.CodeTooLarge, "the body is larger than %d MiB", maxBody>>20)
 	}
 	if err != nil {
-		return nil, coffer.Errorf(coffer.CodeInvalidRequestContent, "the body did not arrive whole: %w", err)
+		return nil, coffer.Errorf(coffer.CodeInvalidContent, "the body did not arrive whole: %w", err)
 	}
 	if len(text) == 0 {
 		return nil, nil
@@ -50,7 +50,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, coffer.Errorf(coffer.CodeMediaType, "the body's Content-Type is %.60q", r.Header.Get("Content-Type")).WithHint("send application/json")
 	}
 	if err := bounded.JSON(text, bodyLimits); err != nil {
-		return nil, coffer.Errorf(coffer.CodeInvalidRequestContent, "the body: %w", err)
+		return nil, coffer.Errorf(coffer.CodeInvalidContent, "the body: %w", err)
 	}
 	return text, checkJSON(text)
 }
@@ -68,5 +68,5 @@ func checkJSON(text []byte) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	return coffer.Errorf(coffer.CodeInvalidRequestContent, "the body is not one JSON document: %w", err)
+	return coffer.Errorf(coffer.CodeInvalidContent, "the body is not one JSON document: %w", err)
 }

@@ -24,7 +24,7 @@ const (
 func (s *Server) resourceRoutes() []route {
 	var table []route
 	for _, kind := range s.Keeper.Kinds {
-		action := actionType(kind.Type)
+		action := kind.Action()
 		table = append(table,
 			route{method: http.MethodGet, kind: kind.Type, action: action + "/read", handle: s.getResource},
 			route{method: http.MethodPut, kind: kind.Type, action: action + "/write", handle: s.putResource},
@@ -34,14 +34,6 @@ func (s *Server) resourceRoutes() []route {
 			route{method: http.MethodGet, kind: listType(kind.Type), on: onRest, handle: s.listResources})
 	}
 	return table
-}
-
-// actionType is the type as role definitions call it.
-func actionType(kind string) string {
-	if kind == "Microsoft.Resources/resourceGroups" {
-		return "Microsoft.Resources/subscriptions/resourceGroups"
-	}
-	return kind
 }
 
 // listType is the type of the path of a collection: those of groups and subscriptions have no provider in it.
@@ -60,11 +52,12 @@ func (s *Server) getResource(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return shown(http.StatusOK, found), nil
+	return shown(http.StatusOK, found)
 }
 
-func shown(status int, r catalogue.Resource) answer {
-	return answer{status: status, body: vault.Shown(r), header: http.Header{"Etag": {vault.ETag(r)}}}
+func shown(status int, r catalogue.Resource) (answer, error) {
+	text, err := vault.Shown(r)
+	return answer{status: status, body: text, header: http.Header{"Etag": {vault.ETag(r)}}}, err
 }
 
 func (s *Server) putResource(ctx context.Context, r request) (answer, error) {
@@ -78,16 +71,8 @@ func (s *Server) putResource(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	status := http.StatusOK
-	if kept.Created && createdStatus(kept.Resource.ID.Type()) {
-		status = http.StatusCreated
-	}
-	return tracked(r, shown(status, kept.Resource), kept.Operation), nil
-}
-
-// createdStatus says whether a new resource is answered with 201: Terraform takes a policy by 200 only.
-func createdStatus(kind string) bool {
-	return !strings.EqualFold(kind, "Microsoft.DataProtection/backupVaults/backupPolicies")
+	a, err := shown(kept.Status(), kept.Resource)
+	return tracked(r, a, kept.Operation), err
 }
 
 func (s *Server) deleteResource(ctx context.Context, r request) (answer, error) {
@@ -105,28 +90,34 @@ func (s *Server) deleteResource(ctx context.Context, r request) (answer, error) 
 	return tracked(r, answer{status: http.StatusOK}, o), nil
 }
 
+func (s *Server) listResources(ctx context.Context, r request) (answer, error) {
+	limit, after, err := paging(r.http.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	kind := s.Keeper.Kinds[strings.ToLower(keptType(r.target.Type()))]
+	visible := func(id catalogue.ID) bool { return r.grants.Sees(kind.Action()+"/read", id) }
+	found, next, err := s.Keeper.List(ctx, catalogue.ResourceQuery{Type: kind.Type, Under: r.target.ID, After: after, Limit: limit}, visible)
+	if err != nil {
+		return answer{}, err
+	}
+	return resourcePage(r, found, next)
+}
+
 // page is ARM's shape of a part of a collection.
 type page struct {
 	Value    []json.RawMessage `json:"value"`
 	NextLink string            `json:"nextLink,omitempty"`
 }
 
-func (s *Server) listResources(ctx context.Context, r request) (answer, error) {
-	limit, after, err := paging(r.http.URL.Query())
-	if err != nil {
-		return answer{}, err
+func resourcePage(r request, found []catalogue.Resource, next string) (answer, error) {
+	p := page{Value: make([]json.RawMessage, len(found)), NextLink: nextLink(r, next)}
+	for i, one := range found {
+		var err error
+		if p.Value[i], err = vault.Shown(one); err != nil {
+			return answer{}, err
+		}
 	}
-	kind := keptType(r.target.Type())
-	visible := func(id catalogue.ID) bool { return r.may(ctx, actionType(kind)+"/read", id) == nil }
-	found, next, err := s.Keeper.List(ctx, catalogue.ResourceQuery{Type: kind, Under: r.target.ID, After: after, Limit: limit}, visible)
-	if err != nil {
-		return answer{}, err
-	}
-	p := page{Value: make([]json.RawMessage, 0, len(found))}
-	for _, one := range found {
-		p.Value = append(p.Value, vault.Shown(one))
-	}
-	p.NextLink = nextLink(r, next)
 	return answer{status: http.StatusOK, body: p}, nil
 }
 

@@ -43,8 +43,8 @@ type request struct {
 	http *http.Request
 	// base is what urls in answers begin with: https://HOST.
 	base string
-	// may says whether the caller may do something elsewhere.
-	may func(ctx context.Context, action string, scope catalogue.ID) error
+	// grants are what the caller may do.
+	grants vault.Grants
 }
 
 // answer is what is sent back.

@@ -22,13 +22,11 @@ const requestTime = time.Minute
 // Config is what a Server needs; all of it.
 type Config struct {
 	Keeper *vault.Keeper
-	// Authenticate says whom a bearer token is of; its errors have codes.
-	Authenticate func(ctx context.Context, token string) (catalogue.Principal, error)
-	// Grants answers what a principal may do: a function that is an error where it may not. It is asked once for a request.
-	Grants func(ctx context.Context, p catalogue.Principal) (func(action string, scope catalogue.ID) error, error)
-	// Refused records a write that was not allowed.
-	Refused func(ctx context.Context, by vault.Caller, target catalogue.ID, status int, code coffer.Code)
-	Tenant  string
+	Access *vault.Access
+	// Authenticate says whose the value of an Authorization header is; its errors have codes.
+	Authenticate func(ctx context.Context, header string) (catalogue.Principal, error)
+
+	Tenant string
 	// URL is what clients reach the server by, without a slash at its end; empty is the host that the request names.
 	URL string
 	Log *slog.Logger
@@ -47,7 +45,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	s := &Server{Config: c}
-	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.directoryRoutes(), s.operationRoutes())
+	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.accessRoutes(), s.directoryRoutes(), s.operationRoutes())
 	return s
 }
 
@@ -68,7 +66,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := s.answer(w, x, a, err)
 	s.Observe(x.route.kind, x.route.method, status, time.Since(began))
 	s.Log.Info("request", "method", r.Method, "path", r.URL.Path, "status", status, "took", time.Since(began), "correlation", id,
-		"principal", x.caller.Principal)
+		"principal", x.caller.Principal.ObjectID)
 }
 
 // exchange is one request on its way through the server.
@@ -91,7 +89,7 @@ func (x *exchange) serve() (a answer, err error) {
 		}
 	}()
 	ctx := x.r.Context()
-	principal, err := x.authenticate(ctx)
+	principal, err := x.server.Authenticate(ctx, x.r.Header.Get("Authorization"))
 	if err != nil {
 		return answer{header: http.Header{"Www-Authenticate": {`Bearer realm="coffer"`}}}, err
 	}
@@ -107,10 +105,8 @@ func (x *exchange) serve() (a answer, err error) {
 		return noRoute(x.r.Method, target, allowed)
 	}
 	x.route = route
-	x.caller = vault.Caller{
-		Principal: principal.ObjectID, Name: principal.Name, Action: route.action, Request: x.id, Remote: x.r.RemoteAddr,
-	}
-	grants, err := x.server.Grants(ctx, principal)
+	x.caller = vault.Caller{Principal: principal, Request: x.id, Remote: x.r.RemoteAddr}
+	grants, err := x.server.Access.Grants(ctx, principal)
 	if err != nil {
 		return answer{}, err
 	}
@@ -123,28 +119,22 @@ func (x *exchange) serve() (a answer, err error) {
 	}
 	return route.handle(ctx, request{
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
-		may: func(_ context.Context, action string, scope catalogue.ID) error { return grants(action, scope) },
+		grants: grants,
 	})
 }
 
-func (x *exchange) authenticate(ctx context.Context) (catalogue.Principal, error) {
-	scheme, token, _ := strings.Cut(x.r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return catalogue.Principal{}, coffer.Errorf(coffer.CodeAuthenticationFailed, "the request has no bearer token").
-			WithHint("log in: coffer login, or give the client a service principal")
-	}
-	return x.server.Authenticate(ctx, strings.TrimSpace(token))
-}
-
 // authorize refuses what the caller may not do; a write that is refused is recorded.
-func (x *exchange) authorize(ctx context.Context, grants func(string, catalogue.ID) error, target catalogue.Target) error {
+func (x *exchange) authorize(ctx context.Context, grants vault.Grants, target catalogue.Target) error {
 	if x.route.action == "" {
 		return nil
 	}
-	err := grants(x.route.action, target.ID)
-	if err != nil && x.r.Method != http.MethodGet {
-		status, body := describe(err, x.id)
-		x.server.Refused(ctx, x.caller, target.ID, status, body.Error.Code)
+	err := grants.Check(x.route.action, target.ID)
+	if err == nil || x.r.Method == http.MethodGet {
+		return err
+	}
+	status, body := describe(err, x.id)
+	if failed := x.server.Access.RecordRefusal(ctx, x.caller, x.route.action, target.ID, status, body.Error.Code); failed != nil {
+		x.server.Log.Error("a refused write is not in the audit log", "correlation", x.id, "error", failed)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package arm
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,13 +31,21 @@ const (
 	version      = "?api-version=2025-07-01"
 )
 
-// world is a server over a real database, with callers whose tokens are their names: "owner" may all, "reader" may read, and others
-// nothing.
+// world is a server over a real database, with callers whose tokens are their names: "owner" may all, "reader" what newCluster has
+// granted, and others nothing.
 type world struct {
 	t  *testing.T
 	db catalogue.Database
 	*httptest.Server
-	refused []string
+	owner string
+}
+
+// objectID is who a token is of.
+func (w *world) objectID(name string) string {
+	if name == "owner" {
+		return w.owner
+	}
+	return map[string]string{"reader": "44444444-4444-4444-8444-444444444444"}[name]
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,26 +57,41 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, db: db}
 	var n atomic.Int64
 	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
+	access, err := vault.NewAccess(vault.AccessConfig{Database: db, Sealer: plain{}, NowFunc: time.Now, Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := access.NewCredential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := access.EnsureAdministrator(t.Context(), credential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := access.Principal(t.Context(), vault.PrincipalID(admin.ClientID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := vault.FactsOf(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.owner = facts.Properties.ObjectID
 	s := New(Config{
 		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
 			vault.ExtensionKind(plain{}, tenant), vault.StorageKind())},
-		Authenticate: func(_ context.Context, token string) (catalogue.Principal, error) {
-			if token == "stranger" {
-				return catalogue.Principal{}, coffer.Errorf(coffer.CodeInvalidToken, "the token is not valid")
+		Access: access,
+		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
+			name := strings.TrimPrefix(header, "Bearer ")
+			switch name {
+			case "":
+				return catalogue.Principal{}, coffer.Errorf(coffer.CodeAuthenticationFailed, "there is no token")
+			case "stranger":
+				return catalogue.Principal{}, coffer.Errorf(coffer.CodeTokenInvalid, "the token is not valid")
 			}
-			return catalogue.Principal{ObjectID: token, Name: token}, nil
-		},
-		Grants: func(_ context.Context, p catalogue.Principal) (func(string, catalogue.ID) error, error) {
-			return func(action string, scope catalogue.ID) error {
-				if p.ObjectID == "owner" || p.ObjectID == "reader" && strings.HasSuffix(action, "/read") {
-					return nil
-				}
-				return coffer.Errorf(coffer.CodeAuthorizationFailed, "%s may not %s at %s", p.Name, action, scope)
-			}, nil
-		},
-		Refused: func(_ context.Context, by vault.Caller, target catalogue.ID, status int, _ coffer.Code) {
-			w.refused = append(w.refused, fmt.Sprint(by.Name, " ", by.Action, " ", target, " ", status))
+			return catalogue.Principal{ObjectID: w.objectID(name), Name: name}, nil
 		},
 		Tenant: tenant, Log: slog.New(slog.DiscardHandler), NewID: newID, Observe: func(string, string, int, time.Duration) {},
 	})
@@ -159,6 +184,24 @@ func (w *world) newCluster() {
 	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
 	w.must(201, http.MethodPut, group+version, `{"location":"westeurope"}`)
 	w.must(201, http.MethodPut, cluster+version, `{"location":"westeurope","identity":{"type":"SystemAssigned"}}`)
+	w.must(201, http.MethodPut, group+"/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555555"+version,
+		`{"properties":{"roleDefinitionId":"`+subscription+`/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7","principalId":"`+
+			w.objectID("reader")+`"}}`)
+}
+
+// audit is the whole log, the oldest entry first.
+func (w *world) audit() []catalogue.AuditEntry {
+	w.t.Helper()
+	var entries []catalogue.AuditEntry
+	err := w.db.View(w.t.Context(), func(ctx context.Context, v catalogue.View) (err error) {
+		entries, err = v.Audit(ctx, catalogue.AuditQuery{Limit: 1000})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Reverse(entries)
+	return entries
 }
 
 func TestAResourceIsWhatWasSent(t *testing.T) {
@@ -231,20 +274,18 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	if secrets := w.secrets(extension); len(secrets) != 0 {
 		t.Errorf("secrets that nobody wants are kept: %v", secrets)
 	}
-	err := w.db.View(t.Context(), func(ctx context.Context, v catalogue.View) error {
-		entries, err := v.Audit(ctx, catalogue.AuditQuery{Limit: 100})
-		for _, e := range entries {
-			if strings.Contains(string(e.Before)+string(e.After), "hush") {
-				t.Errorf("the audit log has a secret: %s", e.After)
-			}
+	var writes []string
+	for _, e := range w.audit() {
+		if strings.Contains(string(e.Before)+string(e.After), "hush") {
+			t.Errorf("the audit log has a secret: %s", e.After)
 		}
-		if len(entries) != 6 {
-			t.Errorf("%d entries, want one for each write", len(entries))
+		if e.Target.Is(extension) {
+			writes = append(writes, fmt.Sprint(e.Action, " ", e.Status, " ", e.Principal == w.owner))
 		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
+	}
+	const write = "Microsoft.KubernetesConfiguration/extensions/write"
+	if want := []string{write + " 201 true", write + " 200 true", write + " 200 true"}; !slices.Equal(writes, want) {
+		t.Errorf("the audit log has %q, want %q", writes, want)
 	}
 }
 
@@ -318,9 +359,10 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 	if large.status != 413 {
 		t.Errorf("a body of more than 4 MiB: %d %s", large.status, large.text)
 	}
-	want := fmt.Sprintf("[reader Microsoft.Resources/subscriptions/resourceGroups/write %s 403]", group)
-	if fmt.Sprint(w.refused) != want {
-		t.Errorf("refused writes: %v, want %v", w.refused, want)
+	last := w.audit()[len(w.audit())-1]
+	if last.Name != "reader" || last.Action != "Microsoft.Resources/subscriptions/resourceGroups/write" || !last.Target.Is(group) || last.Status != 403 ||
+		last.Code != "AuthorizationFailed" {
+		t.Errorf("the refused write is not in the audit log, which ends with %+v", last)
 	}
 }
 
@@ -351,8 +393,8 @@ func TestPagesAreFollowedToTheirEnd(t *testing.T) {
 
 func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	w := newWorld(t)
-	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)
-	made := w.must(201, http.MethodPut, group+version, `{"location":"a"}`)
+	w.newCluster()
+	made := w.must(200, http.MethodPut, group+version, `{"location":"westeurope"}`)
 	url := strings.TrimPrefix(made.header.Get("Azure-Asyncoperation"), w.URL)
 	if got := w.must(200, http.MethodGet, url, ""); got.at("status") != "Succeeded" || got.at("endTime") == nil {
 		t.Errorf("%s", got.text)

@@ -1,0 +1,148 @@
+package access
+
+import "slices"
+
+// The GUIDs of the roles that decisions name.
+const (
+	OwnerID         = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+	AccessAdminID   = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
+	ContributorID   = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+	ReaderID        = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+	BackupContribID = "5e467623-bb1f-42f4-a55d-6e525e11384b"
+	BackupOperID    = "00c29273-979b-4161-815c-10b084fb9324"
+	BackupReaderID  = "a795c7a0-d4a2-40c1-ae25-d81f01202912"
+)
+
+// The actions that ARM has no word for.
+const (
+	// ActionReveal shows secret values. Only Owner allows it.
+	ActionReveal = "Coffer.Backup/secrets/reveal/action"
+	// ActionContents shows what a recovery point holds, secrets masked. It is no read, for it shows what is in the cluster: who may
+	// restore may look, but not everybody who may see that there is a backup.
+	ActionContents = "Coffer.Backup/recoveryPoints/contents/action"
+	// ActionCoverage shows what a recovery point covers, without what is in it.
+	ActionCoverage = "Coffer.Backup/recoveryPoints/coverage/read"
+	// ActionPlan and ActionDiff show what a restore would do.
+	ActionPlan = "Coffer.Backup/recoveryPoints/plan/action"
+	ActionDiff = "Coffer.Backup/recoveryPoints/diff/action"
+	// ActionSearch looks for an object across recovery points.
+	ActionSearch = "Coffer.Backup/recoveryPoints/search/action"
+	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
+	// principal is all that it may do.
+	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"
+	ActionPrincipalWrite  = "Coffer.Backup/servicePrincipals/write"
+	ActionPrincipalDelete = "Coffer.Backup/servicePrincipals/delete"
+	ActionSecretWrite     = "Coffer.Backup/servicePrincipals/secrets/write"
+	ActionSecretDelete    = "Coffer.Backup/servicePrincipals/secrets/delete"
+)
+
+// The actions of role assignments.
+const (
+	ActionAssignmentRead   = "Microsoft.Authorization/roleAssignments/read"
+	ActionAssignmentWrite  = "Microsoft.Authorization/roleAssignments/write"
+	ActionAssignmentDelete = "Microsoft.Authorization/roleAssignments/delete"
+)
+
+// Roles are all there are, the weakest first. The caller owns the slice.
+func Roles() []Role { return slices.Concat(backupRoles(), generalRoles(), elsewhereRoles()) }
+
+func generalRoles() []Role {
+	return []Role{
+		{ID: ReaderID, Name: "Reader", Description: "View all resources, but does not allow you to make any changes.", Actions: []string{"*/read"}},
+		{
+			ID: ContributorID, Name: "Contributor",
+			Description: "Grants full access to manage all resources, but does not allow you to assign roles, to manage service principals or to see secret values.",
+			Actions:     []string{"*"},
+			NotActions: []string{
+				"Microsoft.Authorization/*/delete", "Microsoft.Authorization/*/write", "Microsoft.Authorization/elevateAccess/action",
+				"Coffer.Backup/secrets/*",
+				"Coffer.Backup/servicePrincipals/write", "Coffer.Backup/servicePrincipals/delete",
+				"Coffer.Backup/servicePrincipals/*/write", "Coffer.Backup/servicePrincipals/*/delete", "Coffer.Backup/servicePrincipals/*/action",
+			},
+		},
+		{
+			ID: AccessAdminID, Name: "User Access Administrator", Description: "Lets you manage user access to resources.",
+			Actions: []string{"*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"},
+		},
+		{ID: OwnerID, Name: "Owner", Description: "Grants full access to manage all resources, including the ability to assign roles.", Actions: []string{"*"}},
+	}
+}
+
+// The backup roles have what Azure gives them on provider Microsoft.DataProtection. Jobs are added, which in Azure are read through
+// Resource Graph, and what ARM has no word for.
+func backupRoles() []Role {
+	reader := []string{
+		"Microsoft.Authorization/*/read",
+		"Microsoft.Resources/subscriptions/resourceGroups/read",
+		"Microsoft.DataProtection/operations/read",
+		"Microsoft.DataProtection/locations/getBackupStatus/action",
+		"Microsoft.DataProtection/locations/operationStatus/read",
+		"Microsoft.DataProtection/locations/operationResults/read",
+		"Microsoft.DataProtection/backupVaults/read",
+		"Microsoft.DataProtection/backupVaults/operationStatus/read",
+		"Microsoft.DataProtection/backupVaults/operationResults/read",
+		"Microsoft.DataProtection/backupVaults/backupPolicies/read",
+		"Microsoft.DataProtection/backupVaults/backupInstances/read",
+		"Microsoft.DataProtection/backupVaults/backupInstances/operationResults/read",
+		"Microsoft.DataProtection/backupVaults/backupInstances/recoveryPoints/read",
+		"Microsoft.DataProtection/backupVaults/backupInstances/findRestorableTimeRanges/action",
+		"Microsoft.DataProtection/backupVaults/deletedBackupInstances/read",
+		"Microsoft.DataProtection/backupVaults/backupJobs/read",
+		"Microsoft.DataProtection/backupVaults/backupResourceGuardProxies/read",
+		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJobs/action",
+		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJob/action",
+		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchSecondaryRecoveryPoints/action",
+		ActionCoverage,
+	}
+	operator := append(slices.Clone(reader),
+		"Microsoft.Storage/storageAccounts/read",
+		"Microsoft.DataProtection/locations/checkFeatureSupport/action",
+		"Microsoft.DataProtection/backupVaults/validateForBackup/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/write",
+		"Microsoft.DataProtection/backupVaults/backupInstances/backup/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/validateForModifyBackup/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/validateRestore/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/restore/action",
+		"Microsoft.DataProtection/backupVaults/backupResourceGuardProxies/write",
+		"Microsoft.DataProtection/backupVaults/backupResourceGuardProxies/delete",
+		"Microsoft.DataProtection/backupVaults/backupResourceGuardProxies/unlockDelete/action",
+		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/crossRegionRestore/action",
+		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/validateCrossRegionRestore/action",
+		ActionContents, ActionPlan, ActionDiff, ActionSearch,
+	)
+	contributor := append(slices.Clone(operator),
+		"Microsoft.DataProtection/locations/checkNameAvailability/action",
+		"Microsoft.DataProtection/backupVaults/write",
+		"Microsoft.DataProtection/backupVaults/backupPolicies/write",
+		"Microsoft.DataProtection/backupVaults/backupPolicies/delete",
+		"Microsoft.DataProtection/backupVaults/backupInstances/delete",
+		"Microsoft.DataProtection/backupVaults/backupInstances/suspendBackups/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/resumeBackups/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/stopProtection/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/resumeProtection/action",
+		"Microsoft.DataProtection/backupVaults/backupInstances/sync/action",
+		"Microsoft.DataProtection/backupVaults/deletedBackupInstances/undelete/action",
+	)
+	return []Role{
+		{ID: BackupReaderID, Name: "Backup Reader", Description: "Can view backup services, but can't make changes", Actions: reader},
+		{ID: BackupOperID, Name: "Backup Operator", Description: "Lets you manage backup services, except removal of backup, vault creation and giving access to others", Actions: operator},
+		{ID: BackupContribID, Name: "Backup Contributor", Description: "Lets you manage backups, but can't delete vaults and give access to others", Actions: contributor},
+	}
+}
+
+// elsewhereRoles are those that the instructions for AKS Backup assign to the identities of vaults, clusters and extensions, for
+// what lies in Azure. They allow nothing here.
+func elsewhereRoles() []Role {
+	role := func(id, name, description string) Role {
+		return Role{ID: id, Name: name, Description: description, Elsewhere: true}
+	}
+	return []Role{
+		role("17d1049b-9a84-46fb-8f53-869881c3d3ab", "Storage Account Contributor", "Lets you manage storage accounts, including accessing storage account keys."),
+		role("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor", "Allows for read, write and delete access to blob containers and data."),
+		role("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "Storage Blob Data Owner", "Allows for full access to blob containers and data."),
+		role("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "Storage Blob Data Reader", "Allows for read access to blob containers and data."),
+		role("69566ab7-960f-475b-8e7c-b3118f30c6bd", "Storage File Data Privileged Contributor", "Allows for full access to file shares and data."),
+		role("7efff54f-a5b4-42b5-a1c5-5411624893ce", "Disk Snapshot Contributor", "Lets a backup vault manage snapshots of disks."),
+		role("959f8984-c045-4866-89c7-12bf9737be2e", "Data Operator for Managed Disks", "Lets you read and write the data of managed disks and snapshots."),
+	}
+}

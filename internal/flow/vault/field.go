@@ -2,9 +2,11 @@ package vault
 
 import (
 	"encoding/json"
+	"errors"
 	"regexp"
 	"strings"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -24,13 +26,17 @@ const (
 
 var locationForm = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9 -]{0,62}$`)
 
-// decode reads what a decision needs of a body.
+// decode reads what a decision needs of a body. What is wrong with its form is told with its place.
 func decode[T any](p Proposal) (T, error) {
-	var v T
-	if err := json.Unmarshal(p.Body, &v); err != nil {
-		return v, invalid(p.ID, "%w", err)
+	v, err := arm.Decode[T](p.Body)
+	if err == nil {
+		return v, nil
 	}
-	return v, nil
+	refused := invalid(p.ID, "%w", err)
+	if problem, ok := errors.AsType[*arm.Error](err); ok {
+		refused.Fields = []coffer.RefusedField{{Path: problem.Path, Reason: problem.Message}}
+	}
+	return v, refused
 }
 
 func invalid(id catalogue.ID, format string, args ...any) *coffer.Error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -33,74 +34,37 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeTimeout:              http.StatusServiceUnavailable,
 }
 
-// cloudError is ARM's error body, with what Azure's Backup vault adds for people.
-type cloudError struct {
-	Error errorBody `json:"error"`
-}
-
-type errorBody struct {
-	Code           coffer.Code      `json:"code"`
-	Message        string           `json:"message"`
-	Target         string           `json:"target,omitempty"`
-	Details        []errorBody      `json:"details"`
-	AdditionalInfo []additionalInfo `json:"additionalInfo,omitempty"`
-}
-
-type additionalInfo struct {
-	Type string          `json:"type"`
-	Info userFacingError `json:"info"`
-}
-
-type userFacingError struct {
-	Code              coffer.Code       `json:"code"`
-	Message           string            `json:"message"`
-	Target            string            `json:"target"`
-	RecommendedAction []string          `json:"recommendedAction"`
-	IsRetryable       bool              `json:"isRetryable"`
-	IsUserError       bool              `json:"isUserError"`
-	Properties        map[string]string `json:"properties"`
-}
-
 // codeInternal is what clients are told where an error is ours; the log has the rest.
 const codeInternal coffer.Code = "InternalServerError"
 
 // describe turns an error into a status and a body. Of an error without a code nothing is said but where to find it.
-func describe(err error, requestID string) (status int, body cloudError) {
+func describe(err error, requestID string) (status int, body arm.CloudError) {
 	coded, ok := errors.AsType[*coffer.Error](err)
 	if !ok {
 		message := "internal error; the server's log says more under the correlation id " + requestID
-		return http.StatusInternalServerError, cloudError{errorBody{Code: codeInternal, Message: message, Details: []errorBody{}}}
+		return http.StatusInternalServerError, arm.CloudError{Error: arm.ErrorBody{Code: string(codeInternal), Message: message}}
 	}
 	status, known := statuses[coded.Code]
 	if !known {
 		status = http.StatusBadRequest
 	}
-	info := userFacingError{
-		Code: coded.Code, Message: coded.Message, RecommendedAction: []string{}, IsRetryable: coded.Transient,
-		IsUserError: status < http.StatusInternalServerError, Properties: map[string]string{"ActivityId": requestID},
+	info := &arm.UserFacingError{
+		Code: string(coded.Code), Message: coded.Message, IsRetryable: coded.Transient, IsUserError: status < http.StatusInternalServerError,
+		Properties: map[string]string{"ActivityId": requestID},
 	}
-	// The message alone is what most clients print.
-	shown := errorBody{Code: coded.Code, Message: coded.Error(), Details: details(err), AdditionalInfo: []additionalInfo{{"UserFacingError", info}}}
 	if coded.Hint != "" {
-		shown.AdditionalInfo[0].Info.RecommendedAction = []string{coded.Hint}
+		info.RecommendedAction = []string{coded.Hint}
 	}
-	return status, cloudError{shown}
-}
-
-// details are the errors that one joins, if it joins several.
-func details(err error) []errorBody {
-	found := []errorBody{}
-	joined, ok := errors.AsType[interface {
-		error
-		Unwrap() []error
-	}](err)
-	if !ok {
-		return found
+	shown := arm.ErrorBody{
+		// The message alone is what most clients print.
+		Code: string(coded.Code), Message: coded.Error(),
+		AdditionalInfo: []arm.ErrorAdditionalInfo{{Type: arm.TypeUserFacingError, Info: info}},
 	}
-	for _, one := range joined.Unwrap() {
-		if coded, ok := errors.AsType[*coffer.Error](one); ok {
-			found = append(found, errorBody{Code: coded.Code, Message: coded.Error(), Details: []errorBody{}})
-		}
+	for _, f := range coded.Fields {
+		shown.Details = append(shown.Details, arm.ErrorBody{Code: string(coded.Code), Message: f.Reason, Target: f.Path})
 	}
-	return found
+	if len(coded.Fields) == 1 {
+		shown.Target = coded.Fields[0].Path
+	}
+	return status, arm.CloudError{Error: shown}
 }

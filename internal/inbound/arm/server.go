@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -133,7 +134,7 @@ func (x *exchange) authorize(ctx context.Context, grants vault.Grants, target ca
 		return err
 	}
 	status, body := describe(err, x.id)
-	if failed := x.server.Access.RecordRefusal(ctx, x.caller, x.route.action, target.ID, status, body.Error.Code); failed != nil {
+	if failed := x.server.Access.RecordRefusal(ctx, x.caller, x.route.action, target.ID, status, coffer.Code(body.Error.Code)); failed != nil {
 		x.server.Log.Error("a refused write is not in the audit log", "correlation", x.id, "error", failed)
 	}
 	return err
@@ -146,10 +147,10 @@ func (s *Server) answer(w http.ResponseWriter, x *exchange, a answer, err error)
 	}
 	status, body := a.status, a.body
 	if err != nil {
-		var described cloudError
+		described := arm.CloudError{}
 		status, described = describe(err, x.id)
 		body = described
-		w.Header().Set("X-Ms-Error-Code", string(described.Error.Code))
+		w.Header().Set("X-Ms-Error-Code", described.Error.Code)
 		if status >= http.StatusInternalServerError {
 			s.Log.Error("request failed", "correlation", x.id, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 		}

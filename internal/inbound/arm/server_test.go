@@ -81,7 +81,7 @@ func newWorld(t *testing.T) *world {
 	s := New(Config{
 		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-			vault.ExtensionKind(plain{}, tenant), vault.StorageKind())},
+			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.VaultKind(tenant), vault.PolicyKind())},
 		Access: access,
 		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
 			name := strings.TrimPrefix(header, "Bearer ")

@@ -1,0 +1,95 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
+)
+
+const typeInstance = typeVault + "/backupInstances"
+
+// VaultKind is a Backup vault.
+func VaultKind(tenant string) Kind {
+	return Kind{
+		Type: typeVault, Noun: "backup vault", Parents: []string{typeGroup},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if err := decide.CheckName(p.ID.Name()); err != nil {
+				return Verdict{}, err
+			}
+			if err := checkTracked(p); err != nil {
+				return Verdict{}, err
+			}
+			body, err := decode[arm.VaultResource](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			was, err := settingsBefore(p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			settings, err := decide.Parse(&body, was)
+			if err != nil {
+				return Verdict{}, err
+			}
+			identity, err := identityFacts(p, tenant)
+			if err != nil {
+				return Verdict{}, err
+			}
+			return Verdict{Facts: vaultFacts(settings, identity)}, nil
+		},
+		Removable: mustHoldNothing,
+	}
+}
+
+// settingsBefore are those that a vault has, or nil if it is new.
+func settingsBefore(p Proposal) (*decide.Settings, error) {
+	if p.Before == nil {
+		return nil, nil
+	}
+	text, err := Shown(*p.Before)
+	if err != nil {
+		return nil, err
+	}
+	body, err := decode[arm.VaultResource](Proposal{ID: p.ID, Body: text})
+	if err != nil {
+		return nil, err
+	}
+	was, err := decide.Parse(&body, nil)
+	return &was, err
+}
+
+// vaultFacts are what a client finds of its settings, complete, and what the server adds.
+func vaultFacts(s decide.Settings, identity object) json.RawMessage {
+	shown := s.Shown()
+	score := s.Score(decide.Protection{})
+	shown.ProvisioningState, shown.SecureScore, shown.BcdrSecurityLevel = "Succeeded", score.SecureScore, score.SecurityLevel
+	shown.ReplicatedRegions = s.ReplicatedRegions(decide.Protection{})
+	guarded := false
+	shown.IsVaultProtectedByResourceGuard = &guarded
+	f := object{"properties": shown}
+	if identity != nil {
+		f["identity"] = identity
+	}
+	return facts(f)
+}
+
+// mustHoldNothing refuses to delete a vault with backup instances.
+func mustHoldNothing(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	var c decide.Contents
+	err := each(ctx, v, catalogue.ResourceQuery{Type: typeInstance, Under: r.ID}, func(i catalogue.Resource) error {
+		if c.Count++; c.Count <= namedInstances {
+			c.Instances = append(c.Instances, i.ID.Name())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return decide.CheckDelete(c)
+}
+
+// namedInstances is how many are worth naming.
+const namedInstances = 10

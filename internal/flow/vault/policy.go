@@ -1,0 +1,53 @@
+package vault
+
+import (
+	"context"
+	"strings"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+// PolicyKind is a backup policy of a vault. It may be changed, which AKS Backup refuses: recovery points that there are keep what they
+// were promised.
+func PolicyKind() Kind {
+	return Kind{
+		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault},
+		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+			if err := retention.CheckName(p.ID.Name()); err != nil {
+				return Verdict{}, err
+			}
+			body, err := decode[arm.PolicyResource](p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			if body.Properties == nil {
+				return Verdict{}, invalid(p.ID, "properties are missing").WithHint("coffer backup-policy get-default-policy-template prints a policy to begin with")
+			}
+			if _, err := retention.Parse(body.Properties, "properties"); err != nil {
+				return Verdict{}, err
+			}
+			filled, err := retention.FillTagIDs(p.Body)
+			return Verdict{Body: filled}, err
+		},
+		Removable: mustBeUnused,
+	}
+}
+
+// mustBeUnused refuses to delete a policy that backup instances follow.
+func mustBeUnused(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	users, err := v.Resources(ctx, catalogue.ResourceQuery{
+		Type: typeInstance, Linked: &catalogue.Link{Relation: catalogue.LinkPolicy, Target: r.ID.Key()}, Limit: namedInstances,
+	})
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	names := make([]string, len(users))
+	for i, u := range users {
+		names[i] = u.ID.Name()
+	}
+	return coffer.Errorf(coffer.CodeConflict, "backup policy %s is followed by the backup instances %s", r.ID.Name(), strings.Join(names, ", ")).
+		WithHint("give them another policy, or delete them first")
+}

@@ -1,0 +1,83 @@
+package arm
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const (
+	vaultID  = group + "/providers/Microsoft.DataProtection/backupVaults/v1"
+	policyID = vaultID + "/backupPolicies/p-1"
+)
+
+// vaultBody is what Terraform sends, and policyBody what the documentation of Azure has.
+const (
+	vaultBody = `{"identity":{"type":"SystemAssigned"},"location":"westeurope","properties":{"securitySettings":{"immutabilitySettings":{"state":"Disabled"},
+		"softDeleteSettings":{"retentionDurationInDays":14,"state":"On"}},"storageSettings":[{"datastoreType":"VaultStore","type":"LocallyRedundant"}]},"tags":{}}`
+	policyBody = `{"properties":{"objectType":"BackupPolicy","datasourceTypes":["Microsoft.ContainerService/managedClusters"],"policyRules":[
+		{"objectType":"AzureBackupRule","name":"BackupIntervals","backupParameters":{"objectType":"AzureBackupParams","backupType":"Incremental"},
+		"dataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},
+		"trigger":{"objectType":"ScheduleBasedTriggerContext","schedule":{"repeatingTimeIntervals":["R/2026-01-01T02:30:00+00:00/PT4H"],"timeZone":"Coordinated Universal Time"},
+		"taggingCriteria":[{"isDefault":true,"taggingPriority":99,"tagInfo":{"tagName":"Default"}}]}},
+		{"objectType":"AzureRetentionRule","name":"Default","isDefault":true,"lifecycles":[{"deleteAfter":{"objectType":"AbsoluteDeleteOption","duration":"P7D"},
+		"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},"targetDataStoreCopySettings":[]}]}]}}`
+)
+
+func TestAVaultAndItsPolicyAsTerraformHasThem(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	made := w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	principal, _ := made.at("identity", "principalId").(string)
+	if principal == "" || made.at("identity", "tenantId") != tenant || made.at("properties", "provisioningState") != "Succeeded" ||
+		made.at("properties", "securitySettings", "softDeleteSettings", "state") != "On" || made.at("properties", "secureScore") == nil {
+		t.Errorf("made: %s", made.text)
+	}
+	// A client that leaves something out finds it as it was.
+	again := w.must(200, http.MethodPut, vaultID+version, `{"location":"West Europe","identity":{"type":"SystemAssigned"},"properties":{"storageSettings":[{"datastoreType":"VaultStore","type":"LocallyRedundant"}]}}`)
+	if again.at("identity", "principalId") != principal || again.at("properties", "securitySettings", "softDeleteSettings", "state") != "On" {
+		t.Errorf("again: %s", again.text)
+	}
+	w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"softDeleteSettings":{"state":"AlwaysOn"}}}}`)
+	refused := w.must(400, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"softDeleteSettings":{"state":"Off"}}}}`)
+	if refused.at("error", "code") != "BMSUserErrorDisablingSoftDeleteStateNotAllowed" {
+		t.Errorf("refused: %s", refused.text)
+	}
+	if kept := w.must(200, http.MethodGet, vaultID+version, ""); kept.at("properties", "securitySettings", "softDeleteSettings", "state") != "AlwaysOn" {
+		t.Errorf("kept: %s", kept.text)
+	}
+
+	policy := w.must(200, http.MethodPut, policyID+version, policyBody)
+	for _, part := range []string{`"R/2026-01-01T02:30:00+00:00/PT4H"`, `"Coordinated Universal Time"`, `"targetDataStoreCopySettings":[]`, `"id":"Default_"`} {
+		if !strings.Contains(policy.text, part) {
+			t.Errorf("the policy has no %s: %s", part, policy.text)
+		}
+	}
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	if got := w.must(200, http.MethodGet, vaultID+"/backupPolicies"+version, ""); len(got.at("value").([]any)) != 1 {
+		t.Errorf("policies: %s", got.text)
+	}
+	bad := w.must(400, http.MethodPut, policyID+version, strings.NewReplacer("R/2026-01-01T02:30:00+00:00/PT4H", "R/PT4H", "P7D", "a week").Replace(policyBody))
+	if bad.at("error", "code") != "BMSUserErrorInvalidInput" || len(bad.at("error", "details").([]any)) != 2 || !strings.Contains(bad.text, "recommendedAction") {
+		t.Errorf("bad: %s", bad.text)
+	}
+	w.must(200, http.MethodDelete, policyID+version, "")
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	// Its policies go with a vault.
+	w.must(200, http.MethodDelete, vaultID+version, "")
+	w.must(404, http.MethodGet, policyID+version, "")
+}
+
+func TestTrustedAccessWaitsForItsCluster(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	binding := cluster + "/trustedAccessRoleBindings/b1"
+	body := `{"properties":{"sourceResourceId":"` + strings.ToUpper(vaultID) + `","roles":["Microsoft.DataProtection/backupVaults/backup-operator"]}}`
+	made := w.must(201, http.MethodPut, binding+version, body)
+	if made.at("properties", "coffer", "state") != "Pending" || !strings.Contains(made.text, "coffer cluster join") {
+		t.Errorf("made: %s", made.text)
+	}
+	w.must(200, http.MethodPut, binding+version, body)
+	w.must(409, http.MethodPut, cluster+"/trustedAccessRoleBindings/b2"+version, body)
+}

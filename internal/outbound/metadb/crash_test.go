@@ -86,7 +86,9 @@ func useCase(ctx context.Context, tx catalogue.Tx) error {
 		return err
 	}
 	for _, write := range []func() error{
-		func() error { return tx.PutSecret(ctx, catalogue.Secret{Owner: one.ID, Name: "s", Sealed: []byte("new")}) },
+		func() error {
+			return tx.PutSecret(ctx, catalogue.Secret{Owner: one.ID, Name: "s", Sealed: []byte("new")})
+		},
 		func() error {
 			return tx.PutSecret(ctx, catalogue.Secret{Owner: created.ID, Name: "t", Sealed: []byte("new")})
 		},

@@ -49,7 +49,7 @@ func testScopes(t *testing.T, db catalogue.Database) {
 	for _, name := range scopes {
 		// A percent sign is not in any id; whatever asks for one finds nothing.
 		if !strings.Contains(name, "%") {
-			mustPut(t, db, all+catalogue.ID(name), (all + catalogue.ID(name)).Child("providers/Microsoft.X/things", "t"))
+			mustPut(t, db, all+catalogue.ID(name), (all+catalogue.ID(name)).Child("providers/Microsoft.X/things", "t"))
 		}
 	}
 	for _, name := range scopes {

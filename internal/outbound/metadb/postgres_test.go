@@ -299,3 +299,7 @@ func TestAnUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkPagesOfPostgres(b *testing.B) {
+	benchPages(b, mustOpenPostgres(b, Postgres{URL: newSchema(b)}))
+}

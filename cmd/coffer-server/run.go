@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
+	"github.com/coffer-backup/coffer/internal/inbound/arm"
+	"github.com/coffer-backup/coffer/internal/inbound/identity"
+	"github.com/coffer-backup/coffer/internal/outbound/metadb"
+	"github.com/coffer-backup/coffer/internal/outbound/sealing"
+)
+
+// run starts the server, and serves until ctx ends.
+func run(ctx context.Context, o options, out io.Writer) error {
+	log, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	sealer, err := openSealer(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sealer.Close() }()
+	db, err := openDatabase(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	s, err := newService(ctx, o, db, sealer, log)
+	if err != nil {
+		return err
+	}
+	listeners, err := s.listen(ctx, o)
+	if err != nil {
+		return err
+	}
+	s.greet(out, o, listeners[0].Addr())
+	return serve(ctx, listeners)
+}
+
+func (o options) check() error {
+	switch {
+	case o.dataDir == "":
+		return errors.New("--data-dir is not given: name a folder that the server keeps its files in")
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together: give both, or none for the server's own certificate")
+	case (o.oidc.issuer == "") != (o.oidc.audience == ""):
+		return errors.New("--oidc-issuer and --oidc-audience go together")
+	}
+	return nil
+}
+
+// openSealer opens the encryption key: one in a file is made at the first start of a server of its own. One that is shared by several
+// is made by whoever runs them.
+func openSealer(ctx context.Context, o options) (*sealing.Sealer, error) {
+	switch {
+	case strings.Contains(o.encryptionKey, "://"):
+		return sealing.Open(ctx, sealing.Config{Services: []string{o.encryptionKey}})
+	case o.encryptionKey != "":
+		return sealing.Open(ctx, sealing.Config{KeyFile: o.encryptionKey})
+	case o.database != "":
+		return nil, errors.New("--encryption-key is not given: a database that servers share needs a key that they share; `head -c 32 /dev/urandom | base64` makes one")
+	}
+	file := filepath.Join(o.dataDir, "encryption.key")
+	_, err := os.Stat(filepath.Join(o.dataDir, databaseFile))
+	// A new key would open nothing of a database that is there.
+	return sealing.Open(ctx, sealing.Config{KeyFile: file, Create: errors.Is(err, os.ErrNotExist)})
+}
+
+const databaseFile = "coffer.db"
+
+func openDatabase(ctx context.Context, o options) (*metadb.Database, error) {
+	switch {
+	case o.database == "":
+		return metadb.OpenSQLite(ctx, metadb.SQLite{File: filepath.Join(o.dataDir, databaseFile)})
+	case strings.HasPrefix(o.database, "postgres://"), strings.HasPrefix(o.database, "postgresql://"):
+		return metadb.OpenPostgres(ctx, metadb.Postgres{URL: o.database})
+	}
+	return nil, errors.New("--database: give postgres://USER:PASSWORD@HOST/NAME, or nothing for SQLite in the data folder")
+}
+
+// service is the server before it listens.
+type service struct {
+	db       *metadb.Database
+	log      *slog.Logger
+	tenant   vault.Tenant
+	own      *vault.Authority
+	tls      *tls.Config
+	url      string
+	handler  http.Handler
+	registry *prometheus.Registry
+}
+
+func newService(ctx context.Context, o options, db *metadb.Database, sealer *sealing.Sealer, log *slog.Logger) (*service, error) {
+	s := &service{db: db, log: log, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	access, err := vault.NewAccess(vault.AccessConfig{Database: db, Sealer: sealer, NowFunc: time.Now, Random: rand.Reader})
+	if err != nil {
+		return nil, err
+	}
+	if s.tenant, err = vault.EnsureTenant(ctx, access); err != nil {
+		return nil, err
+	}
+	if s.own, err = vault.OpenAuthority(ctx, db, sealer, time.Now); err != nil {
+		return nil, err
+	}
+	if err := s.secure(o); err != nil {
+		return nil, err
+	}
+	if err := s.ensureAdministrator(ctx, o, access); err != nil {
+		return nil, err
+	}
+	tokens, err := identity.New(ctx, identity.Config{
+		Database: db, Sealer: sealer, Tenant: s.tenant.ID, PublicURL: s.url, Audiences: []string{s.url}, Issuers: o.oidc.issuers(),
+		NowFunc: time.Now, Random: rand.Reader, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	api := arm.New(arm.Config{
+		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: kinds(sealer, s.tenant.ID)},
+		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
+		Observe: newMetrics(s.registry).observe,
+	})
+	metadata := arm.Metadata(api.Base)
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case identity.Serves(r.URL.Path):
+			tokens.ServeHTTP(w, r)
+		case strings.EqualFold(strings.Trim(r.URL.Path, "/"), "metadata/endpoints"):
+			metadata.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+	return s, nil
+}
+
+// kinds are all types of resources that the server keeps.
+func kinds(sealer catalogue.Sealer, tenant string) vault.Kinds {
+	return vault.NewKinds(
+		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.StorageKind(),
+		vault.ClusterKind(tenant), vault.BindingKind(), vault.ExtensionKind(sealer, tenant),
+		vault.VaultKind(tenant), vault.PolicyKind(),
+	)
+}
+
+func newID() string { return uuid.NewString() }
+
+func (o oidcOptions) issuers() []identity.Issuer {
+	if o.issuer == "" {
+		return nil
+	}
+	return []identity.Issuer{{
+		URL: o.issuer, Audiences: []string{o.audience}, ObjectIDClaim: o.objectIDClaim, NameClaim: o.nameClaim, GroupsClaim: o.groupsClaim,
+	}}
+}
+
+// secure chooses the certificate, and by which url clients reach the server.
+func (s *service) secure(o options) error {
+	hosts := o.hostnames
+	if len(hosts) == 0 {
+		hosts = []string{"localhost", "127.0.0.1", "::1"}
+		if name, err := os.Hostname(); err == nil && name != "localhost" {
+			hosts = append(hosts, name)
+		}
+	}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.own.Serve(hosts), NextProtos: []string{"h2", "http/1.1"}}
+	if o.tlsCert != "" {
+		given := &certificateFile{cert: o.tlsCert, key: o.tlsKey}
+		if _, err := given.get(nil); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		s.tls.GetCertificate = given.get
+	} else if err := writeFile(filepath.Join(o.dataDir, "ca.pem"), s.own.PEM, 0o644); err != nil {
+		return err
+	}
+	s.url = o.url
+	if s.url == "" {
+		_, port, err := net.SplitHostPort(o.listen)
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		s.url = "https://" + net.JoinHostPort(hosts[0], port)
+	}
+	return nil
+}
+
+func (s *service) listen(ctx context.Context, o options) ([]listener, error) {
+	first, err := listen(ctx, "listen", o.listen, s.tls, newHTTPServer(s.handler, s.log))
+	if err != nil || o.statusListen == "" {
+		return []listener{first}, err
+	}
+	status, err := listen(ctx, "status-listen", o.statusListen, nil, newHTTPServer(statusHandler(s.registry, s.db.Ping), s.log))
+	if err != nil {
+		return nil, errors.Join(err, first.Close())
+	}
+	return []listener{first, status}, nil
+}
+
+// greet says where the server listens, and what to do next.
+func (s *service) greet(out io.Writer, o options, address net.Addr) {
+	fmt.Fprintf(out, "coffer-server %s listens on https://%s, as %s\n", version, address, s.url)
+	fmt.Fprintf(out, "tenant %s, first subscription %s\n", s.tenant.ID, s.tenant.Subscription)
+	fmt.Fprintf(out, "next: coffer login --credentials %s\n", filepath.Join(o.dataDir, administratorFile))
+}

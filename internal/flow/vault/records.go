@@ -51,3 +51,45 @@ func (k *Keeper) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Jo
 func (k *Keeper) Operation(ctx context.Context, id string) (catalogue.Operation, error) {
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Operation, error) { return v.Operation(ctx, id) })
 }
+
+// Each calls visit for all resources that a query selects, whatever its Limit, on one state of the database.
+func (k *Keeper) Each(ctx context.Context, q catalogue.ResourceQuery, visit func(catalogue.Resource) error) error {
+	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error { return each(ctx, v, q, visit) })
+}
+
+// EachJob calls visit for the jobs of all vaults of a scope.
+func (k *Keeper) EachJob(ctx context.Context, scope catalogue.ID, visit func(catalogue.Job) error) error {
+	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		return each(ctx, v, catalogue.ResourceQuery{Type: typeVault, Under: scope}, func(r catalogue.Resource) error {
+			q := catalogue.JobQuery{Vault: r.ID, Limit: pageSize}
+			for {
+				page, err := v.Jobs(ctx, q)
+				if err != nil {
+					return err
+				}
+				for _, j := range page {
+					if err := visit(j); err != nil {
+						return err
+					}
+				}
+				if len(page) < pageSize {
+					return nil
+				}
+				q.After = &catalogue.PointCursor{Time: page[len(page)-1].Started, Name: page[len(page)-1].Name}
+			}
+		})
+	})
+}
+
+// Audit is one page of the audit log.
+func (k *Keeper) Audit(ctx context.Context, q catalogue.AuditQuery) ([]catalogue.AuditEntry, error) {
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.AuditEntry, error) { return v.Audit(ctx, q) })
+}
+
+// Exists says whether there is a resource.
+func (k *Keeper) Exists(ctx context.Context, id catalogue.ID) (bool, error) {
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (bool, error) {
+		r, err := find(ctx, v, id)
+		return r != nil, err
+	})
+}

@@ -13,13 +13,50 @@ import (
 
 // directoryRoutes are what clients ask for before they come to their resources: tenants and resource providers.
 func (s *Server) directoryRoutes() []route {
-	const provider = "Microsoft.Resources/subscriptions/providers"
-	return []route{
+	const provider = typeSubscription + "/providers"
+	table := []route{
 		{method: http.MethodGet, kind: "tenants", on: onRest, handle: s.listTenants},
 		{method: http.MethodGet, kind: provider, on: onRest, handle: s.listProviders},
 		{method: http.MethodGet, kind: "providers", on: onRest, handle: s.listProviders},
 		{method: http.MethodGet, kind: anyProvider, on: onRest, handle: s.getProvider},
+		{method: http.MethodGet, kind: typeSubscription + "/resources", on: onRest, handle: s.listAll},
+		{method: http.MethodGet, kind: typeGroup + "/resources", on: onRest, handle: s.listAll},
 	}
+	for _, p := range s.providers("") {
+		table = append(table, route{
+			method: http.MethodPost, kind: p.Namespace + "/register", on: onRest, below: []string{typeSubscription}, handle: s.registerProvider,
+		})
+	}
+	return table
+}
+
+const (
+	typeSubscription = "Microsoft.Resources/subscriptions"
+	typeGroup        = "Microsoft.Resources/resourceGroups"
+)
+
+// listAll lists the resources of a subscription or a group, of whatever type: those with a region, as Azure does.
+func (s *Server) listAll(ctx context.Context, r request) (answer, error) {
+	limit, after, err := paging(r.http.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	visible := func(id catalogue.ID) bool {
+		kind, ok := s.Keeper.Kinds[strings.ToLower(id.Type())]
+		return ok && strings.EqualFold(id.Parent().Type(), typeGroup) && r.grants.Sees(kind.Action()+"/read", id)
+	}
+	found, next, err := s.Keeper.List(ctx, catalogue.ResourceQuery{Under: r.target.ID, After: after, Limit: limit}, visible)
+	if err != nil {
+		return answer{}, err
+	}
+	return resourcePage(r, found, next)
+}
+
+// registerProvider has nothing to do: all are registered.
+func (s *Server) registerProvider(ctx context.Context, r request) (answer, error) {
+	namespace, _, _ := strings.Cut(r.target.Rest, "/")
+	r.target.Rest = "providers/" + namespace
+	return s.getProvider(ctx, r)
 }
 
 func (s *Server) listTenants(context.Context, request) (answer, error) {

@@ -24,7 +24,8 @@ func (s *Server) directoryRoutes() []route {
 	}
 	for _, p := range s.providers("") {
 		table = append(table, route{
-			method: http.MethodPost, kind: p.Namespace + "/register", on: onRest, below: []string{typeSubscription}, handle: s.registerProvider,
+			method: http.MethodPost, kind: p.Namespace + "/register", on: onRest, below: []string{typeSubscription},
+			action: p.Namespace + "/register/action", handle: s.registerProvider,
 		})
 	}
 	return table

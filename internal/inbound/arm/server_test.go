@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -45,7 +46,12 @@ func (w *world) objectID(name string) string {
 	if name == "owner" {
 		return w.owner
 	}
-	return map[string]string{"reader": "44444444-4444-4444-8444-444444444444"}[name]
+	if name == "reader" {
+		return "44444444-4444-4444-8444-444444444444"
+	}
+	// Of everybody else another one.
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("88888888-8888-4888-8888-%x", sum[:6])
 }
 
 func newWorld(t *testing.T) *world {

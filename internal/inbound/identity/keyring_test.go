@@ -30,6 +30,27 @@ func TestReplicasTakeEachOthersTokens(t *testing.T) {
 	}
 }
 
+func TestReplicasThatStartTogetherMakeOneKey(t *testing.T) {
+	w := newWorld(t)
+	fresh := vaultworld.New(t)
+	w.config.Database, w.config.Sealer = fresh.Database, fresh.Sealer
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() { w.mustReplica(t) })
+	}
+	wait.Wait()
+	err := fresh.Database.View(t.Context(), func(ctx ctx, v catalogue.View) error {
+		secrets, err := v.Secrets(ctx, "/providers/Coffer.Backup/tokenIssuers/"+tenant)
+		if len(secrets) != 1 {
+			t.Errorf("%d keys were made", len(secrets))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSigningKeysRotate(t *testing.T) {
 	w := newWorld(t)
 	other := w.mustReplica(t)

@@ -314,6 +314,7 @@ func TestAnIssuerThatIsAwayIsNotAWrongToken(t *testing.T) {
 	w.Clock.Move(11 * time.Second)
 	w.mustBe(t, "back again", token, "ann-1")
 	// Its keys are known now: it may go.
+	known := i.current()
 	i.setDown(true)
 	w.mustBe(t, "away again", token, "ann-1")
 	w.Clock.Move(50 * time.Minute)
@@ -322,6 +323,8 @@ func TestAnIssuerThatIsAwayIsNotAWrongToken(t *testing.T) {
 	if coffer.CodeOf(err) != coffer.CodeIssuerUnavailable {
 		t.Errorf("a key that is not known yet: %v", err)
 	}
+	w.Clock.Move(time.Hour)
+	w.mustBe(t, "away for hours", mustSign(t, jose.RS256, known, i.claims(w.Clock.Now(), nil)), "ann-1")
 }
 
 func TestAnIssuersKeysRotate(t *testing.T) {

@@ -138,7 +138,8 @@ func (t *trustedIssuer) principal(claims map[string]any) (catalogue.Principal, e
 	if id == "" {
 		return catalogue.Principal{}, invalid("it has no claim %s, by which people are known here", t.config.ObjectIDClaim)
 	}
-	if verified, said := claims["email_verified"]; t.config.ObjectIDClaim == "email" && said && verified != true {
+	said, isSaid := claims["email_verified"]
+	if verified, _ := said.(bool); t.config.ObjectIDClaim == "email" && isSaid && !verified {
 		return catalogue.Principal{}, invalid("its issuer has not verified the address %s", clipped(id))
 	}
 	groups, err := t.groups(claims)

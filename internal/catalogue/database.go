@@ -7,9 +7,17 @@ import "context"
 // What is not there is an error with coffer.CodeResourceNotFound; a condition that does not hold has
 // coffer.CodePreconditionFailed. A database that does not answer, or has no room left, is an error that is Transient and has
 // coffer.CodeDatabaseUnavailable. Everything else has no code.
+//
+// Times are kept in UTC, to the microsecond: what is beyond is cut off, in queries too. Bodies are kept byte for byte, whatever they
+// are. Ids are found in any spelling, and are answered as they were written. Names, statuses and relations are UTF-8 without NUL, of
+// at most 260 bytes, ids and targets of at most 2,048: others are refused with coffer.CodeInvalidInput or CodeInvalidResourceID. In
+// an audit entry, and in who wrote a resource, what cannot be kept is marked or cut instead.
 type Database interface {
 	// Update runs do in one transaction, as if it were the only one. If it answers nil, what do wrote is durable; if it answers an
-	// error, nothing is written. do is run again where transactions got in each other's way: it must have no other effect.
+	// error, nothing is written, unless the connection was lost in the very last step: that is transient, and what do wrote is there
+	// as a whole or not at all. do is run again where transactions got in each other's way: it must have no other effect, and must
+	// not begin another Update. After an error without a code of its own, or one that is transient, the transaction is over, whatever
+	// do answers.
 	Update(ctx context.Context, do func(ctx context.Context, tx Tx) error) error
 	// View runs do on one state of the database.
 	View(ctx context.Context, do func(ctx context.Context, v View) error) error
@@ -18,7 +26,7 @@ type Database interface {
 	Close() error
 }
 
-// View reads.
+// View reads, in one goroutine at a time. Lists that belong to what is not there are empty.
 type View interface {
 	Resource(ctx context.Context, id ID) (Resource, error)
 	Resources(ctx context.Context, q ResourceQuery) ([]Resource, error)
@@ -38,10 +46,10 @@ type Tx interface {
 	// PutResource creates or replaces a resource, its links included, and answers it with its new Version. Created is kept where it
 	// was there already.
 	PutResource(ctx context.Context, r Resource, c Condition) (Resource, error)
-	// DeleteResource deletes a resource, its links, its secrets, and of a backup instance its recovery points. What lies below it is
-	// the caller's to look after.
+	// DeleteResource deletes a resource, its links, its secrets, of a backup instance its recovery points, and of a vault its jobs.
+	// What lies below it is the caller's to look after.
 	DeleteResource(ctx context.Context, id ID, c Condition) error
-	// PutPoint, PutJob and PutOperation create or replace.
+	// PutPoint, PutJob and PutOperation create or replace. The instance of a recovery point and the vault of a job are there.
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error
 	PutJob(ctx context.Context, j Job) error
@@ -55,7 +63,8 @@ type Tx interface {
 
 // Sealer encrypts what must not lie in a database as it is. It may be used concurrently.
 type Sealer interface {
-	// Seal encrypts; Open decrypts what Seal made for the same purpose, a short constant word, and refuses everything else.
+	// Seal encrypts; Open decrypts what Seal made for the same purpose, and refuses everything else. A purpose is a constant word, with
+	// the Key of what the secret belongs to: so it cannot be passed off as another's.
 	Seal(ctx context.Context, purpose string, plain []byte) ([]byte, error)
 	Open(ctx context.Context, purpose string, sealed []byte) ([]byte, error)
 }

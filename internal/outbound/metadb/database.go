@@ -60,8 +60,13 @@ func (d *Database) View(ctx context.Context, do func(ctx context.Context, v cata
 	// Also where do panics.
 	defer func() { _ = tx.Rollback() }()
 	v := &view{tx: tx, db: d}
-	err = do(ctx, v)
-	return v.outcome(err)
+	err = v.outcome(do(ctx, v))
+	var conflict *conflictError
+	if errors.As(err, &conflict) {
+		// A standby ends what reads for too long. Who reads may have other effects, so that it is not run again from here.
+		return unavailable("the catalogue's database ended a reading: %w", conflict.err).WithHint("try again later")
+	}
+	return err
 }
 
 // Update runs do in one transaction, again where others got in its way.

@@ -83,24 +83,27 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 }
 
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
+	done := false
 	err = c.faults.run(func() error {
 		r, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+		done = err == nil
 		return err
 	})
-	if err != nil && r != nil {
+	if err != nil && done {
 		_ = r.Close()
-		r = nil
 	}
 	return r, err
 }
 
 func (c *faultyConn) BeginTx(ctx context.Context, o driver.TxOptions) (tx driver.Tx, err error) {
+	done := false
 	err = c.faults.run(func() error {
 		tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+		done = err == nil
 		return err
 	})
 	if err != nil {
-		if tx != nil {
+		if done {
 			_ = tx.Rollback()
 		}
 		return nil, err

@@ -137,7 +137,9 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 				return tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: id})
 			},
 			"an operation": func(tx catalogue.Tx) error { return tx.PutOperation(t.Context(), catalogue.Operation{ID: text}) },
-			"a secret":     func(tx catalogue.Tx) error { return tx.PutSecret(t.Context(), catalogue.Secret{Owner: vault, Name: text}) },
+			"a secret": func(tx catalogue.Tx) error {
+				return tx.PutSecret(t.Context(), catalogue.Secret{Owner: vault, Name: text})
+			},
 		} {
 			if err := update(t.Context(), db, write); coffer.CodeOf(err) != coffer.CodeInvalidInput {
 				t.Errorf("%s of %.10q: %v", name, text, err)

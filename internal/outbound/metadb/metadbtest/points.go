@@ -157,7 +157,9 @@ func testJobPages(t *testing.T, db catalogue.Database) {
 				got := pages(t, limit, func(after *catalogue.PointCursor) ([]catalogue.Job, error) {
 					q.After = after
 					return v.Jobs(t.Context(), q)
-				}, func(j catalogue.Job) catalogue.PointCursor { return catalogue.PointCursor{Time: j.Started, Name: j.Name} })
+				}, func(j catalogue.Job) catalogue.PointCursor {
+					return catalogue.PointCursor{Time: j.Started, Name: j.Name}
+				})
 				mustMatch(t, fmt.Sprintf("%+v", q), want, got)
 				return nil
 			})

@@ -110,3 +110,8 @@ BEGIN SELECT RAISE(ABORT, 'entries of the audit log are never changed'); END;
 CREATE TRIGGER audit_scopes_are_not_deleted BEFORE DELETE ON audit_scopes
 BEGIN SELECT RAISE(ABORT, 'entries of the audit log are never deleted'); END;
 -- +goose StatementEnd
+-- REPLACE deletes without a word to the trigger above.
+-- +goose StatementBegin
+CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE sequence = NEW.sequence)
+BEGIN SELECT RAISE(ABORT, 'entries of the audit log are never changed'); END;
+-- +goose StatementEnd

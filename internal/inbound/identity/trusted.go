@@ -16,6 +16,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 )
 
 // asymmetric are the algorithms by which an issuer may sign. Those with a shared secret are none: whoever has the public key could
@@ -148,6 +149,9 @@ func (t *trustedIssuer) principal(claims map[string]any) (catalogue.Principal, e
 	}
 	p := catalogue.Principal{ObjectID: t.config.Prefix + id, Tenant: t.tenant, Groups: groups}
 	for _, g := range append([]string{p.ObjectID}, groups...) {
+		if !access.Nameable(g) {
+			return catalogue.Principal{}, invalid("it names somebody by what no role assignment can name: at most 255 printable characters, and no space at either end")
+		}
 		if catalogue.Minted(g) {
 			return catalogue.Principal{}, invalid("it names an id that only this server gives: %s", g)
 		}

@@ -2,11 +2,7 @@
 package vaultworld
 
 import (
-	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
-	"errors"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -15,12 +11,13 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
+	"github.com/coffer-backup/coffer/internal/outbound/sealing"
 )
 
 // World is a database with what belongs to it.
 type World struct {
 	Database catalogue.Database
-	Sealer   *Sealer
+	Sealer   catalogue.Sealer
 	Clock    *Clock
 	Access   *vault.Access
 }
@@ -37,7 +34,7 @@ func New(t testing.TB) *World {
 			t.Error(err)
 		}
 	})
-	w := &World{Database: database, Sealer: NewSealer(t), Clock: &Clock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)}}
+	w := &World{Database: database, Sealer: MustSealer(t), Clock: &Clock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)}}
 	w.Access, err = vault.NewAccess(vault.AccessConfig{Database: w.Database, Sealer: w.Sealer, NowFunc: w.Clock.Now, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
@@ -95,39 +92,17 @@ func (c *Clock) Move(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Sealer seals with a key of its own.
-type Sealer struct {
-	aead cipher.AEAD
-}
-
-// NewSealer makes a sealer with a new key.
-func NewSealer(t testing.TB) *Sealer {
+// MustSealer makes a sealer with a new key.
+func MustSealer(t testing.TB) *sealing.Sealer {
 	t.Helper()
-	key := make([]byte, 32)
-	if _, err := rand.Read(key); err != nil {
-		t.Fatal(err)
-	}
-	block, err := aes.NewCipher(key)
+	s, err := sealing.Open(t.Context(), sealing.Config{KeyFile: filepath.Join(t.TempDir(), "keys"), Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Sealer{aead: aead}
-}
-
-// Seal encrypts.
-func (s *Sealer) Seal(_ context.Context, purpose string, plain []byte) ([]byte, error) {
-	return s.aead.Seal(nil, nil, plain, []byte(purpose)), nil
-}
-
-// Open decrypts.
-func (s *Sealer) Open(_ context.Context, purpose string, sealed []byte) ([]byte, error) {
-	plain, err := s.aead.Open(nil, nil, sealed, []byte(purpose))
-	if err != nil {
-		return nil, errors.New("sealed with another key, for another purpose, or damaged")
-	}
-	return plain, nil
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }

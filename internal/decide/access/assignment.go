@@ -140,9 +140,14 @@ func parseKind(text string) (Kind, error) {
 	return "", coffer.Errorf(coffer.CodeInvalidContent, "properties.principalType is '%s'", text).WithHint("take User, Group or ServicePrincipal")
 }
 
-func checkPrincipal(id string, kind Kind) error {
+// Nameable says whether a text can be an object id: 1 to 255 bytes of printable characters, without a space at either end.
+func Nameable(id string) bool {
 	unprintable := strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
-	if id == "" || len(id) > maxPrincipal || unprintable || strings.TrimSpace(id) != id {
+	return id != "" && len(id) <= maxPrincipal && !unprintable && strings.TrimSpace(id) == id
+}
+
+func checkPrincipal(id string, kind Kind) error {
+	if !Nameable(id) {
 		return coffer.Errorf(coffer.CodeInvalidContent, "properties.principalId is no object id").
 			WithHint("take the object id of a user, a group or a service principal; of a service principal, that is not its client id")
 	}

@@ -12,10 +12,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
-// SealPurpose is what hashes of client secrets are sealed for.
-const SealPurpose = "client-secret"
+// SealPurpose is what the hashes of the secrets of a service principal are sealed for.
+func SealPurpose(owner catalogue.ID) string { return "client-secret " + owner.Key() }
 
 // RandomSize is how many random bytes a secret is made of.
 const RandomSize = idSize + secretSize

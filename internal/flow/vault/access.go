@@ -98,14 +98,24 @@ func assignedTo(ctx context.Context, v catalogue.View, objectID string) ([]acces
 	var found []access.Assignment
 	link := linkTo(objectID)
 	err := each(ctx, v, catalogue.ResourceQuery{Type: access.AssignmentType, Linked: &link}, func(r catalogue.Resource) error {
-		a, err := access.ReadAssignment(r.ID, r.Body)
+		a, err := readKept(r)
 		if err != nil {
-			return fmt.Errorf("read the kept role assignment %s: %v", r.ID, err)
+			return err
 		}
 		found = append(found, a)
 		return nil
 	})
 	return found, err
+}
+
+// readKept reads an assignment of the database. It was checked when it was put there: what is wrong with it now is nothing that the
+// caller did, so the error has no code.
+func readKept(r catalogue.Resource) (access.Assignment, error) {
+	a, err := access.ReadAssignment(r.ID, r.Body)
+	if err != nil {
+		return a, fmt.Errorf("read the kept role assignment %s: %s", r.ID, err.Error())
+	}
+	return a, nil
 }
 
 // atRoot are the assignments at the root of the tenant.
@@ -115,9 +125,9 @@ func atRoot(ctx context.Context, v catalogue.View) ([]access.Assignment, error) 
 		if r.ID.Parent() != "" {
 			return nil
 		}
-		a, err := access.ReadAssignment(r.ID, r.Body)
+		a, err := readKept(r)
 		if err != nil {
-			return fmt.Errorf("read the kept role assignment %s: %v", r.ID, err)
+			return err
 		}
 		found = append(found, a)
 		return nil

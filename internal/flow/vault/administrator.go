@@ -90,7 +90,7 @@ func (a *Access) administrator(ctx context.Context, c ClientCredential) (firstAd
 	if err != nil {
 		return firstAdministrator{}, err
 	}
-	sealed, err := a.seal(ctx, c.ClientID, c.Secret)
+	sealed, err := a.seal(ctx, id, c.Secret)
 	if err != nil {
 		return firstAdministrator{}, err
 	}

@@ -54,9 +54,9 @@ func mayGrant(ctx context.Context, v catalogue.View, by Caller, action string, s
 
 // checkUnchanged holds that an assignment that is there keeps its role and principal, as ARM does.
 func checkUnchanged(before catalogue.Resource, next access.Assignment) error {
-	was, err := access.ReadAssignment(before.ID, before.Body)
+	was, err := readKept(before)
 	if err != nil {
-		return fmt.Errorf("read the kept role assignment %s: %v", before.ID, err)
+		return err
 	}
 	if was.Role != next.Role || was.Principal != next.Principal || was.Kind != next.Kind {
 		return coffer.Errorf(coffer.CodeRoleAssignmentNotChanged, "the role, the principal and the scope of the role assignment %s cannot be changed", before.ID.Name()).
@@ -169,9 +169,9 @@ func (a *Access) Assignments(ctx context.Context, scope catalogue.ID, filter str
 	err = a.config.Database.View(ctx, func(ctx context.Context, v catalogue.View) error {
 		found = nil
 		return each(ctx, v, q, func(r catalogue.Resource) error {
-			kept, err := access.ReadAssignment(r.ID, r.Body)
+			kept, err := readKept(r)
 			if err != nil {
-				return fmt.Errorf("read the kept role assignment %s: %v", r.ID, err)
+				return err
 			}
 			if f.Selects(kept, scope) {
 				found = append(found, r)

@@ -287,3 +287,24 @@ func mustState(t *testing.T, w *vaultworld.World) string {
 	}
 	return text.String() + strings.Repeat("audited ", len(mustAudit(t, w)))
 }
+
+func TestADamagedAssignmentIsNobodysMistake(t *testing.T) {
+	w := vaultworld.New(t)
+	_, admin := w.MustAdministrator(t)
+	err := w.Database.Update(t.Context(), func(ctx ctx, tx catalogue.Tx) error {
+		_, err := tx.PutResource(ctx, catalogue.Resource{
+			ID: assignmentID(sub, guid1), Body: []byte(`{"properties":{}}`), Links: []catalogue.Link{{Relation: catalogue.LinkPrincipal, Target: admin.Principal.ObjectID}},
+		}, catalogue.Condition{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Database.View(t.Context(), func(ctx ctx, v catalogue.View) error {
+		_, err := vault.Held(ctx, v, admin.Principal)
+		return err
+	})
+	if err == nil || coffer.CodeOf(err) != "" || !strings.Contains(err.Error(), string(assignmentID(sub, guid1))) {
+		t.Errorf("%s: %v", coffer.CodeOf(err), err)
+	}
+}

@@ -45,7 +45,7 @@ func (a *Access) AddSecret(ctx context.Context, by Caller, id catalogue.ID, n Ne
 	if err != nil {
 		return IssuedSecret{}, err
 	}
-	sealed, err := a.seal(ctx, id.Name(), issued.Text)
+	sealed, err := a.seal(ctx, id, issued.Text)
 	if err != nil {
 		return IssuedSecret{}, err
 	}
@@ -153,8 +153,8 @@ func (a *Access) newSecret() (id string, text credential.Text, err error) {
 	return id, text, nil
 }
 
-func (a *Access) seal(ctx context.Context, clientID string, text credential.Text) ([]byte, error) {
-	sealed, err := a.config.Sealer.Seal(ctx, credential.SealPurpose, credential.Hash(clientID, text))
+func (a *Access) seal(ctx context.Context, owner catalogue.ID, text credential.Text) ([]byte, error) {
+	sealed, err := a.config.Sealer.Seal(ctx, credential.SealPurpose(owner), credential.Hash(owner.Name(), text))
 	if err != nil {
 		return nil, fmt.Errorf("seal a client secret: %w", err)
 	}

@@ -24,6 +24,9 @@ const (
 	maxToken = 16 << 10
 )
 
+// noOwner stands for the service principal of a client id that there is none of.
+const noOwner catalogue.ID = "/providers/Coffer.Backup/servicePrincipals/nobody"
+
 // Config is what an Authority needs. All of it is needed but Issuers and Client.
 type Config struct {
 	Database catalogue.Database
@@ -82,7 +85,7 @@ func New(ctx context.Context, c Config) (*Authority, error) {
 	if _, own := a.trusted[a.issuer]; own {
 		return nil, fmt.Errorf("%s is this server: it cannot be an OIDC issuer besides", a.issuer)
 	}
-	if a.nobody, err = c.Sealer.Seal(ctx, credential.SealPurpose, make([]byte, 32)); err != nil {
+	if a.nobody, err = c.Sealer.Seal(ctx, credential.SealPurpose(noOwner), make([]byte, 32)); err != nil {
 		return nil, fmt.Errorf("seal a value: %w", err)
 	}
 	a.keys = &keyRing{database: c.Database, sealer: c.Sealer, now: c.NowFunc, owner: catalogue.ID("/providers/Coffer.Backup/tokenIssuers/" + c.Tenant)}

@@ -45,13 +45,13 @@ func (a *Authority) authenticate(ctx context.Context, clientID string, secret cr
 	if err != nil {
 		return client{}, fmt.Errorf("look for a client: %w", err)
 	}
-	sealed := a.nobody
+	sealed, owner := a.nobody, noOwner
 	for _, s := range kept {
 		if s.Name == secretID && (s.Expires.IsZero() || now.Before(s.Expires)) {
-			sealed = s.Sealed
+			sealed, owner = s.Sealed, s.Owner
 		}
 	}
-	hash, err := a.config.Sealer.Open(ctx, credential.SealPurpose, sealed)
+	hash, err := a.config.Sealer.Open(ctx, credential.SealPurpose(owner), sealed)
 	if err != nil {
 		return client{}, fmt.Errorf("open the secret %s of client %s: %w", secretID, clientID, err)
 	}

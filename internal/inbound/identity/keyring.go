@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// keyPurpose is what signing keys are sealed for.
-	keyPurpose = "token-signing-key"
 	// keySigns is how long a key signs. It verifies until the last token that it signed has ended.
 	keySigns = 30 * 24 * time.Hour
 	// keysFresh is for how long the keys of the database are taken to be those that were read, and keysRetried how soon they are read
@@ -59,6 +57,9 @@ type keyRing struct {
 	// keys are in the order in which they were made.
 	keys []signingKey
 }
+
+// purpose is what the keys are sealed for.
+func (r *keyRing) purpose() string { return "token-signing-key " + r.owner.Key() }
 
 // signing is the key that signs, which is made if there is none.
 func (r *keyRing) signing(ctx context.Context) (signingKey, error) {
@@ -148,7 +149,7 @@ func (r *keyRing) refresh(ctx context.Context, fresh time.Duration) error {
 }
 
 func (r *keyRing) open(ctx context.Context, s catalogue.Secret) (signingKey, error) {
-	plain, err := r.sealer.Open(ctx, keyPurpose, s.Sealed)
+	plain, err := r.sealer.Open(ctx, r.purpose(), s.Sealed)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("open the key %s that signs tokens, which was sealed with another key than is configured, or damaged: %w", s.Name, err)
 	}
@@ -184,7 +185,7 @@ func (r *keyRing) rotate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write a key that signs tokens: %w", err)
 	}
-	sealed, err := r.sealer.Seal(ctx, keyPurpose, plain)
+	sealed, err := r.sealer.Seal(ctx, r.purpose(), plain)
 	if err != nil {
 		return fmt.Errorf("seal a key that signs tokens: %w", err)
 	}

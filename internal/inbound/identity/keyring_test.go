@@ -30,6 +30,27 @@ func TestReplicasTakeEachOthersTokens(t *testing.T) {
 	}
 }
 
+func TestReplicasThatStartTogetherMakeOneKey(t *testing.T) {
+	w := newWorld(t)
+	fresh := vaultworld.New(t)
+	w.config.Database, w.config.Sealer = fresh.Database, fresh.Sealer
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() { w.mustReplica(t) })
+	}
+	wait.Wait()
+	err := fresh.Database.View(t.Context(), func(ctx ctx, v catalogue.View) error {
+		secrets, err := v.Secrets(ctx, "/providers/Coffer.Backup/tokenIssuers/"+tenant)
+		if len(secrets) != 1 {
+			t.Errorf("%d keys were made", len(secrets))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSigningKeysRotate(t *testing.T) {
 	w := newWorld(t)
 	other := w.mustReplica(t)
@@ -89,7 +110,7 @@ func (w *world) mustRefuseBy(t *testing.T, a *identity.Authority, token string) 
 
 func TestAServerWithAnotherSealerDoesNotStart(t *testing.T) {
 	w := newWorld(t)
-	w.config.Sealer = vaultworld.NewSealer(t)
+	w.config.Sealer = vaultworld.MustSealer(t)
 	if _, err := identity.New(t.Context(), w.config); err == nil {
 		t.Error("it started, as if there were no keys")
 	}
@@ -100,10 +121,10 @@ func TestASigningKeyDoesNotLieInTheDatabaseAsItIs(t *testing.T) {
 	err := w.Database.View(t.Context(), func(ctx ctx, v catalogue.View) error {
 		secrets, err := v.Secrets(ctx, "/providers/Coffer.Backup/tokenIssuers/"+tenant)
 		for _, s := range secrets {
-			if _, err := w.Sealer.Open(ctx, "token-signing-key", s.Sealed); err != nil {
+			if _, err := w.Sealer.Open(ctx, "token-signing-key /providers/coffer.backup/tokenissuers/"+tenant, s.Sealed); err != nil {
 				t.Error(err)
 			}
-			if _, err := w.Sealer.Open(ctx, "client-secret", s.Sealed); err == nil {
+			if _, err := w.Sealer.Open(ctx, "client-secret /providers/coffer.backup/tokenissuers/"+tenant, s.Sealed); err == nil {
 				t.Error("it opens for another purpose")
 			}
 		}

@@ -110,6 +110,8 @@ func TestRequestsForTokensThatAreRefused(t *testing.T) {
 		return func(r *http.Request) { r.Header.Set("Content-Type", kind) }
 	}
 	inURL := func(r *http.Request) { r.URL.RawQuery = w.form().Encode() }
+	twice := w.form()
+	twice.Add("client_id", w.credential.ClientID)
 	const other = "88888888-0000-4000-8000-000000000000"
 	for _, c := range []struct {
 		name, path string
@@ -132,7 +134,7 @@ func TestRequestsForTokensThatAreRefused(t *testing.T) {
 		{"a scope of 300 letters", tokens, w.form("scope", strings.Repeat("a", 300)), nil, 400, "invalid_scope"},
 		{"JSON", tokens, w.form(), typed("application/json"), 400, "invalid_request"},
 		{"no type", tokens, w.form(), typed(""), 400, "invalid_request"},
-		{"a parameter twice", tokens, url.Values{"grant_type": {"client_credentials", "client_credentials"}}, nil, 400, "invalid_request"},
+		{"a parameter twice", tokens, twice, nil, 400, "invalid_request"},
 		{"by GET", tokens, w.form(), func(r *http.Request) { r.Method = http.MethodGet }, 405, "invalid_request"},
 		{"elsewhere", "/" + tenant + "/oauth2/v3/token", w.form(), nil, 404, "invalid_request"},
 		{"a bearer", tokens, w.form(), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 400, "invalid_request"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 )
 
 // asymmetric are the algorithms by which an issuer may sign. Those with a shared secret are none: whoever has the public key could
@@ -138,7 +139,8 @@ func (t *trustedIssuer) principal(claims map[string]any) (catalogue.Principal, e
 	if id == "" {
 		return catalogue.Principal{}, invalid("it has no claim %s, by which people are known here", t.config.ObjectIDClaim)
 	}
-	if verified, said := claims["email_verified"]; t.config.ObjectIDClaim == "email" && said && verified != true {
+	said, isSaid := claims["email_verified"]
+	if verified, _ := said.(bool); t.config.ObjectIDClaim == "email" && isSaid && !verified {
 		return catalogue.Principal{}, invalid("its issuer has not verified the address %s", clipped(id))
 	}
 	groups, err := t.groups(claims)
@@ -147,6 +149,9 @@ func (t *trustedIssuer) principal(claims map[string]any) (catalogue.Principal, e
 	}
 	p := catalogue.Principal{ObjectID: t.config.Prefix + id, Tenant: t.tenant, Groups: groups}
 	for _, g := range append([]string{p.ObjectID}, groups...) {
+		if !access.Nameable(g) {
+			return catalogue.Principal{}, invalid("it names somebody by what no role assignment can name: at most 255 printable characters, and no space at either end")
+		}
 		if catalogue.Minted(g) {
 			return catalogue.Principal{}, invalid("it names an id that only this server gives: %s", g)
 		}

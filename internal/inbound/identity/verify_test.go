@@ -239,6 +239,9 @@ func TestTokensOfAnIssuerThatAreRefused(t *testing.T) {
 		"of ours in upper case":          {map[string]any{"oid": strings.ToUpper(minted)}, coffer.CodeTokenInvalid},
 		"of ours with braces":            {map[string]any{"oid": "{" + minted + "}"}, coffer.CodeTokenInvalid},
 		"with a group that is ours":      {map[string]any{"groups": []string{minted}}, coffer.CodeTokenInvalid},
+		"of somebody who is a NUL":       {map[string]any{"oid": "a\x00"}, coffer.CodeTokenInvalid},
+		"of somebody of 300 letters":     {map[string]any{"oid": strings.Repeat("a", 300)}, coffer.CodeTokenInvalid},
+		"a group that ends in a space":   {map[string]any{"groups": []string{"ops "}}, coffer.CodeTokenInvalid},
 		"groups that are none":           {map[string]any{"groups": []any{7}}, coffer.CodeTokenInvalid},
 		"groups that are an object":      {map[string]any{"groups": map[string]any{"a": 1}}, coffer.CodeTokenInvalid},
 		"300 groups":                     {map[string]any{"groups": many}, coffer.CodeTokenInvalid},
@@ -314,6 +317,7 @@ func TestAnIssuerThatIsAwayIsNotAWrongToken(t *testing.T) {
 	w.Clock.Move(11 * time.Second)
 	w.mustBe(t, "back again", token, "ann-1")
 	// Its keys are known now: it may go.
+	known := i.current()
 	i.setDown(true)
 	w.mustBe(t, "away again", token, "ann-1")
 	w.Clock.Move(50 * time.Minute)
@@ -322,6 +326,8 @@ func TestAnIssuerThatIsAwayIsNotAWrongToken(t *testing.T) {
 	if coffer.CodeOf(err) != coffer.CodeIssuerUnavailable {
 		t.Errorf("a key that is not known yet: %v", err)
 	}
+	w.Clock.Move(time.Hour)
+	w.mustBe(t, "away for hours", mustSign(t, jose.RS256, known, i.claims(w.Clock.Now(), nil)), "ann-1")
 }
 
 func TestAnIssuersKeysRotate(t *testing.T) {

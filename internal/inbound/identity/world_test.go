@@ -54,7 +54,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func newWorld(t *testing.T, issuers ...identity.Issuer) *world {
+func newWorld(t testing.TB, issuers ...identity.Issuer) *world {
 	t.Helper()
 	w := &world{World: vaultworld.New(t), log: &syncBuffer{}}
 	w.credential, w.admin = w.MustAdministrator(t)
@@ -67,7 +67,7 @@ func newWorld(t *testing.T, issuers ...identity.Issuer) *world {
 }
 
 // mustReplica is another server on the same database.
-func (w *world) mustReplica(t *testing.T) *identity.Authority {
+func (w *world) mustReplica(t testing.TB) *identity.Authority {
 	t.Helper()
 	a, err := identity.New(t.Context(), w.config)
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *world) post(path string, form url.Values, changes ...func(*http.Request
 	return answer
 }
 
-func mustDecode(t *testing.T, answer *httptest.ResponseRecorder) map[string]any {
+func mustDecode(t testing.TB, answer *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var body map[string]any
 	if err := json.Unmarshal(answer.Body.Bytes(), &body); err != nil {
@@ -108,7 +108,7 @@ func mustDecode(t *testing.T, answer *httptest.ResponseRecorder) map[string]any 
 	return body
 }
 
-func (w *world) mustToken(t *testing.T, changes ...string) string {
+func (w *world) mustToken(t testing.TB, changes ...string) string {
 	t.Helper()
 	answer := w.post(tokens, w.form(changes...))
 	token, _ := mustDecode(t, answer)["access_token"].(string)

@@ -259,6 +259,36 @@ func TestAFullSQLiteKeepsItsStateAndGoesOn(t *testing.T) {
 	}
 }
 
+// TestNothingIsWrittenBehindATransactionThatSQLiteHasEnded has SQLite end a transaction by itself, as it does for some failures.
+// What a use case writes that does not look at its errors would be written alone.
+func TestNothingIsWrittenBehindATransactionThatSQLiteHasEnded(t *testing.T) {
+	var f faults
+	db := newFile(t).mustOpen(t, &f)
+	if err := seed(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	before := dump(t, db)
+	err := db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		if err := useCase(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.(*transaction).tx.ExecContext(ctx, "ROLLBACK"); err != nil {
+			return err
+		}
+		f.arm(1, false, func() error { return errInjected })
+		_ = tx.PutOperation(ctx, catalogue.Operation{ID: "fails"})
+		_ = tx.PutOperation(ctx, catalogue.Operation{ID: "o"})
+		_, _ = tx.PutResource(ctx, catalogue.Resource{ID: crashInstance(9)}, catalogue.Condition{})
+		return nil
+	})
+	if !errors.Is(err, errInjected) {
+		t.Errorf("the error is %v", err)
+	}
+	if diff := cmp.Diff(before, dump(t, db)); diff != "" {
+		t.Errorf("the state changed (-want +got):\n%s", diff)
+	}
+}
+
 // mustBeAway holds that an error tells the caller to try again, and a person what to do.
 func mustBeAway(t *testing.T, err error, words ...string) {
 	t.Helper()

@@ -72,8 +72,10 @@ func testMigrations(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T
 			}
 		}
 		var all sync.WaitGroup
-		for range 4 {
+		together := make(chan struct{})
+		for range 8 {
 			all.Go(func() {
+				<-together
 				db, err := p.open(t.Context(), nil)
 				if err != nil {
 					t.Error(err)
@@ -84,6 +86,7 @@ func testMigrations(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T
 				}
 			})
 		}
+		close(together)
 		all.Wait()
 		db := p.mustOpen(t, nil)
 		var applied string

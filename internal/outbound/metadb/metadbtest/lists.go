@@ -148,10 +148,11 @@ func testCascades(t *testing.T, db catalogue.Database) {
 				return err
 			}
 		}
-		return tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: instance(1), Started: at(0)})
+		return tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: instance(2), Started: at(0)})
 	})
-	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeleteResource(t.Context(), instance(1), catalogue.Condition{}) })
-	mustPut(t, db, instance(1))
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeleteResource(t.Context(), instance(2), catalogue.Condition{}) })
+	// What was made last is the likeliest to get the place of what is gone.
+	mustPut(t, db, instance(2))
 	count := func(id catalogue.ID) (n int) {
 		mustView(t, db, func(v catalogue.View) error {
 			points, err := v.Points(t.Context(), catalogue.PointQuery{Instance: id, Limit: 10})
@@ -164,18 +165,18 @@ func testCascades(t *testing.T, db catalogue.Database) {
 		})
 		return n
 	}
-	if count(instance(1)) != 0 || count(instance(2)) != 2 {
-		t.Errorf("a new instance has %d of the deleted one's, and another %d of its 2", count(instance(1)), count(instance(2)))
+	if count(instance(2)) != 0 || count(instance(1)) != 2 {
+		t.Errorf("a new instance has %d of the deleted one's, and another %d of its 2", count(instance(2)), count(instance(1)))
 	}
 	mustView(t, db, func(v catalogue.View) error {
 		j, err := v.Job(t.Context(), vault, "j")
-		if !j.Instance.Is(instance(1)) {
+		if !j.Instance.Is(instance(2)) {
 			t.Errorf("the job of an instance that is gone is of %q", j.Instance)
 		}
 		return err
 	})
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeleteResource(t.Context(), vault, catalogue.Condition{}) })
-	if mustGet(t, db, instance(2)).Version != 1 || count(instance(2)) != 2 {
+	if mustGet(t, db, instance(1)).Version != 1 || count(instance(1)) != 2 {
 		t.Error("deleting a vault took what lies below it")
 	}
 	mustPut(t, db, vault)

@@ -141,7 +141,7 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		return nil, err
 	}
 	api := arm.New(arm.Config{
-		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: kinds(sealer, s.tenant.ID)},
+		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID)},
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})
@@ -169,6 +169,8 @@ func kinds(sealer catalogue.Sealer, tenant string) vault.Kinds {
 }
 
 func newID() string { return uuid.NewString() }
+
+func newObjectID() string { return catalogue.MintObjectID(uuid.New()) }
 
 func (o oidcOptions) issuers() []identity.Issuer {
 	if o.issuer == "" {

@@ -257,5 +257,5 @@ func extensionPrincipal(p Proposal) string {
 			return before.Properties.Identity.PrincipalID
 		}
 	}
-	return p.NewID()
+	return p.NewObjectID()
 }

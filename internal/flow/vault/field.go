@@ -122,7 +122,7 @@ func identityFacts(p Proposal, tenant string) (object, error) {
 		principal = before.Identity.PrincipalID
 	}
 	if principal == "" {
-		principal = p.NewID()
+		principal = p.NewObjectID()
 	}
 	return object{"type": body.Identity.Type, "principalId": principal, "tenantId": tenant}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 )
 
 // The types that are no provider's.
@@ -61,15 +62,18 @@ func GroupKind() Kind {
 // succeeded are the facts of what is ready once it is written.
 var succeeded = json.RawMessage(`{"properties":{"provisioningState":"Succeeded"}}`)
 
-// mustBeEmpty refuses to delete what others lie in. Azure would delete them all; here backups could be among them.
+// mustBeEmpty refuses to delete what others lie in. Azure would delete them all; here backups could be among them. Role assignments
+// are no contents.
 func mustBeEmpty(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
-	below, err := v.Resources(ctx, catalogue.ResourceQuery{Under: r.ID, Limit: 5})
-	if err != nil || len(below) == 0 {
+	var names []string
+	err := each(ctx, v, catalogue.ResourceQuery{Under: r.ID}, func(below catalogue.Resource) error {
+		if !strings.EqualFold(below.ID.Type(), access.AssignmentType) && len(names) < namedInstances {
+			names = append(names, string(below.ID))
+		}
+		return nil
+	})
+	if err != nil || len(names) == 0 {
 		return err
-	}
-	names := make([]string, len(below))
-	for i, b := range below {
-		names[i] = string(b.ID)
 	}
 	return coffer.Errorf(coffer.CodeConflict, "%s is not empty: it holds %s", r.ID, strings.Join(names, ", ")).
 		WithHint("delete what it holds first")

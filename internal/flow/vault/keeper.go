@@ -14,9 +14,9 @@ import (
 // Keeper keeps managed resources. It may be used concurrently. Every error is one for the client, or has no code.
 type Keeper struct {
 	DB catalogue.Database
-	// Now is the clock, and NewID makes ids that cannot be guessed.
-	Now   func() time.Time
-	NewID func() string
+	// Now is the clock, NewID makes ids that cannot be guessed, and NewObjectID the object ids of identities.
+	Now                func() time.Time
+	NewID, NewObjectID func() string
 	// Kinds are the types that there are.
 	Kinds Kinds
 }
@@ -62,7 +62,8 @@ type Proposal struct {
 	Before *catalogue.Resource
 	By     Caller
 	Now    time.Time
-	NewID  func() string
+	// NewObjectID makes the object id of an identity.
+	NewObjectID func() string
 }
 
 // Verdict is what is kept of a proposal.
@@ -118,7 +119,7 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if err != nil {
 			return err
 		}
-		proposal := Proposal{ID: p.ID, Body: body, Before: before, By: by, Now: now, NewID: k.NewID}
+		proposal := Proposal{ID: p.ID, Body: body, Before: before, By: by, Now: now, NewObjectID: k.NewObjectID}
 		if before != nil {
 			// Its name is spelled as it was when it was made.
 			proposal.ID = before.ID
@@ -242,7 +243,7 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 				return err
 			}
 		}
-		if err := deleteBelow(ctx, tx, id); err != nil {
+		if err := k.deleteBelow(ctx, tx, by, id, now); err != nil {
 			return err
 		}
 		if err := tx.DeleteResource(ctx, id, c); err != nil {
@@ -257,15 +258,23 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 	return operation, found, err
 }
 
-// deleteBelow deletes all that lies below a resource.
-func deleteBelow(ctx context.Context, tx catalogue.Tx, id catalogue.ID) error {
+// deleteBelow deletes all that lies below a resource, role assignments included: who makes one of its name anew has not let anybody
+// in.
+func (k *Keeper) deleteBelow(ctx context.Context, tx catalogue.Tx, by Caller, id catalogue.ID, now time.Time) error {
 	for {
-		below, err := tx.Resources(ctx, catalogue.ResourceQuery{Under: id, Limit: 1000})
+		below, err := tx.Resources(ctx, catalogue.ResourceQuery{Under: id, Limit: pageSize})
 		if err != nil || len(below) == 0 {
 			return err
 		}
 		for _, r := range below {
 			if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
+				return err
+			}
+			action := r.ID.Type()
+			if kind, ok := k.Kinds[strings.ToLower(action)]; ok {
+				action = kind.Action()
+			}
+			if err := appendEntry(ctx, tx, by.entry(now, action+"/delete", r.ID, http.StatusOK), &r, nil); err != nil {
 				return err
 			}
 		}

@@ -27,6 +27,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeAuthorizationFailed:  http.StatusForbidden,
 	coffer.CodeRoleAssignmentExists: http.StatusConflict,
 	coffer.CodeLastOwner:            http.StatusConflict,
+	coffer.CodeTooManySecrets:       http.StatusConflict,
 	coffer.CodeTooLarge:             http.StatusRequestEntityTooLarge,
 	coffer.CodeMediaType:            http.StatusUnsupportedMediaType,
 	coffer.CodeTooManyRequests:      http.StatusTooManyRequests,

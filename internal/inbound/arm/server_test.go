@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.owner = facts.Properties.ObjectID
 	s := New(Config{
-		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, Kinds: vault.NewKinds(
+		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
 			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.VaultKind(tenant), vault.PolicyKind())},
 		Access: access,

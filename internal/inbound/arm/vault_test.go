@@ -66,6 +66,17 @@ func TestAVaultAndItsPolicyAsTerraformHasThem(t *testing.T) {
 	// Its policies go with a vault.
 	w.must(200, http.MethodDelete, vaultID+version, "")
 	w.must(404, http.MethodGet, policyID+version, "")
+	log := w.audit()
+	if n := len(log); log[n-1].Target != vaultID || log[n-2].Target != policyID || log[n-2].After != nil || log[n-2].Action != "Microsoft.DataProtection/backupVaults/backupPolicies/delete" {
+		t.Errorf("the audit log ends with %+v and %+v", log[n-2], log[n-1])
+	}
+	// A role assignment is nothing that a group holds, and goes with it.
+	w.must(200, http.MethodDelete, cluster+version, "")
+	w.must(200, http.MethodDelete, group+version, "")
+	w.must(201, http.MethodPut, group+version, `{"location":"westeurope"}`)
+	if got := w.do("reader", http.MethodGet, group+version, ""); got.status != 403 {
+		t.Errorf("who could read a group that is gone can read one that is made anew: %d", got.status)
+	}
 }
 
 func TestTrustedAccessWaitsForItsCluster(t *testing.T) {

@@ -152,10 +152,10 @@ func (r *reader) rules(p *arm.Policy) {
 	}
 }
 
-func (r *reader) oneDefault(path string, defaults []string, any bool) {
+func (r *reader) oneDefault(path string, defaults []string, rules bool) {
 	const hint = `exactly one AzureRetentionRule has "isDefault": true: it keeps what no other rule is for`
 	switch {
-	case len(defaults) == 0 && any:
+	case len(defaults) == 0 && rules:
 		r.Addf(path, hint, "has no default AzureRetentionRule")
 	case len(defaults) > 1:
 		r.Addf(arm.At(defaults[1], "isDefault"), hint, "is true of a second rule")

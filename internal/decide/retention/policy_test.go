@@ -266,6 +266,19 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		filled, err := FillTagIDs(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		again, err := arm.Decode[arm.PolicyResource](filled)
+		if err != nil {
+			t.Fatalf("%s with ids is %s: %v", text, filled, err)
+		}
+		for _, r := range again.Properties.PolicyRules {
+			if r.ObjectType.Is(arm.TypeBackupRule) && slices.ContainsFunc(r.Trigger.TaggingCriteria, func(c arm.TaggingCriterion) bool { return c.TagInfo.ID == "" }) {
+				t.Fatalf("%s has a tag without an id", filled)
+			}
+		}
 		next, ok := p.Schedule.Next(p.Schedule.Intervals[0].Start)
 		choice := p.Choose(next, p.Schedule.Intervals[0].Start)
 		if !ok || choice.Rule.Name == "" || choice.Reason == "" {

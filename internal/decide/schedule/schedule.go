@@ -34,9 +34,9 @@ func (s Schedule) Previous(at time.Time) (time.Time, bool) {
 	return previous, found
 }
 
-// TimesOfDay are the times of the day, in minutes since midnight by the clock of the zone, at which the schedule may be due. any says
-// that there are intervals which go through the hours, so that it can be due at any time.
-func (s Schedule) TimesOfDay() (minutes map[int]bool, any bool) {
+// TimesOfDay are the times of the day, in minutes since midnight by the clock of the zone, at which the schedule may be due. always
+// says that there are intervals which go through the hours, so that it can be due at any time.
+func (s Schedule) TimesOfDay() (minutes map[int]bool, always bool) {
 	minutes = map[int]bool{}
 	for _, i := range s.Intervals {
 		_, step := i.daily()

@@ -3,7 +3,6 @@ package instance
 import (
 	"cmp"
 	"regexp"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,12 +71,18 @@ func (r *reader) options(at string, o arm.CofferRestoreOptions, spec *v1alpha1.R
 	if !digestForm.MatchString(o.PlanDigest) {
 		r.Addf(arm.At(at, "planDigest"), "write it as status.plan.digest has it", "is not sha256: and 64 hexadecimal digits")
 	}
-	if r.count(arm.At(at, "priorities"), len(o.Priorities), maxReferences) {
+	if r.each(arm.At(at, "priorities"), "priorities", o.Priorities, maxReferences, func(text string) error {
+		if text == "-" {
+			return nil // it stands between what goes first and what goes last
+		}
+		return checkType("priorities", text)
+	}) {
 		spec.Priorities = o.Priorities
 	}
 	path := arm.At(at, "conflictPolicies")
 	if r.count(path, len(o.ConflictPolicies), maxReferences) {
 		for i, p := range o.ConflictPolicies {
+			r.Add(arm.At(arm.Item(path, i), "type"), without("type", checkType("type", p.Type)))
 			known := arm.Word(p.Policy).Canonical(arm.ConflictPolicies()...)
 			if known == "" {
 				r.Addf(arm.At(arm.Item(path, i), "policy"), "write Skip, Patch, Replace or Fail", "is %s", shown(string(p.Policy)))
@@ -133,8 +138,8 @@ func (r *reader) conflicts(at string, spec v1alpha1.RestoreSpec) {
 	for _, p := range spec.ConflictPolicies {
 		request.Policies = append(request.Policies, plan.TypePolicy{Type: p.Type, Policy: plan.Policy(p.Policy)})
 	}
-	// An unknown policy has been told of already, with its path.
-	if !slices.ContainsFunc(spec.ConflictPolicies, func(p v1alpha1.TypeConflictPolicy) bool { return p.Policy == "" }) {
+	// What is wrong with one of them has been told of already, with its path.
+	if !r.Has(arm.At(at, "coffer.conflictPolicies")) {
 		r.Add(at, request.Check())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -210,6 +211,7 @@ func TestAnInstanceThatCannotBeFollowedIsRefused(t *testing.T) {
 		{"no word on cluster-scoped objects", set("includeClusterScopeResources", nil), params + ".includeClusterScopeResources", "is missing", coffer.CodeInvalidInput},
 		{"the parameters of blobs", set("objectType", "BlobBackupDatasourceParameters"), params + ".objectType", "expected KubernetesClusterBackupDatasourceParameters", coffer.CodeInvalidInput},
 		{"a namespace that is none", set("includedNamespaces", []any{"app", "App"}), params + ".includedNamespaces[1]", `"App" is not the name of a namespace`, coffer.CodeInvalidInput},
+		{"a pattern without end", set("includedNamespaces", []any{strings.Repeat("*a", 50_000)}), params + ".includedNamespaces[0]", "has 100000 characters: at most 63", coffer.CodeInvalidInput},
 		{"801 namespaces", set("includedNamespaces", many(801, "n%d")), params + ".includedNamespaces", "has 801 elements: at most 800 are possible", coffer.CodeInvalidInput},
 		{"a namespace in and out", set("excludedNamespaces", []any{"app"}), params, "both in includedNamespaces and in excludedNamespaces", coffer.CodeInvalidInput},
 		{"a type that is none", set("excludedResourceTypes", []any{"v1/Se cret"}), params + ".excludedResourceTypes[0]", "is not a resource type", coffer.CodeInvalidInput},
@@ -317,4 +319,22 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("%s: the same again is a change: %v", text, err)
 		}
 	})
+}
+
+// TestTheCostOfARequestIsBounded sends as much as is allowed of what is compared with each other.
+func TestTheCostOfARequestIsBounded(t *testing.T) {
+	started := time.Now()
+	_, err := check(t, body(func(_, s map[string]any) {
+		s["includedNamespaces"] = many(800, strings.Repeat("*a", 25)+"%d*")
+		s["excludedNamespaces"] = many(800, strings.Repeat("*b", 25)+"%d*")
+		s["includedResourceTypes"] = many(800, strings.Repeat("*a", 150)+"%d")
+		s["excludedResourceTypes"] = many(800, strings.Repeat("*b", 150)+"%d")
+		s["labelSelectors"] = []any{strings.Repeat("a,", 1000) + "a", strings.Repeat("a,", 1000) + "a"}
+	}), nil)
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -180,8 +180,10 @@ func TestARestoreThatCannotBeMadeIsRefused(t *testing.T) {
 		{"a modifier without a namespace", set("resourceModifierReference", map[string]any{"name": "a"}), vault.Settings{}, criteria + ".resourceModifierReference.namespace", "which no namespace is called", ""},
 		{"a plan's digest that is none", options("planDigest", "sha256:1"), vault.Settings{}, criteria + ".coffer.planDigest", "64 hexadecimal digits", ""},
 		{"a timeout that is none", options("readyTimeout", "25h"), vault.Settings{}, criteria + ".coffer.readyTimeout", `is "25h"`, ""},
-		{"a policy for a type that is none", options("conflictPolicies", []any{map[string]any{"type": "a b", "policy": "Skip"}}), vault.Settings{}, criteria, "is not a resource type", ""},
+		{"a policy for a type that is none", options("conflictPolicies", []any{map[string]any{"type": "a b", "policy": "Skip"}}), vault.Settings{}, criteria + ".coffer.conflictPolicies[0].type", "is not a resource type", ""},
 		{"a type's policy that is none", options("conflictPolicies", []any{map[string]any{"type": "v1/Secret", "policy": "Burn"}}), vault.Settings{}, criteria + ".coffer.conflictPolicies[0].policy", `is "Burn"`, ""},
+		{"a priority that is none", options("priorities", []any{"v1/Secret", "a b"}), vault.Settings{}, criteria + ".coffer.priorities[1]", "is not a resource type", ""},
+		{"two dashes", options("priorities", []any{"-", "-"}), vault.Settings{}, criteria, "more than once", ""},
 		{"a storage class that is none", options("storageClassMappings", map[string]any{"a": "B C"}), vault.Settings{}, criteria + ".coffer.storageClassMappings", "not both names of storage classes", ""},
 		{"a status of a type that is none", options("restoreStatus", map[string]any{"includedTypes": []any{"a b"}}), vault.Settings{}, criteria + ".coffer.restoreStatus.includedTypes[0]", "is not a resource type", ""},
 	} {

@@ -17,11 +17,13 @@ import (
 // their terms is compared with every other.
 const (
 	maxNamespaces   = v1alpha1.MaxNamespaces
+	maxNamespace    = 63
 	maxTypes        = 800
 	maxTypeText     = 320
 	maxSelectors    = 100
-	maxSelectorText = 8192
+	maxSelectorText = 4096
 	maxObjects      = 500
+	maxObjectText   = 700
 	maxReferences   = 100
 )
 
@@ -55,8 +57,8 @@ func (r *reader) selection(at string, s selected) {
 		}
 		sound = r.each(arm.At(path, field), field, texts, most, check) && sound
 	}
-	each("includedNamespaces", s.included, maxNamespaces, func(text string) error { return selection.Rules{Included: []string{text}}.Check() })
-	each("excludedNamespaces", s.excluded, maxNamespaces, func(text string) error { return selection.Rules{Excluded: []string{text}}.Check() })
+	each("includedNamespaces", s.included, maxNamespaces, bounded(maxNamespace, func(text string) error { return selection.Rules{Included: []string{text}}.Check() }))
+	each("excludedNamespaces", s.excluded, maxNamespaces, bounded(maxNamespace, func(text string) error { return selection.Rules{Excluded: []string{text}}.Check() }))
 	each("includedResourceTypes", s.includedTypes, maxTypes, func(text string) error { return checkType("includedResourceTypes", text) })
 	each("excludedResourceTypes", s.excludedTypes, maxTypes, func(text string) error { return checkType("excludedResourceTypes", text) })
 	length := len(strings.Join(s.labels, ",")) + len(strings.Join(s.orLabels, ","))
@@ -72,19 +74,27 @@ func (r *reader) selection(at string, s selected) {
 		names[i] = fmt.Sprintf("%q %q %q", o.Type, o.Namespace, o.Name)
 		byText[names[i]] = o
 	}
-	each("includedObjects", names, maxObjects, func(text string) error {
+	each("includedObjects", names, maxObjects, bounded(maxObjectText, func(text string) error {
 		return selected{objects: []v1alpha1.ObjectName{byText[text]}}.config().Check()
-	})
+	}))
 	if sound {
 		r.Add(at, s.config().Check())
 	}
 }
 
+// checkType refuses what is no spelling of a type.
 func checkType(field, text string) error {
-	if len(text) > maxTypeText {
-		return coffer.Errorf(coffer.CodeInvalidInput, "it has %d characters: at most %d are possible", len(text), maxTypeText)
+	return bounded(maxTypeText, func(text string) error { return selection.CheckSpelling(field, text) })(text)
+}
+
+// bounded refuses a text that is longer than such a text can be, before it is looked at.
+func bounded(most int, check func(text string) error) func(text string) error {
+	return func(text string) error {
+		if len(text) > most {
+			return coffer.Errorf(coffer.CodeInvalidInput, "has %d characters: at most %d are possible", len(text), most)
+		}
+		return check(text)
 	}
-	return selection.CheckSpelling(field, text)
 }
 
 // each checks the elements of a list, and answers whether all are sound.

@@ -34,6 +34,12 @@ func Decode[T any](body []byte) (T, error) {
 	return into, nil
 }
 
+// strict reads an object of Coffer's own fields. ARM ignores fields that it does not know; here one that is misspelled may be the one
+// that says not to write.
+func strict[T any](d *jsontext.Decoder, into *T) error {
+	return json.UnmarshalDecode(d, into, json.RejectUnknownMembers(true))
+}
+
 // bounded refuses a body that costs more than it is worth, and one that is no JSON object.
 func bounded(body []byte) error {
 	if len(body) > MaxBody {
@@ -76,6 +82,9 @@ func explain(body []byte, err error) error {
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
+		if errors.Is(err, json.ErrUnknownName) {
+			return &Error{Problem: Problem{Path: path(body, semantic.JSONPointer), Message: "is not a field that is known here"}, Err: err}
+		}
 		message := "is " + kindName(semantic.JSONKind)
 		// Numbers are shown. A string may be a secret.
 		if semantic.JSONKind == '0' && len(semantic.JSONValue) > 0 {

@@ -119,6 +119,26 @@ func TestAnAdHocTriggerHasOneCriterion(t *testing.T) {
 	}
 }
 
+func TestCoffersOwnFieldsAreNeverIgnored(t *testing.T) {
+	for _, tt := range []struct{ body, want string }{
+		{`{"new":1,"coffer":{"planOnly":true}}`, ""},
+		{`{"coffer":{"PLANONLY":true,"restoreStatus":{"includedTypes":["a"]}}}`, ""},
+		{`{"coffer":null}`, ""},
+		{`{"coffer":{"planOnli":true}}`, "coffer.planOnli is not a field that is known here"},
+		{`{"coffer":{"conflictPolicies":[{"type":"a","policy":"Skip"},{"types":"a"}]}}`, "coffer.conflictPolicies[1].types is not a field that is known here"},
+		{`{"coffer":[]}`, "coffer is an array: expected an object"},
+	} {
+		got, err := Decode[RestoreCriteria]([]byte(tt.body))
+		if tt.want == "" && (err != nil || got.Coffer != nil && !got.Coffer.PlanOnly && got.Coffer.RestoreStatus == nil) || tt.want != "" && (err == nil || err.Error() != tt.want) {
+			t.Errorf("%s: %+v, %v", tt.body, got.Coffer, err)
+		}
+	}
+	_, err := Decode[Instance]([]byte(`{"policyInfo":{"policyParameters":{"backupDatasourceParametersList":[{"new":1,"coffer":{"allowempty":true,"new":1}}]}}}`))
+	if err == nil || err.Error() != "policyInfo.policyParameters.backupDatasourceParametersList[0].coffer.new is not a field that is known here" {
+		t.Errorf("Decode = %v", err)
+	}
+}
+
 func TestTheFormOfABodyIsCheckedAsAWhole(t *testing.T) {
 	for _, tt := range []struct {
 		name string

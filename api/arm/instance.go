@@ -3,6 +3,8 @@ package arm
 import (
 	"encoding/json"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 )
 
@@ -98,6 +100,12 @@ type CofferBackupOptions struct {
 	OnlyNeededClusterScopeResources bool                    `json:"onlyNeededClusterScopeResources,omitempty"`
 	VolumePolicies                  []v1alpha1.VolumePolicy `json:"volumePolicies,omitempty"`
 	AllowEmpty                      bool                    `json:"allowEmpty,omitempty"`
+}
+
+// UnmarshalJSONFrom refuses fields that are not known.
+func (o *CofferBackupOptions) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	type plain CofferBackupOptions
+	return strict(d, (*plain)(o))
 }
 
 // ValidateForBackupRequest asks whether an instance could be created, or, of one that is there, be changed.

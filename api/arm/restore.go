@@ -1,6 +1,10 @@
 package arm
 
-import "github.com/coffer-backup/coffer/api/crd/v1alpha1"
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+)
 
 // ValidateRestoreRequest asks whether a restore could be made.
 type ValidateRestoreRequest struct {
@@ -77,6 +81,12 @@ type CofferRestoreOptions struct {
 	RestoreStatus         *v1alpha1.StatusSelection     `json:"restoreStatus,omitempty"`
 	// ReadyTimeout is a duration as Go writes it: 5m.
 	ReadyTimeout string `json:"readyTimeout,omitempty"`
+}
+
+// UnmarshalJSONFrom refuses fields that are not known.
+func (o *CofferRestoreOptions) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	type plain CofferRestoreOptions
+	return strict(d, (*plain)(o))
 }
 
 // Problems are what is wrong with the form of a request for a restore.

@@ -74,6 +74,7 @@ const (
 const (
 	CodeInvalidResourceID   Code = "InvalidResourceId"
 	CodeInvalidInput        Code = "BMSUserErrorInvalidInput"
+	CodeInvalidContent      Code = "InvalidRequestContent"
 	CodeResourceNotFound    Code = "ResourceNotFound"
 	CodeGroupNotFound       Code = "ResourceGroupNotFound"
 	CodeParentNotFound      Code = "ParentResourceNotFound"

@@ -100,3 +100,14 @@ func (l *List) Err(what string) error {
 	}
 	return err.WithHint("%s", strings.Join(hints, "; "))
 }
+
+// Undecodable is the error of arm.Decode with ARM's code, and its path among the Fields. Any other error stays as it is.
+func Undecodable(err error) error {
+	var body *arm.Error
+	if !errors.As(err, &body) {
+		return err
+	}
+	coded := coffer.Errorf(coffer.CodeInvalidContent, "the body of the request cannot be read: %w", err)
+	coded.Fields = []coffer.RefusedField{{Path: body.Path, Reason: body.Message}}
+	return coded.WithHint("send a JSON object with the fields of the resource's type")
+}

@@ -62,3 +62,14 @@ func TestASpecialCodeIsTheErrors(t *testing.T) {
 		t.Errorf("code %s", code)
 	}
 }
+
+func TestABodyThatCannotBeReadHasItsOwnCode(t *testing.T) {
+	_, undecodable := arm.Decode[arm.PolicyResource]([]byte(`{"properties":7}`))
+	err := Undecodable(undecodable)
+	if coffer.CodeOf(err) != coffer.CodeInvalidContent || !strings.Contains(err.Error(), "properties is a number: expected an object") || coffer.RefusedFields(err)[0].Path != "properties" {
+		t.Errorf("got %v", err)
+	}
+	if other := errors.New("other"); !errors.Is(Undecodable(other), other) || Undecodable(nil) != nil {
+		t.Error("another error is changed")
+	}
+}

@@ -48,6 +48,8 @@ func TestTheRuleOfARecoveryPoint(t *testing.T) {
 		{"the last Saturday is the fourth", `"daysOfTheWeek":["Saturday"],"weeksOfTheMonth":["Last"]`, "2026-11-28T06:30:00Z", "", "it is of the last Saturday of the month"},
 		{"the last Sunday is the fifth", `"daysOfTheWeek":["Sunday"],"weeksOfTheMonth":["Last"]`, "2026-11-29T06:30:00Z", "", "it is of the last Sunday of the month"},
 		{"the fourth Sunday is not the last", `"daysOfTheWeek":["Sunday"],"weeksOfTheMonth":["Last"]`, "2026-11-22T06:30:00Z", "", ""},
+		{"the fourth Tuesday is the last where the month ends on a Monday", `"daysOfTheWeek":["Tuesday"],"weeksOfTheMonth":["Last"]`, "2026-11-24T06:30:00Z", "", "it is of the last Tuesday of the month"},
+		{"the fourth Monday is not", `"weeksOfTheMonth":["Last"]`, "2026-11-23T06:30:00Z", "", ""},
 		{"a day of the month", `"daysOfMonth":[{"date":1},{"date":21,"isLast":false}]`, "2026-11-21T06:30:00Z", "", "it is of day 21 of the month"},
 		{"the last day of November", `"daysOfMonth":[{"date":0,"isLast":true}]`, "2026-11-30T06:30:00Z", "", "it is of the last day of the month"},
 		{"the last day of February in a leap year", `"daysOfMonth":[{"isLast":true}]`, "2028-02-29T06:30:00Z", "", "it is of the last day of the month"},

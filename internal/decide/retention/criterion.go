@@ -36,6 +36,8 @@ const (
 	FirstYear  First = "FirstOfYear"
 )
 
+const scheduleTimeHint = "write a time at which the schedule is due, such as 2026-01-31T02:30:00+00:00"
+
 // criterion reads one. Words that are none have been refused with the form.
 func (r *reader) criterion(at string, c *arm.Criterion) Criterion {
 	var read Criterion
@@ -61,7 +63,9 @@ func (r *reader) criterion(at string, c *arm.Criterion) Criterion {
 	for i, text := range c.ScheduleTimes {
 		minute, ok := r.policy.timeOfDay(text)
 		if !ok {
-			r.Addf(arm.Item(arm.At(at, "scheduleTimes"), i), "write a time of the schedule, such as 2026-01-31T02:30:00+00:00", "is %s", shown(text))
+			r.Addf(arm.Item(arm.At(at, "scheduleTimes"), i), scheduleTimeHint, "is %s", shown(text))
+		} else if r.times != nil && !r.times[minute] {
+			r.Addf(arm.Item(arm.At(at, "scheduleTimes"), i), scheduleTimeHint, "is %02d:%02d by the clock of the policy's time zone, and no backup is scheduled for that", minute/60, minute%60)
 		}
 		read.Times = append(read.Times, minute)
 	}

@@ -109,6 +109,8 @@ type reader struct {
 
 	at     string
 	policy Policy
+	// times are those of the day at which a backup can be scheduled; nil is any.
+	times map[int]bool
 }
 
 // rules reads all of them: the retention rules first, for tags refer to them.
@@ -150,10 +152,10 @@ func (r *reader) rules(p *arm.Policy) {
 	}
 }
 
-func (r *reader) oneDefault(path string, defaults []string, any bool) {
+func (r *reader) oneDefault(path string, defaults []string, rules bool) {
 	const hint = `exactly one AzureRetentionRule has "isDefault": true: it keeps what no other rule is for`
 	switch {
-	case len(defaults) == 0 && any:
+	case len(defaults) == 0 && rules:
 		r.Addf(path, hint, "has no default AzureRetentionRule")
 	case len(defaults) > 1:
 		r.Addf(arm.At(defaults[1], "isDefault"), hint, "is true of a second rule")
@@ -192,7 +194,13 @@ func (r *reader) schedule(at string, s *arm.Schedule) {
 	for i, text := range s.RepeatingTimeIntervals[:min(arm.MaxIntervals, len(s.RepeatingTimeIntervals))] {
 		interval, err := schedule.ParseInterval(text, zone)
 		r.Add(arm.Item(arm.At(at, "repeatingTimeIntervals"), i), err)
-		r.policy.Schedule.Intervals = append(r.policy.Schedule.Intervals, interval)
+		if err == nil {
+			r.policy.Schedule.Intervals = append(r.policy.Schedule.Intervals, interval)
+		}
+	}
+	// If one is wrong, it is not known what it was meant to be.
+	if !r.Has(at) {
+		r.times, _ = r.policy.Schedule.TimesOfDay()
 	}
 }
 

@@ -156,6 +156,7 @@ func TestAPolicyThatCannotBeFollowedIsRefused(t *testing.T) {
 		{"a day that is the last and the third", body(hourly, "", []string{tag("Daily", 25, `"daysOfMonth":[{"date":3,"isLast":true}]`)}, daily), "properties.policyRules[0].trigger.taggingCriteria[1].criteria[0].daysOfMonth[0]", "both the last day and day 3"},
 		{"a fifth week", body(hourly, "", []string{tag("Daily", 25, `"weeksOfTheMonth":["Fifth"]`)}, daily), "properties.policyRules[0].trigger.taggingCriteria[1].criteria[0].weeksOfTheMonth[0]", "expected First, Second, Third, Fourth or Last"},
 		{"a time that is none", body(hourly, "", []string{tag("Daily", 25, `"scheduleTimes":["noon"]`)}, daily), "properties.policyRules[0].trigger.taggingCriteria[1].criteria[0].scheduleTimes[0]", `is "noon"`},
+		{"a time at which nothing is scheduled", body(hourly, "", []string{tag("Daily", 25, `"scheduleTimes":["2026-01-01T03:30:00Z"]`)}, daily), "properties.policyRules[0].trigger.taggingCriteria[1].criteria[0].scheduleTimes[0]", "no backup is scheduled for that"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := parse(t, tt.body)
@@ -264,6 +265,19 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%s: %v", text, err)
 			}
 			return
+		}
+		filled, err := FillTagIDs(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		again, err := arm.Decode[arm.PolicyResource](filled)
+		if err != nil {
+			t.Fatalf("%s with ids is %s: %v", text, filled, err)
+		}
+		for _, r := range again.Properties.PolicyRules {
+			if r.ObjectType.Is(arm.TypeBackupRule) && slices.ContainsFunc(r.Trigger.TaggingCriteria, func(c arm.TaggingCriterion) bool { return c.TagInfo.ID == "" }) {
+				t.Fatalf("%s has a tag without an id", filled)
+			}
 		}
 		next, ok := p.Schedule.Next(p.Schedule.Intervals[0].Start)
 		choice := p.Choose(next, p.Schedule.Intervals[0].Start)

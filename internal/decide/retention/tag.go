@@ -51,6 +51,11 @@ func (r *reader) tags(at string, tags arm.TaggingCriteria) {
 		r.criteria(path, t, &read)
 		r.policy.Tags = append(r.policy.Tags, read)
 	}
+	r.defaultTag(at, tags, defaults)
+}
+
+// defaultTag holds that there is one, and that it leaves recovery points to the others. It sorts the tags by their priority.
+func (r *reader) defaultTag(at string, tags arm.TaggingCriteria, defaults int) {
 	if defaults != 1 && len(tags) > 0 && len(r.policy.Tags) == len(tags) {
 		r.Addf(at, `exactly one tag has "isDefault": true, and names the default retention rule`, "has %d default tags", defaults)
 	}

@@ -102,12 +102,9 @@ func (i Interval) Next(after time.Time) time.Time {
 		return i.Start
 	}
 	if daily, seconds := i.daily(); seconds > 0 {
-		anchor := daily.at(daily.last(after))
-		next, following := anchor.Add(elapsed(anchor, after, seconds)), daily.at(daily.last(after)+1)
-		if next.After(after) && next.Before(following) {
-			return next
-		}
-		if next = next.Add(time.Duration(seconds) * time.Second); next.Before(following) {
+		n := daily.last(after)
+		anchor, following := daily.at(n), daily.at(n+1)
+		if next := anchor.Add(elapsed(anchor, after, seconds) + time.Duration(seconds)*time.Second); next.Before(following) {
 			return next
 		}
 		return following

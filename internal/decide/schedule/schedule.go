@@ -2,9 +2,7 @@
 // occurrence.
 package schedule
 
-import (
-	"time"
-)
+import "time"
 
 // Schedule is due whenever one of its intervals is.
 type Schedule struct {
@@ -34,4 +32,25 @@ func (s Schedule) Previous(at time.Time) (time.Time, bool) {
 		}
 	}
 	return previous, found
+}
+
+// TimesOfDay are the times of the day, in minutes since midnight by the clock of the zone, at which the schedule may be due. always
+// says that there are intervals which go through the hours, so that it can be due at any time.
+func (s Schedule) TimesOfDay() (minutes map[int]bool, always bool) {
+	minutes = map[int]bool{}
+	for _, i := range s.Intervals {
+		_, step := i.daily()
+		if p := i.Every; step == 0 && p.Seconds%day != 0 {
+			return nil, true
+		}
+		hour, minute, second := i.Start.Clock()
+		start := 3600*hour + 60*minute + second
+		if step == 0 {
+			step = day
+		}
+		for at := start; at < start+day; at += step {
+			minutes[at%day/60] = true
+		}
+	}
+	return minutes, false
 }

@@ -38,7 +38,7 @@ func VaultKind(tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			return Verdict{Facts: vaultFacts(settings, identity)}, nil
+			return Verdict{Facts: vaultFacts(settings, identity, body.Properties.StorageSettings != nil)}, nil
 		},
 		Removable: mustHoldNothing,
 	}
@@ -61,9 +61,13 @@ func settingsBefore(p Proposal) (*decide.Settings, error) {
 	return &was, err
 }
 
-// vaultFacts are what a client finds of its settings, complete, and what the server adds.
-func vaultFacts(s decide.Settings, identity object) json.RawMessage {
+// vaultFacts are what a client finds of its settings, complete, and what the server adds. What the client has said of storage
+// stands: facts would hide what the server does not know of its elements.
+func vaultFacts(s decide.Settings, identity object, saidStorage bool) json.RawMessage {
 	shown := s.Shown()
+	if saidStorage {
+		shown.StorageSettings = nil
+	}
 	score := s.Score(decide.Protection{})
 	shown.ProvisioningState, shown.SecureScore, shown.BcdrSecurityLevel = "Succeeded", score.SecureScore, score.SecurityLevel
 	shown.ReplicatedRegions = s.ReplicatedRegions(decide.Protection{})

@@ -104,7 +104,6 @@ const (
 	CodeTokenAudience            Code = "InvalidAuthenticationTokenAudience"
 	CodeIssuerUnavailable        Code = "IdentityProviderUnavailable"
 	CodeAuthorizationFailed      Code = "AuthorizationFailed"
-	CodeInvalidContent           Code = "InvalidRequestContent"
 	CodeInvalidFilter            Code = "InvalidFilter"
 	CodeRoleDefinitionNotFound   Code = "RoleDefinitionDoesNotExist"
 	CodeRoleAssignmentExists     Code = "RoleAssignmentExists"

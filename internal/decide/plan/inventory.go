@@ -26,17 +26,20 @@ type Inventory struct {
 // objects of a type, or the data of a volume: they are patched instead.
 var neverReplaced = map[coffer.GroupResource]bool{namespaces: true, definitions: true, persistentVolumes: true}
 
-// policy is what is done with an object if it exists.
+// policy is what is done with an object of the cluster if it exists.
 func (m *maker) policy(ref coffer.ObjectRef, d selection.Decision) Policy {
 	chosen := m.policies[ref.GroupResource]
 	switch {
 	case d.Reason != "":
 		// Nobody asked for it to be as it was, but that it is there.
 		return SkipExisting
+	case m.request.runsBy(ref):
+		return SkipExisting
 	case ref.GroupResource == accounts && (chosen != FailIfExists || ref.Name == "default"):
 		// Controllers write to them, and Kubernetes makes the one called default.
 		return PatchExisting
-	case chosen == ReplaceExisting && neverReplaced[ref.GroupResource]:
+	case chosen == ReplaceExisting && (neverReplaced[ref.GroupResource] || m.request.isExtension(ref.Namespace)):
+		// What the extension reads, and where it keeps recovery points, has to be there all the time.
 		return PatchExisting
 	}
 	return chosen

@@ -183,7 +183,7 @@ func (m *maker) step(i int) Step {
 		}
 	}
 	s.because(d.Reason)
-	s.Policy = m.policy(item.ObjectRef, d)
+	s.Policy = m.policy(s.Target, d)
 	if !m.version(&s, item) {
 		return s
 	}

@@ -26,6 +26,8 @@ type Request struct {
 	RolloutHistory bool
 	// Priorities are spellings of types that go first, "-", and of such that go last.
 	Priorities []string
+	// Extension is the namespace in which the restore itself runs; empty is none.
+	Extension string
 	// LeaveOutFunc says why an archived object is not restored although it is selected; empty if it is. Nil leaves out none.
 	LeaveOutFunc func(ref coffer.ObjectRef, body []byte) string
 }

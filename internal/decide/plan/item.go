@@ -25,8 +25,9 @@ type Item struct {
 	// remade says that this object is not restored, because Kubernetes makes it anew by itself or the request leaves it out, and
 	// why; empty if it is.
 	remade string
-	// retains is, of a PersistentVolume that outlives its claim, that claim.
-	retains string
+	// retains is, of a PersistentVolume that outlives its claim, that claim, and volume, of a claim, the PersistentVolume that it
+	// was bound to.
+	retains, volume string
 }
 
 // Read reads an item off an archived object.
@@ -46,10 +47,13 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	if why, never := neverRestored[ref.GroupResource]; never {
 		item.remade = why
 	}
-	if ref.GroupResource == persistentVolumes {
+	switch ref.GroupResource {
+	case persistentVolumes:
 		if item.retains = retainedFor(body); item.retains == "" {
 			item.remade = ownVolume
 		}
+	case claims:
+		item.volume = boundTo(body)
 	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels

@@ -106,8 +106,9 @@ func (s *Step) meet(have Inventory, in space) {
 
 // conflict decides what becomes of an object that exists. Unless it is made anew, its owners are its own affair.
 func (s *Step) conflict() {
-	if s.Policy != ReplaceExisting && s.Warning == "" {
-		s.Reason = ""
+	if s.Policy != ReplaceExisting && s.Warning != coffer.CodeVersionNotServed {
+		// What was said of the object that would be made.
+		s.Reason, s.Warning = "", ""
 	}
 	if s.Policy == ReplaceExisting && s.Target.GroupResource == claims && s.Volume == nil {
 		s.Action, s.Warning, s.Owners, s.KeptVolume = Skip, coffer.CodeVolumeRestoredEmpty, nil, ""

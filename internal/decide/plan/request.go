@@ -69,7 +69,7 @@ func (r Request) checkPolicies() error {
 		if i == 0 {
 			continue
 		}
-		if err := selection.CheckType("conflictPolicies", p.Type); err != nil {
+		if err := selection.CheckSpelling("conflictPolicies", p.Type); err != nil {
 			return err
 		}
 	}
@@ -87,7 +87,7 @@ func (r Request) checkPriorities() error {
 			dashes++
 			continue
 		}
-		if err := selection.CheckType("priorities", p); err != nil {
+		if err := selection.CheckSpelling("priorities", p); err != nil {
 			return err
 		}
 	}

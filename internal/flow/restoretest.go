@@ -262,7 +262,9 @@ func (t *restoreTest) undo(ctx context.Context) error {
 // unproving are the errors that say something of the cluster, or of what was asked for, and nothing of the recovery point.
 var unproving = []coffer.Code{
 	coffer.CodeObjectsExist, coffer.CodeForbidden, coffer.CodeNamespaceTerminating, coffer.CodePlanChanged, coffer.CodeReportNotStored,
-	coffer.CodeInvalid, coffer.CodeLocationNotFound, coffer.CodeLocationReadOnly, coffer.CodeSigningKeyUnusable,
+	coffer.CodeInvalid, coffer.CodeLocationNotFound, coffer.CodeLocationNotReady, coffer.CodeLocationReadOnly, coffer.CodeSigningKeyUnusable,
+	coffer.CodeSignerNotTrusted, coffer.CodeEncryptionKeysUnusable, coffer.CodeDecryptionKeyMissing, coffer.CodeModifierNotFound,
+	coffer.CodeHookNotFound, coffer.CodeSnapshotAPIUnavailable,
 }
 
 // proves says of a run that an error has ended whether it says something of the recovery point.

@@ -432,6 +432,21 @@ func TestARestoreTestIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	}
 }
 
+// A cluster that cannot restore says nothing of the recovery point, whenever that comes out.
+func TestWhatIsWrongWithTheClusterIsNoFailureOfTheRecoveryPoint(t *testing.T) {
+	for code, proves := range map[coffer.Code]bool{
+		coffer.CodeArchiveCorrupt: true, coffer.CodeObjectFailed: true, coffer.CodeVolumePending: true, coffer.CodeBackupNotFound: true,
+		coffer.CodeSnapshotAPIUnavailable: false, coffer.CodeDecryptionKeyMissing: false, coffer.CodeSignerNotTrusted: false,
+		coffer.CodeLocationNotReady: false, coffer.CodeModifierNotFound: false, coffer.CodeHookNotFound: false,
+	} {
+		object := newTestObject()
+		object.Status.Reason, object.Status.Plan = string(code), &v1alpha1.RestorePlan{}
+		if got := newRestoreTest(Config{}, object, nil).proves(); got != proves {
+			t.Errorf("%s: proves = %v", code, got)
+		}
+	}
+}
+
 func TestAnAlteredRecoveryPointFailsItsTest(t *testing.T) {
 	w := newLoudShop(t)
 	before := w.scene()

@@ -127,6 +127,7 @@ func (s *Step) conflict() {
 	default:
 		s.Action, s.Reason, s.Warning = Skip, "it exists, and is left as it is", ""
 	}
+	s.share()
 	if s.Action == Replace {
 		return
 	}

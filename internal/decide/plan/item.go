@@ -30,6 +30,8 @@ type Item struct {
 	// retains is, of a PersistentVolume that outlives its claim, that claim, and volume, of a claim, the PersistentVolume that it
 	// was bound to.
 	retains, volume string
+	// serves are the namespaces that a cluster-scoped object is made for: those of its accounts, or of its services.
+	serves []string
 }
 
 // Read reads an item off an archived object.
@@ -56,6 +58,9 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 		}
 	case claims:
 		item.volume = boundTo(body)
+	}
+	if of, known := servedNamespaces[ref.GroupResource]; known {
+		item.serves = of(body)
 	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels

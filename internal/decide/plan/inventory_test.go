@@ -97,6 +97,22 @@ func TestAPolicyOfATypeComesBeforeThatOfAll(t *testing.T) {
 	}
 }
 
+// What is said of a claim that is made does not hold for one that exists.
+func TestOfAClaimThatExistsItIsNotSaidThatItIsEmpty(t *testing.T) {
+	claim := object(t, "persistentvolumeclaims", "shop", "data", map[string]any{"spec": map[string]any{"volumeName": "pv"}})
+	volume := object(t, "persistentvolumes", "", "pv", map[string]any{"spec": map[string]any{
+		"persistentVolumeReclaimPolicy": "Retain", "claimRef": map[string]any{"namespace": "shop", "name": "data"},
+	}})
+	for _, items := range [][]Item{{claim}, {claim, volume}} {
+		r := whole()
+		r.Policy = PatchExisting
+		s := stepsByName(mustMake(t, items, nil, r).Against(existing(claim)))[claim.String()]
+		if s.Action != Patch || s.Warning != "" || s.Reason != "it exists: what differs is changed" {
+			t.Errorf("%s (%s): %s", s.Action, s.Warning, s.Reason)
+		}
+	}
+}
+
 // Whoever restores a namespace did not ask for its classes and roles to be as they were.
 func TestWhatIsOnlyNeededIsLeftAloneUnderEveryPolicy(t *testing.T) {
 	class := object(t, "storageclasses.storage.k8s.io", "", "fast", nil)

@@ -607,3 +607,40 @@ func TestTakenPorts(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingIsDeletedThatCannotBeMadeAgain has an API server that does not take the objects of the recovery point any more.
+func TestNothingIsDeletedThatCannotBeMadeAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		refused string
+		code    coffer.Code
+	}{
+		"a policy denies the object":      {objectKey("configmaps", "shop", "settings"), coffer.CodeForbidden},
+		"the object is invalid by now":    {objectKey("configmaps", "shop", "settings"), coffer.CodeRejected},
+		"a webhook does not answer":       {objectKey("configmaps", "shop", "settings"), coffer.CodeServerError},
+		"a quota has no room for a claim": {objectKey("persistentvolumeclaims", "shop", "data"), coffer.CodeForbidden},
+		"the set of a claim is invalid":   {objectKey("statefulsets.apps", "shop", "db"), coffer.CodeRejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newDrifted(t)
+			refused := w.objects[c.refused]["metadata"].(map[string]any)["uid"]
+			claim, set := w.uidOf("persistentvolumeclaims", "data"), w.uidOf("statefulsets.apps", "db")
+			w.refuse = func(verb, key string, _ map[string]any) error {
+				if verb != "create" || key != c.refused {
+					return nil
+				}
+				err := coffer.Errorf(c.code, "not with me")
+				err.Transient = c.code == coffer.CodeServerError
+				return err
+			}
+			r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+			if o := w.objects[c.refused]; o == nil || o["metadata"].(map[string]any)["uid"] != refused {
+				t.Fatalf("deleted %v", w.deleted)
+			}
+			if c.refused != objectKey("configmaps", "shop", "settings") && (w.uidOf("persistentvolumeclaims", "data") != claim || w.uidOf("statefulsets.apps", "db") != set) {
+				t.Errorf("the claim and its set do not stay together: deleted %v", w.deleted)
+			}
+			mustWarn(t, r, coffer.CodeObjectFailed, "left as")
+			mustWarn(t, r, coffer.CodeObjectFailed, "not with me")
+		})
+	}
+}

@@ -119,19 +119,7 @@ func (d *comparison) tryCreate(ctx context.Context, item *DiffItem, s *plan.Step
 	if item.Unchecked != "" {
 		return false, nil
 	}
-	stored, conceded, err := d.conceding(s, object, func(object []byte) ([]byte, error) {
-		stored, err := d.creator.TryCreate(ctx, s.Type, s.Target.Namespace, object)
-		for range concessions {
-			less, _, ok := conflict.Concede(s.Target.GroupResource, object, coffer.RefusedFields(err))
-			if item.Live == nil || !ok {
-				break
-			}
-			// What is taken may be so by the object itself, which gives it back before it is made anew.
-			object = less
-			stored, err = d.creator.TryCreate(ctx, s.Type, s.Target.Namespace, object)
-		}
-		return stored, err
-	})
+	stored, conceded, err := d.tryPost(ctx, s, object, item.Live != nil)
 	switch code := coffer.CodeOf(err); {
 	case err == nil:
 		item.Result = stored

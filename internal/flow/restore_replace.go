@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 //	verify the recovery point, present the snapshot, wait until it is usable   (before: prepare, presentSnapshots)
 //	refuse to delete what would take a claim with it that stays               (protect)
 //	refuse to delete a claim that something uses that stays                   (users)
+//	refuse to delete what the API server would not take again                 (tryAll)
 //	delete the workloads that use the claims, and wait for the end of their pods: the claim would wait for them anyway
 //	delete the claims, by their UID, and wait
 //	create the claims in their order, and the workloads in theirs              (after: applySteps)
@@ -38,6 +40,8 @@ type room struct {
 	// above are the owners of objects of the cluster, by the UID of the owner; nil for one that is gone.
 	above map[string][]coffer.OwnerReference
 	types map[string]coffer.ResourceType // by apiVersion and kind
+	// tried are the steps of which it was asked whether they can be made again.
+	tried map[int]bool
 }
 
 // cleared says that what stood in the way of a step was removed by makeRoom.
@@ -49,7 +53,7 @@ func (a *application) cleared(i int) bool {
 // makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. A claim that must not be
 // deleted is settled; what else must not be is protected, so that nothing deletes it later either.
 func (a *application) makeRoom(ctx context.Context) error {
-	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}}
+	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}, tried: map[int]bool{}}
 	for i, s := range a.plan.Steps {
 		if s.Action == plan.Replace && !a.results.settled(i) {
 			r.replaced[s.UID] = i
@@ -61,9 +65,15 @@ func (a *application) makeRoom(ctx context.Context) error {
 	if err := r.look(ctx); err != nil {
 		return err
 	}
-	users, err := r.refuse(ctx)
-	if err != nil || len(r.targets) == 0 {
-		return err
+	var users []int
+	for all := false; !all; {
+		var err error
+		if users, err = r.refuse(ctx); err != nil || len(r.targets) == 0 {
+			return err
+		}
+		if all, err = r.tryAll(ctx, users); err != nil {
+			return err
+		}
 	}
 	if err := r.removeAll(ctx, users); err != nil {
 		return err
@@ -173,6 +183,26 @@ func (r *room) refuse(ctx context.Context) (users []int, err error) {
 			return users, nil
 		}
 	}
+}
+
+// tryAll asks the API server whether it would take the claims again and what uses them, and settles what it would not. It answers
+// whether it would take all.
+func (r *room) tryAll(ctx context.Context, users []int) (all bool, err error) {
+	var steps []int
+	for _, i := range slices.AppendSeq(slices.Clone(users), maps.Values(r.targets)) {
+		if !r.tried[i] {
+			r.tried[i] = true
+			steps = append(steps, i)
+		}
+	}
+	err = r.eachBody(ctx, steps, func(ctx context.Context, i int, body []byte) error {
+		refused, err := r.refusal(ctx, i, body)
+		if refused != nil {
+			r.failed(i, refused)
+		}
+		return err
+	})
+	return !slices.ContainsFunc(steps, r.results.settled), err
 }
 
 // keep refuses to delete what a step replaces.

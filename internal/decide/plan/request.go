@@ -26,6 +26,9 @@ type Request struct {
 	RolloutHistory bool
 	// Priorities are spellings of types that go first, "-", and of such that go last.
 	Priorities []string
+	// Extension is the namespace that the Backup extension runs in: nothing of it is deleted to be replaced, or the restore would end
+	// itself.
+	Extension string
 	// LeaveOutFunc says why an archived object is not restored although it is selected; empty if it is. Nil leaves out none.
 	LeaveOutFunc func(ref coffer.ObjectRef, body []byte) string
 }
@@ -42,6 +45,11 @@ func (r Request) Target(namespace string) string {
 		return mapped
 	}
 	return namespace
+}
+
+// inExtension says of an object of the recovery point that it is restored into the namespace of the extension.
+func (r Request) inExtension(ref coffer.ObjectRef) bool {
+	return ref.Namespace != "" && r.Target(ref.Namespace) == r.Extension
 }
 
 // Check refuses what can be refused without knowing the recovery point.

@@ -644,3 +644,25 @@ func TestNothingIsDeletedThatCannotBeMadeAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestClaimsElsewhereAreKept replaces a cluster-scoped object that owns a claim in a namespace which the restore does not write to.
+func TestClaimsElsewhereAreKept(t *testing.T) {
+	w := newShop(t)
+	kind := coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "acme.io", Resource: "engines"}, Version: "v1", Kind: "Engine"}
+	w.extra = append(w.extra, kind)
+	w.add("engines.acme.io", "", "main", map[string]any{"spec": map[string]any{"size": 1}})
+	all := true
+	backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.IncludeClusterScopeResources = &all })))
+	engine := w.objects[objectKey("engines.acme.io", "", "main")]
+	engine["spec"] = map[string]any{"size": 2}
+	w.add("namespaces", "", "engines", nil)
+	w.add("persistentvolumeclaims", "engines", "data", map[string]any{
+		"ownerReferences": []any{map[string]any{"apiVersion": "acme.io/v1", "kind": "Engine", "name": "main", "uid": engine["metadata"].(map[string]any)["uid"]}},
+		"spec":            map[string]any{}, "status": map[string]any{"phase": "Bound"},
+	})
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace), func(s *v1alpha1.RestoreSpec) { s.IncludeClusterScopeResources = &all }))
+	if w.objects[objectKey("persistentvolumeclaims", "engines", "data")] == nil {
+		t.Fatalf("deleted %v", w.deleted)
+	}
+	mustWarn(t, r, coffer.CodeObjectFailed, "to delete it would delete claim engines/data and its data")
+}

@@ -84,9 +84,17 @@ func (a *application) makeRoom(ctx context.Context) error {
 	return r.removeClaims(ctx)
 }
 
-// look reads the claims and pods of the plan's namespaces, and settles the claims for which there is nothing to put in their place.
+// look reads the claims that may be lost and the pods that may use those, and settles the claims for which there is nothing to put
+// in their place.
 func (r *room) look(ctx context.Context) (err error) {
-	if r.claims, err = r.application.claims(ctx); err != nil {
+	namespaces := r.plan.Namespaces
+	for _, i := range r.replaced {
+		if r.step(i).Target.Namespace == "" {
+			// It may own claims anywhere.
+			namespaces = []string{""}
+		}
+	}
+	if r.claims, err = r.claimsIn(ctx, namespaces); err != nil {
 		return err
 	}
 	types, _, err := r.Cluster.Types(ctx)

@@ -40,8 +40,7 @@ func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing
 	}
 	switch d.Action {
 	case conflict.Fail:
-		return coffer.Errorf(coffer.CodeObjectsExist, "conflict policy Fail: %s was created by somebody else while this restore was at work", s.Target).
-			WithHint("what the restore has created until then is left in place; remove the object, and restore again")
+		return existsMeanwhile(s)
 	case conflict.Patch:
 		return m.patch(ctx, i, d)
 	case conflict.Replace:
@@ -50,6 +49,12 @@ func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing
 		m.leave(i, d, live.patched)
 		return nil
 	}
+}
+
+// existsMeanwhile is the error of policy Fail for what the plan did not know of.
+func existsMeanwhile(s *plan.Step) error {
+	return coffer.Errorf(coffer.CodeObjectsExist, "conflict policy Fail: %s was created by somebody else while this restore was at work", s.Target).
+		WithHint("what the restore has created until then is left in place; remove the object, and restore again")
 }
 
 // normal is what transforming makes of an object of the cluster: without what the cluster has allotted, as the restored one is.

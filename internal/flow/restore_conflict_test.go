@@ -666,3 +666,65 @@ func TestClaimsElsewhereAreKept(t *testing.T) {
 	}
 	mustWarn(t, r, coffer.CodeObjectFailed, "to delete it would delete claim engines/data and its data")
 }
+
+// TestATypeThatCannotBeListedEndsNoRestore has an object that exists, of a type that nobody tells what there is of.
+func TestATypeThatCannotBeListedEndsNoRestore(t *testing.T) {
+	for policy, want := range map[v1alpha1.ConflictPolicy]restorerecord.Result{
+		v1alpha1.ConflictSkip: restorerecord.Existing, v1alpha1.ConflictPatch: restorerecord.Failed, v1alpha1.ConflictReplace: restorerecord.Failed,
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			w := newDrifted(t)
+			w.list = func(of coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+				return of.Resource == "configmaps", coffer.Errorf(coffer.CodeForbidden, "configmaps may not be listed")
+			}
+			r := bring(t, w, w.config(), newRestoreOf(policies(policy)))
+			if r.Status.Phase == v1alpha1.RunFailed {
+				t.Fatalf("%s: %s", r.Status.Reason, r.Status.Message)
+			}
+			got := mustReport(t, w, r, map[string]restorerecord.Result{
+				"configmaps shop/settings": want, "configmaps shop/lost": restorerecord.Created, "persistentvolumeclaims shop/data": map[bool]restorerecord.Result{
+					true: restorerecord.Replaced, false: restorerecord.Existing,
+				}[policy == v1alpha1.ConflictReplace],
+			})
+			if why := got["configmaps shop/settings"].Reason; !strings.Contains(why, "may not be listed") {
+				t.Errorf("reason %q", why)
+			}
+			mustHaveData(t, w, "settings", map[string]string{"a": "other", "new": "x"})
+		})
+	}
+	t.Run("but Fail", func(t *testing.T) {
+		w := newDrifted(t)
+		maps.DeleteFunc(w.objects, func(key string, _ map[string]any) bool {
+			return strings.Contains(key, "|shop|") && !strings.HasPrefix(key, "configmaps|") && !strings.HasPrefix(key, "serviceaccounts|")
+		})
+		delete(w.objects, objectKey("persistentvolumes", "", "pv"))
+		w.list = func(of coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+			return of.Resource == "configmaps", coffer.Errorf(coffer.CodeForbidden, "configmaps may not be listed")
+		}
+		r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictSkip, v1alpha1.TypeConflictPolicy{Type: "configmaps", Policy: v1alpha1.ConflictFail})))
+		if r.Status.Reason != string(coffer.CodeObjectsExist) {
+			t.Errorf("%s %s: %s", r.Status.Phase, r.Status.Reason, r.Status.Message)
+		}
+	})
+}
+
+// TestAFullQuotaDoesNotDisownWhatARunHasMade has an API server that refuses what exists already before it finds that it does.
+func TestAFullQuotaDoesNotDisownWhatARunHasMade(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newDrifted(t)
+		w.removeNamespace("shop")
+		w.refuse = func(verb, key string, _ map[string]any) error {
+			if verb == "create" && w.objects[key] != nil {
+				return coffer.Errorf(coffer.CodeForbidden, "exceeded quota")
+			}
+			return nil
+		}
+		w.dieAfter(dieAt)
+		r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictSkip)))
+		calls := w.calls
+		w.revive()
+		mustCount(t, r, 7, 0, 1, 0, 0)
+		mustBelongToTheNewSet(t, w)
+		return calls
+	})
+}

@@ -23,9 +23,7 @@ func (a *application) create(ctx context.Context, i int, body []byte) error {
 	stored, conceded, err := a.post(ctx, s, object.Object)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeExists:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.met = append(a.met, i)
+		a.meets(i)
 		return nil
 	case coffer.CodeOf(err) == coffer.CodeForbidden:
 		return a.forbidden(ctx, i, err)
@@ -140,6 +138,13 @@ func (a *application) conceding(s *plan.Step, object []byte, create func([]byte)
 	}
 }
 
+// meets notes that the object of a step was found to exist.
+func (a *application) meets(i int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.met = append(a.met, i)
+}
+
 // takeMet are the steps whose objects were found to exist since it was last asked.
 func (a *application) takeMet() []int {
 	a.mu.Lock()
@@ -149,14 +154,14 @@ func (a *application) takeMet() []int {
 	return met
 }
 
-// forbidden counts an object that the extension may not create: one that exists need not be, and who is allowed nothing
-// is not told that it exists.
+// forbidden counts an object that the extension may not create, unless it exists: who is allowed nothing is not told so, nor is
+// whose quota is full, and it may be the work of an earlier process.
 func (a *application) forbidden(ctx context.Context, i int, refusal error) error {
 	s := a.step(i)
 	_, err := a.Cluster.Get(ctx, s.Type, s.Target.Namespace, s.Target.Name)
 	switch {
 	case err == nil:
-		a.settle(i, outcomeExisting, "it exists, and the extension is not allowed to change it")
+		a.meets(i)
 		return nil
 	case coffer.Final(err):
 		a.failed(i, refusal)

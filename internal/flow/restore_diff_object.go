@@ -100,9 +100,7 @@ func (d *comparison) tryNew(ctx context.Context, i int, body []byte) error {
 	case err != nil:
 		return err
 	case exists:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.met = append(d.met, i)
+		d.meets(i)
 		return nil
 	}
 	return d.show(item)

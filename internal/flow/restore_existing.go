@@ -105,13 +105,38 @@ func (a *application) comparesBody(s *plan.Step) bool {
 	return s.Action == plan.Patch || s.Action == plan.Replace || s.Policy != plan.SkipExisting
 }
 
-// join lists what exists, and meets what is wanted.
+// join lists what exists, and meets what is wanted. A type that cannot be listed is no reason to leave out the others.
 func (m *meeting) join(ctx context.Context, bodies bool) error {
 	list := m.Cluster.ListMetadata
 	if bodies {
 		list = m.Cluster.List
 	}
-	return m.eachLive(ctx, list, m.t, m.targets(), func(page coffer.Page) error { return m.page(ctx, page) })
+	var met error
+	err := m.eachLive(ctx, list, m.t, m.targets(), func(page coffer.Page) error {
+		met = m.page(ctx, page)
+		return met
+	})
+	if met != nil || ctx.Err() != nil || !unlistable(err) {
+		return err
+	}
+	return m.untold(err)
+}
+
+// untold settles what is wanted and exists as far as is known, if nobody tells what it is like.
+func (m *meeting) untold(why error) error {
+	for _, i := range m.wanted {
+		s := m.step(i)
+		switch {
+		case m.policy(s) == plan.FailIfExists:
+			return existsMeanwhile(s)
+		case m.comparesBody(s):
+			m.failed(i, fmt.Errorf("it exists, and was left as it is, for it is not known what it is like: %w", why))
+		default:
+			m.settle(i, outcomeExisting, "it exists, and was left as it is; who made it is not known: "+why.Error())
+		}
+	}
+	clear(m.wanted)
+	return nil
 }
 
 // targets are the namespaces of what is wanted.

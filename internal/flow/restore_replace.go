@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -31,15 +29,13 @@ import (
 // room is what is known of the cluster while claims are replaced.
 type room struct {
 	*application
+	*lineage
 	// replaced are the steps that delete an object, by its UID.
 	replaced map[string]int
 	// targets are the steps that replace a claim which is still there, by NAMESPACE/NAME.
 	targets map[string]int
 	claims  map[string]corev1.PersistentVolumeClaim
 	pods    []corev1.Pod
-	// above are the owners of objects of the cluster, by the UID of the owner; nil for one that is gone.
-	above map[string][]coffer.OwnerReference
-	types map[string]coffer.ResourceType // by apiVersion and kind
 	// tried are the steps of which it was asked whether they can be made again.
 	tried map[int]bool
 }
@@ -53,7 +49,7 @@ func (a *application) cleared(i int) bool {
 // makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. A claim that must not be
 // deleted is settled; what else must not be is protected, so that nothing deletes it later either.
 func (a *application) makeRoom(ctx context.Context) error {
-	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}, tried: map[int]bool{}}
+	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, tried: map[int]bool{}}
 	for i, s := range a.plan.Steps {
 		if s.Action == plan.Replace && !a.results.settled(i) {
 			r.replaced[s.UID] = i
@@ -97,13 +93,8 @@ func (r *room) look(ctx context.Context) (err error) {
 	if r.claims, err = r.claimsIn(ctx, namespaces); err != nil {
 		return err
 	}
-	types, _, err := r.Cluster.Types(ctx)
-	if err != nil {
+	if r.lineage, err = newLineage(ctx, r.Cluster); err != nil {
 		return err
-	}
-	r.types = map[string]coffer.ResourceType{}
-	for _, t := range types {
-		r.types[t.APIVersion()+" "+t.Kind] = t
 	}
 	for uid, i := range r.replaced {
 		s := r.step(i)
@@ -251,9 +242,7 @@ func (r *room) protect(ctx context.Context) error {
 func (r *room) users(ctx context.Context) ([]int, error) {
 	var users []int
 	for _, pod := range r.pods {
-		self := coffer.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: string(pod.UID)}
-		r.above[self.UID] = ownersOf(pod.OwnerReferences)
-		owners, leaving, err := r.ancestors(ctx, pod.Namespace, []coffer.OwnerReference{self})
+		owners, leaving, err := r.ancestors(ctx, pod.Namespace, []coffer.OwnerReference{r.pod(&pod)})
 		if err != nil {
 			return nil, err
 		}
@@ -274,71 +263,16 @@ func (r *room) users(ctx context.Context) ([]int, error) {
 	return users, nil
 }
 
-// ownersOf is never nil: that would say that the object is gone.
-func ownersOf(references []metav1.OwnerReference) []coffer.OwnerReference {
-	owners := []coffer.OwnerReference{}
-	for _, o := range references {
-		owners = append(owners, coffer.OwnerReference{APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: string(o.UID)})
-	}
-	return owners
-}
-
 // ancestors are the steps that replace one of these owners or one of theirs, the nearest first. leaving says that one of them is
 // gone, so that what it owned will be.
 func (r *room) ancestors(ctx context.Context, namespace string, owners []coffer.OwnerReference) (steps []int, leaving bool, err error) {
-	seen := map[string]bool{}
-	for len(owners) > 0 {
-		o := owners[0]
-		owners = owners[1:]
-		if seen[o.UID] {
-			continue
-		}
-		seen[o.UID] = true
+	leaving, err = r.each(ctx, namespace, owners, func(o coffer.OwnerReference) bool {
 		if i, replaced := r.replaced[o.UID]; replaced && !r.results.settled(i) && r.protected[i] == "" {
 			steps = append(steps, i)
 		}
-		further, exists, err := r.ownersAbove(ctx, namespace, o)
-		if err != nil {
-			return nil, false, err
-		}
-		leaving = leaving || !exists
-		owners = append(owners, further...)
-	}
-	return steps, leaving, nil
-}
-
-// ownersAbove are the owners of an owner. It is read once, however many objects it owns.
-func (r *room) ownersAbove(ctx context.Context, namespace string, o coffer.OwnerReference) (above []coffer.OwnerReference, exists bool, err error) {
-	if known, seen := r.above[o.UID]; seen {
-		return known, known != nil, nil
-	}
-	t, served := r.types[o.APIVersion+" "+o.Kind]
-	if !served {
-		// Nobody knows what it is: it is taken to be there.
-		r.above[o.UID] = []coffer.OwnerReference{}
-		return nil, true, nil
-	}
-	if !t.Namespaced {
-		namespace = ""
-	}
-	body, err := r.Cluster.Get(ctx, t, namespace, o.Name)
-	if coffer.CodeOf(err) == coffer.CodeNotFound {
-		r.above[o.UID] = nil
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	var h coffer.Header
-	if err := json.Unmarshal(body, &h); err != nil {
-		return nil, false, fmt.Errorf("read %s %s: %w", t.GroupResource, o.Name, err)
-	}
-	if h.Metadata.UID != o.UID {
-		r.above[o.UID] = nil
-		return nil, false, nil
-	}
-	r.above[o.UID] = append([]coffer.OwnerReference{}, h.Metadata.OwnerReferences...)
-	return h.Metadata.OwnerReferences, true, nil
+		return true
+	})
+	return steps, leaving, err
 }
 
 // removeAll deletes what uses the claims. What cannot be deleted keeps its claims.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -727,4 +728,24 @@ func TestAFullQuotaDoesNotDisownWhatARunHasMade(t *testing.T) {
 		mustBelongToTheNewSet(t, w)
 		return calls
 	})
+}
+
+// TestAPodIsReplacedHoweverLongItTakesToEnd has a bare pod with a longer grace period than what a deletion is waited for.
+func TestAPodIsReplacedHoweverLongItTakesToEnd(t *testing.T) {
+	w := newWorld(t)
+	w.add("namespaces", "", "shop", nil)
+	pod := func(image string) map[string]any {
+		p := runningPod()
+		p["spec"] = map[string]any{"containers": []any{map[string]any{"name": "db", "image": image}}}
+		return p
+	}
+	w.add("pods", "shop", "bare", pod("one"))
+	backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.BackupHookReferences = nil })))
+	w.object("pods", "bare")["spec"] = pod("two")["spec"]
+	w.grace = 2 * time.Second
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+	if w.object("pods", "bare") == nil {
+		t.Errorf("the pod is gone, and not made again: %+v", r.Status.Warnings)
+	}
+	mustCount(t, r, 0, 1, 0, 1, 0)
 }

@@ -190,7 +190,7 @@ func (d *comparison) compareLive(ctx context.Context, i int, body, live []byte, 
 		item.note("changed meanwhile: it has come to exist since the plan was made")
 	}
 	switch {
-	case h.Metadata.DeletionTimestamp != "", s.Action == plan.Replace && h.Metadata.UID == s.UID && claim:
+	case h.leaves(), s.Action == plan.Replace && h.Metadata.UID == s.UID && claim:
 		return d.tryAgain(ctx, item, s)
 	case s.Action == plan.Replace && h.Metadata.UID != s.UID:
 		item.note("changed meanwhile: it is not the object that the plan is to replace, and would be left as it is")

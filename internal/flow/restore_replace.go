@@ -290,7 +290,7 @@ func (r *room) awaitUnused(ctx context.Context) error {
 	limit := r.TerminationTimeout
 	for _, pod := range r.pods {
 		if grace := pod.Spec.TerminationGracePeriodSeconds; grace != nil {
-			limit = max(limit, time.Duration(*grace)*time.Second+r.TerminationTimeout)
+			limit = max(limit, time.Duration(min(*grace, int64(maxGrace/time.Second)))*time.Second+r.TerminationTimeout)
 		}
 	}
 	_, err := poll(ctx, limit, func(ctx context.Context) (bool, error) {

@@ -145,7 +145,7 @@ func (h *hookRun) pods(ctx context.Context) ([]corev1.Pod, error) {
 	return found, nil
 }
 
-// start runs the hooks of a pod in order, once, beside those of other pods. They end with runCtx.
+// start runs the hooks of a pod in order, once, beside those of other pods. No more of them are begun once runCtx ends.
 func (h *hookRun) start(ctx, runCtx context.Context, running *errgroup.Group, pod corev1.Pod) error {
 	actions := hook.ForRestore(h.hooks, pod)
 	if len(actions) == 0 || h.seen[string(pod.UID)] {
@@ -162,7 +162,7 @@ func (h *hookRun) start(ctx, runCtx context.Context, running *errgroup.Group, po
 	h.update(func() { h.object.Status.Progress.HooksTotal += h.notDone(pod, actions) })
 	running.Go(func() error {
 		for _, a := range actions {
-			if err := h.runHook(runCtx, pod, a); err != nil {
+			if err := h.runHook(ctx, runCtx, pod, a); err != nil {
 				return err
 			}
 		}
@@ -184,8 +184,10 @@ func (h *hookRun) notDone(pod corev1.Pod, actions []hook.Action) int {
 	return n
 }
 
-func (h *hookRun) runHook(ctx context.Context, pod corev1.Pod, a hook.Action) error {
-	problem, err := h.awaitContainer(ctx, pod, a)
+// runHook waits for the container as long as runCtx lasts. What has been begun then is brought to its end: the failure of a hook
+// in one pod is no reason to interrupt a command in another.
+func (h *hookRun) runHook(ctx, runCtx context.Context, pod corev1.Pod, a hook.Action) error {
+	problem, err := h.awaitContainer(runCtx, pod, a)
 	if err != nil {
 		return err
 	}

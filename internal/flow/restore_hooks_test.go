@@ -3,6 +3,7 @@ package flow
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -50,5 +51,34 @@ func TestHooksRunOnlyInWhatTheRestoreBroughtAbout(t *testing.T) {
 				t.Errorf("hooks ran in %q, want %q; %s %+v", ran, c.ran, r.Status.Message, r.Status.Warnings)
 			}
 		})
+	}
+}
+
+// TestAHookThatFailsInterruptsNoOther has a hook that ends the restore while another is at work in another pod.
+func TestAHookThatFailsInterruptsNoOther(t *testing.T) {
+	w := newShop(t)
+	w.add("statefulsets.apps", "shop", "web", map[string]any{"spec": map[string]any{"replicas": 1}, "status": map[string]any{"replicas": 1}})
+	h := w.restoreHooks["shop/warm"]
+	h.Spec.RestoreHook[0].PostHooks[0].Exec.OnError = "Fail"
+	backUp(t, w, keep(t, w, newBackupObject()))
+	w.removeNamespace("shop")
+	failed := make(chan struct{})
+	w.failExec = func(e coffer.Exec) (coffer.ExecResult, error) {
+		if e.Pod == "web-0" {
+			close(failed)
+			return coffer.ExecResult{ExitCode: 1}, nil
+		}
+		select {
+		case <-failed:
+			<-time.After(200 * time.Millisecond) // The failure has been noted by then.
+		case <-t.Context().Done():
+		case <-time.After(5 * time.Second):
+			t.Error("no hook ran in the other pod")
+		}
+		return coffer.ExecResult{}, nil
+	}
+	r := bring(t, w, w.config(), newRestoreOf())
+	if r.Status.Reason != string(coffer.CodeHookFailed) || r.Status.Progress.HooksRun != 1 {
+		t.Errorf("%s: %s; %d hooks run, want 1", r.Status.Reason, r.Status.Message, r.Status.Progress.HooksRun)
 	}
 }

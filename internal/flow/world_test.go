@@ -616,7 +616,7 @@ func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.Gr
 }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
-func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error) {
+func (w *world) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, error) {
 	// The command may have run although the process died before it knew.
 	w.mu.Lock()
 	if !w.dead {
@@ -633,10 +633,14 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 	if err := w.call(); err != nil {
 		return coffer.ExecResult{}, err
 	}
-	if fail != nil {
-		return fail(e)
+	if fail == nil {
+		return coffer.ExecResult{}, nil
 	}
-	return coffer.ExecResult{}, nil
+	result, err := fail(e)
+	if ctx.Err() != nil {
+		return coffer.ExecResult{}, ctx.Err()
+	}
+	return result, err
 }
 
 // Ask implements coffer.Cluster.

@@ -75,7 +75,7 @@ func (r *results) settle(i int, o outcome, n note) bool {
 	}
 	r.outcomes[i] = o
 	if n != (note{}) && len(r.notes) < notesKept {
-		n.reason = n.reason[:min(len(n.reason), noteLength)]
+		n.reason = shortened(n.reason, noteLength)
 		r.notes[i] = n
 	}
 	return true

@@ -749,3 +749,18 @@ func TestAPodIsReplacedHoweverLongItTakesToEnd(t *testing.T) {
 	}
 	mustCount(t, r, 0, 1, 0, 1, 0)
 }
+
+// TestSnapshotsOfWhatIsReplacedAreKept has an object that owns a VolumeSnapshot, whose deletion would destroy the data behind it.
+func TestSnapshotsOfWhatIsReplacedAreKept(t *testing.T) {
+	w := newDrifted(t)
+	w.extra = append(w.extra, coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "snapshot.storage.k8s.io", Resource: "volumesnapshots"}, Version: "v1", Kind: "VolumeSnapshot", Namespaced: true})
+	w.add("volumesnapshots.snapshot.storage.k8s.io", "shop", "nightly", map[string]any{
+		"ownerReferences": []any{map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "uid": w.uidOf("configmaps", "settings")}},
+		"spec":            map[string]any{},
+	})
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+	if w.object("volumesnapshots.snapshot.storage.k8s.io", "nightly") == nil {
+		t.Fatalf("deleted %v", w.deleted)
+	}
+	mustWarn(t, r, coffer.CodeObjectFailed, "to delete it would delete VolumeSnapshot shop/nightly and its data")
+}

@@ -35,9 +35,17 @@ type room struct {
 	// targets are the steps that replace a claim which is still there, by NAMESPACE/NAME.
 	targets map[string]int
 	claims  map[string]corev1.PersistentVolumeClaim
+	// holders are the VolumeSnapshots that somebody owns.
+	holders []holder
 	pods    []corev1.Pod
 	// tried are the steps of which it was asked whether they can be made again.
 	tried map[int]bool
+}
+
+// holder is an object that data goes with, and its owners.
+type holder struct {
+	what, namespace string
+	owners          []coffer.OwnerReference
 }
 
 // cleared says that what stood in the way of a step was removed by makeRoom.
@@ -96,6 +104,9 @@ func (r *room) look(ctx context.Context) (err error) {
 	if r.lineage, err = newLineage(ctx, r.Cluster); err != nil {
 		return err
 	}
+	if err := r.readSnapshots(ctx, namespaces); err != nil {
+		return err
+	}
 	for uid, i := range r.replaced {
 		s := r.step(i)
 		if s.Target.GroupResource != claimType.GroupResource {
@@ -115,6 +126,33 @@ func (r *room) look(ctx context.Context) (err error) {
 		}
 	}
 	return r.readPods(ctx)
+}
+
+// readSnapshots reads the VolumeSnapshots that somebody owns: with them goes the data behind them.
+func (r *room) readSnapshots(ctx context.Context, namespaces []string) error {
+	for _, t := range r.types {
+		if t.GroupResource != snapshotsOfVolumes {
+			continue
+		}
+		for _, namespace := range namespaces {
+			err := r.Cluster.ListMetadata(ctx, t, namespace, func(page coffer.Page) error {
+				for _, raw := range page.Items {
+					h, err := coffer.DecodeHeader(raw)
+					if err != nil {
+						return fmt.Errorf("read %s: %w", t.GroupResource, err)
+					}
+					if m := h.Metadata; len(m.OwnerReferences) > 0 {
+						r.holders = append(r.holders, holder{"VolumeSnapshot " + m.Namespace + "/" + m.Name + " and its data", m.Namespace, m.OwnerReferences})
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readPods reads the pods that may use a claim which is replaced.
@@ -223,16 +261,19 @@ func (r *room) protect(ctx context.Context) error {
 			}
 		}
 	}
+	holders := slices.Clone(r.holders)
 	for name, claim := range r.claims {
-		if _, replaced := r.targets[name]; replaced {
-			continue
+		if _, replaced := r.targets[name]; !replaced {
+			holders = append(holders, holder{"claim " + name + " and its data", claim.Namespace, ownersOf(claim.OwnerReferences)})
 		}
-		owners, _, err := r.ancestors(ctx, claim.Namespace, ownersOf(claim.OwnerReferences))
+	}
+	for _, h := range holders {
+		owners, _, err := r.ancestors(ctx, h.namespace, h.owners)
 		if err != nil {
 			return err
 		}
 		for _, i := range owners {
-			r.keep(i, "claim "+name+" and its data")
+			r.keep(i, h.what)
 		}
 	}
 	return nil

@@ -81,6 +81,8 @@ type world struct {
 	created, patched, deleted []string
 	// gets counts the objects that were read one by one.
 	gets int
+	// grace is how long a pod is given to end before it is deleted.
+	grace time.Duration
 	// onDelete, if set, is called for what is about to be deleted.
 	onDelete func(key string)
 	// refuse, if set, may refuse to create an object, or what a patch would make of one.
@@ -535,6 +537,15 @@ func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name
 	}
 	w.deleted = append(w.deleted, key+" "+uid)
 	metadata := o["metadata"].(map[string]any)
+	if t.GroupResource == podType.GroupResource && w.grace > 0 {
+		metadata["deletionTimestamp"] = time.Now().UTC().Add(w.grace + time.Second).Format(time.RFC3339)
+		time.AfterFunc(w.grace, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.collect(key)
+		})
+		return false, nil
+	}
 	if metadata["finalizers"] != nil || t.GroupResource == claimType.GroupResource && w.isUsed(namespace, name) {
 		metadata["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 		return false, nil
@@ -605,7 +616,7 @@ func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.Gr
 }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
-func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error) {
+func (w *world) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, error) {
 	// The command may have run although the process died before it knew.
 	w.mu.Lock()
 	if !w.dead {
@@ -622,10 +633,14 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 	if err := w.call(); err != nil {
 		return coffer.ExecResult{}, err
 	}
-	if fail != nil {
-		return fail(e)
+	if fail == nil {
+		return coffer.ExecResult{}, nil
 	}
-	return coffer.ExecResult{}, nil
+	result, err := fail(e)
+	if ctx.Err() != nil {
+		return coffer.ExecResult{}, ctx.Err()
+	}
+	return result, err
 }
 
 // Ask implements coffer.Cluster.

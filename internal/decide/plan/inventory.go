@@ -23,8 +23,16 @@ type Inventory struct {
 }
 
 // neverReplaced are types whose deletion takes along what the recovery point may not have, all that is in a namespace, all
-// objects of a type, or the data of a volume: they are patched instead.
-var neverReplaced = map[coffer.GroupResource]bool{namespaces: true, definitions: true, persistentVolumes: true}
+// objects of a type, the data of a volume, or somebody's rights, those by which the restore goes on among them: they are patched
+// instead.
+var neverReplaced = map[coffer.GroupResource]bool{
+	namespaces: true, definitions: true, persistentVolumes: true,
+
+	{Group: rbacGroup, Resource: "clusterroles"}: true, {Group: rbacGroup, Resource: "clusterrolebindings"}: true,
+	{Group: rbacGroup, Resource: "roles"}: true, {Group: rbacGroup, Resource: "rolebindings"}: true,
+}
+
+const rbacGroup = "rbac.authorization.k8s.io"
 
 // policy is what is done with an object of the cluster if it exists.
 func (m *maker) policy(ref coffer.ObjectRef, d selection.Decision) Policy {

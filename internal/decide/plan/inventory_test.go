@@ -33,6 +33,22 @@ func stepsByName(p Plan) map[string]Step {
 	return steps
 }
 
+func TestARestoreDoesNotDeleteWhatItRunsBy(t *testing.T) {
+	items := []Item{
+		object(t, "clusterroles.rbac.authorization.k8s.io", "", "r", nil), object(t, "clusterrolebindings.rbac.authorization.k8s.io", "", "b", nil),
+		object(t, "roles.rbac.authorization.k8s.io", "shop", "r", nil), object(t, "rolebindings.rbac.authorization.k8s.io", "shop", "b", nil),
+		object(t, "deployments.apps", "coffer", "coffer-extension", nil), object(t, "persistentvolumeclaims", "coffer", "storage", nil),
+		object(t, "deployments.apps", "shop", "web", nil),
+	}
+	r := whole()
+	r.Policy, r.Extension = ReplaceExisting, "coffer"
+	for name, s := range stepsByName(mustMake(t, items, nil, r).Against(existing(items...))) {
+		if want := name == "deployments.apps shop/web"; (s.Action == Replace) != want || s.Action == Create {
+			t.Errorf("%s: %s", name, s.Action)
+		}
+	}
+}
+
 func TestWhatExistsIsMetByItsPolicy(t *testing.T) {
 	secret, account, usual := object(t, "secrets", "shop", "s", nil), object(t, "serviceaccounts", "shop", "a", nil), object(t, "serviceaccounts", "shop", "default", nil)
 	claim, space := object(t, "persistentvolumeclaims", "shop", "data", nil), object(t, "namespaces", "", "shop", nil)

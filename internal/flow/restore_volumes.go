@@ -155,6 +155,9 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 			"the claim is not bound yet; its data is in VolumeSnapshot %s, which is kept until then: `kubectl describe pvc -n %s %s` says what it waits for",
 			r.Snapshots.PresentedName(r.run(), requestName(*s.Volume)), s.Target.Namespace, s.Target.Name))
 	}
+	if err := r.warnOfForeign(ctx); err != nil {
+		return err
+	}
 	return r.save(ctx)
 }
 

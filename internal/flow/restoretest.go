@@ -184,12 +184,15 @@ func (t *restoreTest) awaitVolumes(ctx context.Context) error {
 			t.warn(coffer.CodeVolumeNotTested, s.Target.String(), "its data was not tested: no pod uses the claim, and its storage class makes volumes for pods only")
 		}
 	}
+	if err := t.warnOfForeign(ctx); err != nil {
+		return err
+	}
 	return t.save(ctx)
 }
 
 // failing are the warnings of a restore that fail a test.
 var failing = []coffer.Code{
-	coffer.CodeObjectFailed, coffer.CodeVolumePending, coffer.CodeWorkloadNotReady, coffer.CodeHookFailed, coffer.CodeRestoreCheckFailed,
+	coffer.CodeObjectFailed, coffer.CodeVolumePending, coffer.CodeVolumeForeign, coffer.CodeWorkloadNotReady, coffer.CodeHookFailed, coffer.CodeRestoreCheckFailed,
 }
 
 // noteFailure keeps the warnings that fail the test apart from the others, of which there may be too many. The lock is held.

@@ -72,6 +72,8 @@ type world struct {
 	confined bool
 	// reclaim is the policy of the volumes that are made for created claims; empty for none.
 	reclaim string
+	// stray is a volume that was there before, which Kubernetes binds claims to instead of having one made; empty for none.
+	stray string
 	// ask answers requests to Services and pods; nil is status 503.
 	ask func(coffer.Ask) coffer.Answer
 	// stuck says that no stateful set becomes ready.
@@ -406,6 +408,10 @@ func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace strin
 			o["status"] = map[string]any{"phase": "Pending"}
 			break
 		}
+		if w.stray != "" {
+			w.bindStray(o)
+			break
+		}
 		if w.reclaim != "" {
 			w.provision(namespace, name, metadata["uid"].(string))
 		}
@@ -445,6 +451,17 @@ func (w *world) presents(namespace string, name any) bool {
 		}
 	}
 	return false
+}
+
+// bindStray binds a claim to a volume that was there before it.
+func (w *world) bindStray(claim map[string]any) {
+	metadata := claim["metadata"].(map[string]any)
+	child(claim, "spec")["volumeName"] = w.stray
+	v := w.add("persistentvolumes", "", w.stray, map[string]any{"spec": map[string]any{
+		"persistentVolumeReclaimPolicy": "Delete",
+		"claimRef":                      map[string]any{"namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]},
+	}})
+	v["metadata"].(map[string]any)["creationTimestamp"] = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 }
 
 // provision makes the volume of a claim, as a provisioner does.

@@ -372,7 +372,8 @@ func poll(ctx context.Context, limit time.Duration, done func(context.Context) (
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-deadline.C:
-			return false, nil
+			// What came to be in the last pause counts.
+			return done(ctx)
 		case <-time.After(pause):
 		}
 		pause = min(pause*3/2, time.Second)

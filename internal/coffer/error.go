@@ -38,6 +38,7 @@ const (
 	CodeVolumeNotFound         Code = "UserErrorPVNotFound"
 	CodeVolumeRestoredEmpty    Code = "UserErrorPVRestoredWithoutData"
 	CodeVolumePending          Code = "UserErrorPVCPending"
+	CodeVolumeForeign          Code = "KubernetesRestoreVolumeNotOfSnapshot"
 	CodeVolumeKept             Code = "KubernetesRestoreVolumeKept"
 	CodeWorkloadNotReady       Code = "KubernetesRestoreWorkloadNotReady"
 	CodeTypeNotCaptured        Code = "KubernetesBackupResourceTypeSkipped"

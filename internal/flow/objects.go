@@ -18,6 +18,8 @@ var (
 	volumeType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "persistentvolumes"}, Version: "v1", Kind: "PersistentVolume"}
 	classType  = coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "storage.k8s.io", Resource: "storageclasses"}, Version: "v1", Kind: "StorageClass"}
 
+	snapshotsOfVolumes = coffer.GroupResource{Group: "snapshot.storage.k8s.io", Resource: "volumesnapshots"}
+
 	deploymentType  = coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "apps", Resource: "deployments"}, Version: "v1", Kind: "Deployment", Namespaced: true}
 	statefulSetType = coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "apps", Resource: "statefulsets"}, Version: "v1", Kind: "StatefulSet", Namespaced: true}
 	daemonSetType   = coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "apps", Resource: "daemonsets"}, Version: "v1", Kind: "DaemonSet", Namespaced: true}

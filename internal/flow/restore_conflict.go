@@ -40,16 +40,21 @@ func (m *meeting) compare(ctx context.Context, i int, body []byte, live existing
 	}
 	switch d.Action {
 	case conflict.Fail:
-		return coffer.Errorf(coffer.CodeObjectsExist, "conflict policy Fail: %s was created by somebody else while this restore was at work", s.Target).
-			WithHint("what the restore has created until then is left in place; remove the object, and restore again")
+		return existsMeanwhile(s)
 	case conflict.Patch:
 		return m.patch(ctx, i, d)
 	case conflict.Replace:
-		return m.replace(ctx, i)
+		return m.replace(ctx, i, body)
 	default:
 		m.leave(i, d, live.patched)
 		return nil
 	}
+}
+
+// existsMeanwhile is the error of policy Fail for what the plan did not know of.
+func existsMeanwhile(s *plan.Step) error {
+	return coffer.Errorf(coffer.CodeObjectsExist, "conflict policy Fail: %s was created by somebody else while this restore was at work", s.Target).
+		WithHint("what the restore has created until then is left in place; remove the object, and restore again")
 }
 
 // normal is what transforming makes of an object of the cluster: without what the cluster has allotted, as the restored one is.
@@ -151,8 +156,9 @@ func fieldsOf(refused []coffer.RefusedField) []conflict.Field {
 	return fields
 }
 
-// replace deletes an object that is to be created again. Only what the plan has shown is deleted.
-func (m *meeting) replace(ctx context.Context, i int) error {
+// replace deletes an object that is to be created again. Only what the plan has shown is deleted, and only if the API server would
+// take what is put in its place.
+func (m *meeting) replace(ctx context.Context, i int, body []byte) error {
 	s := m.step(i)
 	if s.Action != plan.Replace {
 		m.left(i, coffer.CodeChanged, "changed meanwhile: somebody has created it after the plan was made, and it was left as it is; restore again to replace it")
@@ -160,6 +166,14 @@ func (m *meeting) replace(ctx context.Context, i int) error {
 	}
 	if why := m.protected[i]; why != "" {
 		m.failed(i, errors.New(why))
+		return nil
+	}
+	refused, err := m.refusal(ctx, i, body)
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		m.failed(i, refused)
 		return nil
 	}
 	gone, err := m.remove(ctx, i)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -606,4 +607,160 @@ func TestTakenPorts(t *testing.T) {
 			mustWarn(t, r, coffer.CodeFieldsKept, "services shop/web: the cluster allotted another node port than 30080")
 		})
 	}
+}
+
+// TestNothingIsDeletedThatCannotBeMadeAgain has an API server that does not take the objects of the recovery point any more.
+func TestNothingIsDeletedThatCannotBeMadeAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		refused string
+		code    coffer.Code
+	}{
+		"a policy denies the object":      {objectKey("configmaps", "shop", "settings"), coffer.CodeForbidden},
+		"the object is invalid by now":    {objectKey("configmaps", "shop", "settings"), coffer.CodeRejected},
+		"a webhook does not answer":       {objectKey("configmaps", "shop", "settings"), coffer.CodeServerError},
+		"a quota has no room for a claim": {objectKey("persistentvolumeclaims", "shop", "data"), coffer.CodeForbidden},
+		"the set of a claim is invalid":   {objectKey("statefulsets.apps", "shop", "db"), coffer.CodeRejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newDrifted(t)
+			refused := w.objects[c.refused]["metadata"].(map[string]any)["uid"]
+			claim, set := w.uidOf("persistentvolumeclaims", "data"), w.uidOf("statefulsets.apps", "db")
+			w.refuse = func(verb, key string, _ map[string]any) error {
+				if verb != "create" || key != c.refused {
+					return nil
+				}
+				err := coffer.Errorf(c.code, "not with me")
+				err.Transient = c.code == coffer.CodeServerError
+				return err
+			}
+			r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+			if o := w.objects[c.refused]; o == nil || o["metadata"].(map[string]any)["uid"] != refused {
+				t.Fatalf("deleted %v", w.deleted)
+			}
+			if c.refused != objectKey("configmaps", "shop", "settings") && (w.uidOf("persistentvolumeclaims", "data") != claim || w.uidOf("statefulsets.apps", "db") != set) {
+				t.Errorf("the claim and its set do not stay together: deleted %v", w.deleted)
+			}
+			mustWarn(t, r, coffer.CodeObjectFailed, "left as")
+			mustWarn(t, r, coffer.CodeObjectFailed, "not with me")
+		})
+	}
+}
+
+// TestClaimsElsewhereAreKept replaces a cluster-scoped object that owns a claim in a namespace which the restore does not write to.
+func TestClaimsElsewhereAreKept(t *testing.T) {
+	w := newShop(t)
+	kind := coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "acme.io", Resource: "engines"}, Version: "v1", Kind: "Engine"}
+	w.extra = append(w.extra, kind)
+	w.add("engines.acme.io", "", "main", map[string]any{"spec": map[string]any{"size": 1}})
+	all := true
+	backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.IncludeClusterScopeResources = &all })))
+	engine := w.objects[objectKey("engines.acme.io", "", "main")]
+	engine["spec"] = map[string]any{"size": 2}
+	w.add("namespaces", "", "engines", nil)
+	w.add("persistentvolumeclaims", "engines", "data", map[string]any{
+		"ownerReferences": []any{map[string]any{"apiVersion": "acme.io/v1", "kind": "Engine", "name": "main", "uid": engine["metadata"].(map[string]any)["uid"]}},
+		"spec":            map[string]any{}, "status": map[string]any{"phase": "Bound"},
+	})
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace), func(s *v1alpha1.RestoreSpec) { s.IncludeClusterScopeResources = &all }))
+	if w.objects[objectKey("persistentvolumeclaims", "engines", "data")] == nil {
+		t.Fatalf("deleted %v", w.deleted)
+	}
+	mustWarn(t, r, coffer.CodeObjectFailed, "to delete it would delete claim engines/data and its data")
+}
+
+// TestATypeThatCannotBeListedEndsNoRestore has an object that exists, of a type that nobody tells what there is of.
+func TestATypeThatCannotBeListedEndsNoRestore(t *testing.T) {
+	for policy, want := range map[v1alpha1.ConflictPolicy]restorerecord.Result{
+		v1alpha1.ConflictSkip: restorerecord.Existing, v1alpha1.ConflictPatch: restorerecord.Failed, v1alpha1.ConflictReplace: restorerecord.Failed,
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			w := newDrifted(t)
+			w.list = func(of coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+				return of.Resource == "configmaps", coffer.Errorf(coffer.CodeForbidden, "configmaps may not be listed")
+			}
+			r := bring(t, w, w.config(), newRestoreOf(policies(policy)))
+			if r.Status.Phase == v1alpha1.RunFailed {
+				t.Fatalf("%s: %s", r.Status.Reason, r.Status.Message)
+			}
+			got := mustReport(t, w, r, map[string]restorerecord.Result{
+				"configmaps shop/settings": want, "configmaps shop/lost": restorerecord.Created, "persistentvolumeclaims shop/data": map[bool]restorerecord.Result{
+					true: restorerecord.Replaced, false: restorerecord.Existing,
+				}[policy == v1alpha1.ConflictReplace],
+			})
+			if why := got["configmaps shop/settings"].Reason; !strings.Contains(why, "may not be listed") {
+				t.Errorf("reason %q", why)
+			}
+			mustHaveData(t, w, "settings", map[string]string{"a": "other", "new": "x"})
+		})
+	}
+	t.Run("but Fail", func(t *testing.T) {
+		w := newDrifted(t)
+		maps.DeleteFunc(w.objects, func(key string, _ map[string]any) bool {
+			return strings.Contains(key, "|shop|") && !strings.HasPrefix(key, "configmaps|") && !strings.HasPrefix(key, "serviceaccounts|")
+		})
+		delete(w.objects, objectKey("persistentvolumes", "", "pv"))
+		w.list = func(of coffer.ResourceType, _ string, _ func(coffer.Page) error) (bool, error) {
+			return of.Resource == "configmaps", coffer.Errorf(coffer.CodeForbidden, "configmaps may not be listed")
+		}
+		r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictSkip, v1alpha1.TypeConflictPolicy{Type: "configmaps", Policy: v1alpha1.ConflictFail})))
+		if r.Status.Reason != string(coffer.CodeObjectsExist) {
+			t.Errorf("%s %s: %s", r.Status.Phase, r.Status.Reason, r.Status.Message)
+		}
+	})
+}
+
+// TestAFullQuotaDoesNotDisownWhatARunHasMade has an API server that refuses what exists already before it finds that it does.
+func TestAFullQuotaDoesNotDisownWhatARunHasMade(t *testing.T) {
+	everyCrash(t, func(t *testing.T, dieAt int) int {
+		w := newDrifted(t)
+		w.removeNamespace("shop")
+		w.refuse = func(verb, key string, _ map[string]any) error {
+			if verb == "create" && w.objects[key] != nil {
+				return coffer.Errorf(coffer.CodeForbidden, "exceeded quota")
+			}
+			return nil
+		}
+		w.dieAfter(dieAt)
+		r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictSkip)))
+		calls := w.calls
+		w.revive()
+		mustCount(t, r, 7, 0, 1, 0, 0)
+		mustBelongToTheNewSet(t, w)
+		return calls
+	})
+}
+
+// TestAPodIsReplacedHoweverLongItTakesToEnd has a bare pod with a longer grace period than what a deletion is waited for.
+func TestAPodIsReplacedHoweverLongItTakesToEnd(t *testing.T) {
+	w := newWorld(t)
+	w.add("namespaces", "", "shop", nil)
+	pod := func(image string) map[string]any {
+		p := runningPod()
+		p["spec"] = map[string]any{"containers": []any{map[string]any{"name": "db", "image": image}}}
+		return p
+	}
+	w.add("pods", "shop", "bare", pod("one"))
+	backUp(t, w, keep(t, w, newBackupObject(func(s *v1alpha1.BackupSpec) { s.BackupHookReferences = nil })))
+	w.object("pods", "bare")["spec"] = pod("two")["spec"]
+	w.grace = 2 * time.Second
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+	if w.object("pods", "bare") == nil {
+		t.Errorf("the pod is gone, and not made again: %+v", r.Status.Warnings)
+	}
+	mustCount(t, r, 0, 1, 0, 1, 0)
+}
+
+// TestSnapshotsOfWhatIsReplacedAreKept has an object that owns a VolumeSnapshot, whose deletion would destroy the data behind it.
+func TestSnapshotsOfWhatIsReplacedAreKept(t *testing.T) {
+	w := newDrifted(t)
+	w.extra = append(w.extra, coffer.ResourceType{GroupResource: coffer.GroupResource{Group: "snapshot.storage.k8s.io", Resource: "volumesnapshots"}, Version: "v1", Kind: "VolumeSnapshot", Namespaced: true})
+	w.add("volumesnapshots.snapshot.storage.k8s.io", "shop", "nightly", map[string]any{
+		"ownerReferences": []any{map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "uid": w.uidOf("configmaps", "settings")}},
+		"spec":            map[string]any{},
+	})
+	r := bring(t, w, w.config(), newRestoreOf(policies(v1alpha1.ConflictReplace)))
+	if w.object("volumesnapshots.snapshot.storage.k8s.io", "nightly") == nil {
+		t.Fatalf("deleted %v", w.deleted)
+	}
+	mustWarn(t, r, coffer.CodeObjectFailed, "to delete it would delete VolumeSnapshot shop/nightly and its data")
 }

@@ -100,9 +100,7 @@ func (d *comparison) tryNew(ctx context.Context, i int, body []byte) error {
 	case err != nil:
 		return err
 	case exists:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.met = append(d.met, i)
+		d.meets(i)
 		return nil
 	}
 	return d.show(item)
@@ -119,19 +117,7 @@ func (d *comparison) tryCreate(ctx context.Context, item *DiffItem, s *plan.Step
 	if item.Unchecked != "" {
 		return false, nil
 	}
-	stored, conceded, err := d.conceding(s, object, func(object []byte) ([]byte, error) {
-		stored, err := d.creator.TryCreate(ctx, s.Type, s.Target.Namespace, object)
-		for range concessions {
-			less, _, ok := conflict.Concede(s.Target.GroupResource, object, coffer.RefusedFields(err))
-			if item.Live == nil || !ok {
-				break
-			}
-			// What is taken may be so by the object itself, which gives it back before it is made anew.
-			object = less
-			stored, err = d.creator.TryCreate(ctx, s.Type, s.Target.Namespace, object)
-		}
-		return stored, err
-	})
+	stored, conceded, err := d.tryPost(ctx, s, object, item.Live != nil)
 	switch code := coffer.CodeOf(err); {
 	case err == nil:
 		item.Result = stored
@@ -204,7 +190,7 @@ func (d *comparison) compareLive(ctx context.Context, i int, body, live []byte, 
 		item.note("changed meanwhile: it has come to exist since the plan was made")
 	}
 	switch {
-	case h.Metadata.DeletionTimestamp != "", s.Action == plan.Replace && h.Metadata.UID == s.UID && claim:
+	case h.leaves(), s.Action == plan.Replace && h.Metadata.UID == s.UID && claim:
 		return d.tryAgain(ctx, item, s)
 	case s.Action == plan.Replace && h.Metadata.UID != s.UID:
 		item.note("changed meanwhile: it is not the object that the plan is to replace, and would be left as it is")

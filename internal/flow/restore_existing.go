@@ -20,7 +20,7 @@ type liveHeader struct {
 		Namespace         string            `json:"namespace"`
 		UID               string            `json:"uid"`
 		CreationTimestamp time.Time         `json:"creationTimestamp"`
-		DeletionTimestamp string            `json:"deletionTimestamp"`
+		DeletionTimestamp time.Time         `json:"deletionTimestamp"`
 		Finalizers        []string          `json:"finalizers"`
 		Annotations       map[string]string `json:"annotations"`
 		ManagedFields     []struct {
@@ -28,6 +28,9 @@ type liveHeader struct {
 		} `json:"managedFields"`
 	} `json:"metadata"`
 }
+
+// leaves says that the object is being deleted.
+func (h *liveHeader) leaves() bool { return !h.Metadata.DeletionTimestamp.IsZero() }
 
 func (h *liveHeader) managedBy(manager string) bool {
 	for _, f := range h.Metadata.ManagedFields {
@@ -105,13 +108,38 @@ func (a *application) comparesBody(s *plan.Step) bool {
 	return s.Action == plan.Patch || s.Action == plan.Replace || s.Policy != plan.SkipExisting
 }
 
-// join lists what exists, and meets what is wanted.
+// join lists what exists, and meets what is wanted. A type that cannot be listed is no reason to leave out the others.
 func (m *meeting) join(ctx context.Context, bodies bool) error {
 	list := m.Cluster.ListMetadata
 	if bodies {
 		list = m.Cluster.List
 	}
-	return m.eachLive(ctx, list, m.t, m.targets(), func(page coffer.Page) error { return m.page(ctx, page) })
+	var met error
+	err := m.eachLive(ctx, list, m.t, m.targets(), func(page coffer.Page) error {
+		met = m.page(ctx, page)
+		return met
+	})
+	if met != nil || ctx.Err() != nil || !unlistable(err) {
+		return err
+	}
+	return m.untold(err)
+}
+
+// untold settles what is wanted and exists as far as is known, if nobody tells what it is like.
+func (m *meeting) untold(why error) error {
+	for _, i := range m.wanted {
+		s := m.step(i)
+		switch {
+		case m.policy(s) == plan.FailIfExists:
+			return existsMeanwhile(s)
+		case m.comparesBody(s):
+			m.failed(i, fmt.Errorf("it exists, and was left as it is, for it is not known what it is like: %w", why))
+		default:
+			m.settle(i, outcomeExisting, "it exists, and was left as it is; who made it is not known: "+why.Error())
+		}
+	}
+	clear(m.wanted)
+	return nil
 }
 
 // targets are the namespaces of what is wanted.
@@ -179,7 +207,7 @@ func (m *meeting) page(ctx context.Context, page coffer.Page) error {
 func (m *meeting) meet(i int, h *liveHeader) (compare bool) {
 	s := m.step(i)
 	switch {
-	case h.Metadata.DeletionTimestamp != "":
+	case h.leaves():
 		m.leaves(i)
 	case m.made(h):
 		m.recognise(i, h)
@@ -233,36 +261,37 @@ func (m *meeting) isGone(i int) {
 	m.gone = append(m.gone, i)
 }
 
-// awaitGone waits until the objects that are being deleted are gone. Those that are not in time are failures.
+// maxGrace is how long what is being deleted is waited for at most, whatever grace period it was given.
+const maxGrace = time.Hour
+
+// awaitGone waits until the objects that are being deleted are gone, once their grace periods are over. Those that are not in time
+// are failures.
 func (m *meeting) awaitGone(ctx context.Context) error {
 	if len(m.leaving) == 0 {
 		return nil
 	}
 	var there map[int]liveHeader
-	_, err := poll(ctx, m.TerminationTimeout, func(ctx context.Context) (bool, error) {
-		there = map[int]liveHeader{}
-		m.wanted = map[coffer.ObjectRef]int{}
-		for _, i := range m.leaving {
-			m.wanted[m.step(i).Target] = i
-		}
-		err := m.eachLive(ctx, m.Cluster.ListMetadata, m.t, m.targets(), func(page coffer.Page) error {
-			for _, item := range page.Items {
-				var h liveHeader
-				if err := json.Unmarshal(item, &h); err != nil {
-					return fmt.Errorf("read %s: %w", m.t.GroupResource, err)
-				}
-				ref := coffer.ObjectRef{GroupResource: m.t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
-				// Another one of the same name is found when it is created.
-				if i, leaving := m.wanted[ref]; leaving && h.Metadata.DeletionTimestamp != "" {
-					there[i] = h
-				}
-			}
-			return nil
+	began := m.Now()
+	limit := m.TerminationTimeout
+	for {
+		_, err := poll(ctx, limit, func(ctx context.Context) (_ bool, err error) {
+			there, err = m.stillLeaving(ctx)
+			return err == nil && len(there) == 0, err
 		})
-		return err == nil && len(there) == 0, err
-	})
-	if err != nil {
-		return err
+		if err != nil {
+			return err
+		}
+		var last time.Time
+		for _, h := range there {
+			if h.Metadata.DeletionTimestamp.After(last) {
+				last = h.Metadata.DeletionTimestamp
+			}
+		}
+		grace := min(last.Sub(m.Now()), maxGrace-m.Now().Sub(began))
+		if grace <= 0 {
+			break
+		}
+		limit = grace + m.TerminationTimeout
 	}
 	for _, i := range m.leaving {
 		h, still := there[i]
@@ -270,9 +299,32 @@ func (m *meeting) awaitGone(ctx context.Context) error {
 			m.gone = append(m.gone, i)
 			continue
 		}
-		m.failed(i, stillThere(m.step(i).Target, h.Metadata.Finalizers, m.TerminationTimeout))
+		m.failed(i, stillThere(m.step(i).Target, h.Metadata.Finalizers, m.Now().Sub(began).Round(time.Second)))
 	}
 	return nil
+}
+
+// stillLeaving are those of the objects that are being deleted which are still there.
+func (m *meeting) stillLeaving(ctx context.Context) (map[int]liveHeader, error) {
+	there := map[int]liveHeader{}
+	m.wanted = map[coffer.ObjectRef]int{}
+	for _, i := range m.leaving {
+		m.wanted[m.step(i).Target] = i
+	}
+	return there, m.eachLive(ctx, m.Cluster.ListMetadata, m.t, m.targets(), func(page coffer.Page) error {
+		for _, item := range page.Items {
+			var h liveHeader
+			if err := json.Unmarshal(item, &h); err != nil {
+				return fmt.Errorf("read %s: %w", m.t.GroupResource, err)
+			}
+			ref := coffer.ObjectRef{GroupResource: m.t.GroupResource, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
+			// Another one of the same name is found when it is created.
+			if i, leaving := m.wanted[ref]; leaving && h.leaves() {
+				there[i] = h
+			}
+		}
+		return nil
+	})
 }
 
 // stillThere is the error for an object that does not go away.

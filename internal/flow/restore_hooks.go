@@ -1,10 +1,11 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,7 +19,7 @@ import (
 )
 
 // runHooks runs the restore hooks in the pods that this restore brought about: those of the namespaces restored into
-// that were created since it started, by it or by a controller that it restored.
+// that were created since it started, by it or by what it restored or changed.
 //
 // A hook is noted as done before it is started: a crash in the middle of it does not run it twice.
 func (r *restore) runHooks(ctx context.Context) error {
@@ -32,7 +33,10 @@ func (r *restore) runHooks(ctx context.Context) error {
 	if err := r.warnOfOtherHooks(ctx); err != nil {
 		return err
 	}
-	h := &hookRun{restore: r, hooks: hooks, began: r.Now(), started: map[string]bool{}}
+	h, err := r.newHookRun(ctx, hooks)
+	if err != nil {
+		return err
+	}
 	running, runCtx := errgroup.WithContext(ctx)
 	settled, err := poll(ctx, r.hookLimit(hooks), func(context.Context) (bool, error) {
 		if runCtx.Err() != nil { // A hook has failed for good: Wait below says which.
@@ -47,7 +51,9 @@ func (r *restore) runHooks(ctx context.Context) error {
 			return false, err
 		}
 		for _, pod := range pods {
-			h.start(runCtx, running, pod)
+			if err := h.start(ctx, runCtx, running, pod); err != nil {
+				return false, err
+			}
 		}
 		return all, nil
 	})
@@ -64,11 +70,49 @@ func (r *restore) runHooks(ctx context.Context) error {
 // hookRun is one pass of running the hooks.
 type hookRun struct {
 	*restore
+	*lineage
 	hooks []v1alpha1.RestoreHook
 	began time.Time
+	// written are the objects that the plan creates or changes, as writtenKey names them.
+	written map[string]bool
+	// seen are the pods that were decided on, by UID.
+	seen map[string]bool
+}
 
-	mu      sync.Mutex // guards started
-	started map[string]bool
+func (r *restore) newHookRun(ctx context.Context, hooks []v1alpha1.RestoreHook) (*hookRun, error) {
+	owners, err := newLineage(ctx, r.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	h := &hookRun{restore: r, lineage: owners, hooks: hooks, began: r.Now(), written: map[string]bool{}, seen: map[string]bool{}}
+	for _, s := range r.plan.Steps {
+		if s.Writes() {
+			h.written[writtenKey(s.Target.Group, cmp.Or(s.Type.Kind, r.items[s.Item].Kind), s.Target.Namespace, s.Target.Name)] = true
+		}
+	}
+	return h, nil
+}
+
+func writtenKey(group, kind, namespace, name string) string {
+	return strings.Join([]string{group, kind, namespace, name}, "/")
+}
+
+// broughtAbout says whether a pod is there because of this restore: it or one of its owners is what the plan writes. Others come
+// and go meanwhile, and nobody wants them to be meddled with.
+func (h *hookRun) broughtAbout(ctx context.Context, pod *corev1.Pod) (yes bool, err error) {
+	_, err = h.each(ctx, pod.Namespace, []coffer.OwnerReference{h.pod(pod)}, func(o coffer.OwnerReference) bool {
+		group, _, grouped := strings.Cut(o.APIVersion, "/")
+		if !grouped {
+			group = ""
+		}
+		yes = h.written[writtenKey(group, o.Kind, pod.Namespace, o.Name)] || h.written[writtenKey(group, o.Kind, "", o.Name)]
+		return !yes
+	})
+	if coffer.Final(err) {
+		h.warn(coffer.CodeHookFailed, "Pod "+pod.Namespace+"/"+pod.Name, "no hook was run in it, for it is not known whether this restore has brought it about: "+err.Error())
+		return false, nil
+	}
+	return yes, err
 }
 
 // hookLimit is how long pods are waited for: the longest that any hook waits for its container.
@@ -101,24 +145,30 @@ func (h *hookRun) pods(ctx context.Context) ([]corev1.Pod, error) {
 	return found, nil
 }
 
-// start runs the hooks of a pod in order, once, beside those of other pods.
-func (h *hookRun) start(ctx context.Context, running *errgroup.Group, pod corev1.Pod) {
+// start runs the hooks of a pod in order, once, beside those of other pods. No more of them are begun once runCtx ends.
+func (h *hookRun) start(ctx, runCtx context.Context, running *errgroup.Group, pod corev1.Pod) error {
 	actions := hook.ForRestore(h.hooks, pod)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(actions) == 0 || h.started[string(pod.UID)] {
-		return
+	if len(actions) == 0 || h.seen[string(pod.UID)] {
+		return nil
 	}
-	h.started[string(pod.UID)] = true
+	ours, err := h.broughtAbout(ctx, &pod)
+	if err != nil {
+		return err
+	}
+	h.seen[string(pod.UID)] = true
+	if !ours {
+		return nil
+	}
 	h.update(func() { h.object.Status.Progress.HooksTotal += h.notDone(pod, actions) })
 	running.Go(func() error {
 		for _, a := range actions {
-			if err := h.runHook(ctx, pod, a); err != nil {
+			if err := h.runHook(ctx, runCtx, pod, a); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return nil
 }
 
 func doneKey(pod corev1.Pod, a hook.Action) string { return string(pod.UID) + "/" + a.ID }
@@ -134,8 +184,10 @@ func (h *hookRun) notDone(pod corev1.Pod, actions []hook.Action) int {
 	return n
 }
 
-func (h *hookRun) runHook(ctx context.Context, pod corev1.Pod, a hook.Action) error {
-	problem, err := h.awaitContainer(ctx, pod, a)
+// runHook waits for the container as long as runCtx lasts. What has been begun then is brought to its end: the failure of a hook
+// in one pod is no reason to interrupt a command in another.
+func (h *hookRun) runHook(ctx, runCtx context.Context, pod corev1.Pod, a hook.Action) error {
+	problem, err := h.awaitContainer(runCtx, pod, a)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func (r *restore) read(ctx context.Context) error {
 		return err
 	}
 	r.request = restoreRequest(r.object.Spec)
+	r.request.Extension = r.Config.Namespace
 	if r.isolated != nil {
 		r.request.LeaveOutFunc = r.isolated.LeaveOut
 	}

@@ -2,14 +2,13 @@ package flow
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -20,6 +19,7 @@ import (
 //	verify the recovery point, present the snapshot, wait until it is usable   (before: prepare, presentSnapshots)
 //	refuse to delete what would take a claim with it that stays               (protect)
 //	refuse to delete a claim that something uses that stays                   (users)
+//	refuse to delete what the API server would not take again                 (tryAll)
 //	delete the workloads that use the claims, and wait for the end of their pods: the claim would wait for them anyway
 //	delete the claims, by their UID, and wait
 //	create the claims in their order, and the workloads in theirs              (after: applySteps)
@@ -29,15 +29,23 @@ import (
 // room is what is known of the cluster while claims are replaced.
 type room struct {
 	*application
+	*lineage
 	// replaced are the steps that delete an object, by its UID.
 	replaced map[string]int
 	// targets are the steps that replace a claim which is still there, by NAMESPACE/NAME.
 	targets map[string]int
 	claims  map[string]corev1.PersistentVolumeClaim
+	// holders are the VolumeSnapshots that somebody owns.
+	holders []holder
 	pods    []corev1.Pod
-	// above are the owners of objects of the cluster, by the UID of the owner; nil for one that is gone.
-	above map[string][]coffer.OwnerReference
-	types map[string]coffer.ResourceType // by apiVersion and kind
+	// tried are the steps of which it was asked whether they can be made again.
+	tried map[int]bool
+}
+
+// holder is an object that data goes with, and its owners.
+type holder struct {
+	what, namespace string
+	owners          []coffer.OwnerReference
 }
 
 // cleared says that what stood in the way of a step was removed by makeRoom.
@@ -49,7 +57,7 @@ func (a *application) cleared(i int) bool {
 // makeRoom deletes the claims that are replaced, and the workloads that use them and are replaced as well. A claim that must not be
 // deleted is settled; what else must not be is protected, so that nothing deletes it later either.
 func (a *application) makeRoom(ctx context.Context) error {
-	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, above: map[string][]coffer.OwnerReference{}}
+	r := &room{application: a, replaced: map[string]int{}, targets: map[string]int{}, tried: map[int]bool{}}
 	for i, s := range a.plan.Steps {
 		if s.Action == plan.Replace && !a.results.settled(i) {
 			r.replaced[s.UID] = i
@@ -61,9 +69,15 @@ func (a *application) makeRoom(ctx context.Context) error {
 	if err := r.look(ctx); err != nil {
 		return err
 	}
-	users, err := r.refuse(ctx)
-	if err != nil || len(r.targets) == 0 {
-		return err
+	var users []int
+	for all := false; !all; {
+		var err error
+		if users, err = r.refuse(ctx); err != nil || len(r.targets) == 0 {
+			return err
+		}
+		if all, err = r.tryAll(ctx, users); err != nil {
+			return err
+		}
 	}
 	if err := r.removeAll(ctx, users); err != nil {
 		return err
@@ -74,18 +88,24 @@ func (a *application) makeRoom(ctx context.Context) error {
 	return r.removeClaims(ctx)
 }
 
-// look reads the claims and pods of the plan's namespaces, and settles the claims for which there is nothing to put in their place.
+// look reads the claims that may be lost and the pods that may use those, and settles the claims for which there is nothing to put
+// in their place.
 func (r *room) look(ctx context.Context) (err error) {
-	if r.claims, err = r.application.claims(ctx); err != nil {
+	namespaces := r.plan.Namespaces
+	for _, i := range r.replaced {
+		if r.step(i).Target.Namespace == "" {
+			// It may own claims anywhere.
+			namespaces = []string{""}
+		}
+	}
+	if r.claims, err = r.claimsIn(ctx, namespaces); err != nil {
 		return err
 	}
-	types, _, err := r.Cluster.Types(ctx)
-	if err != nil {
+	if r.lineage, err = newLineage(ctx, r.Cluster); err != nil {
 		return err
 	}
-	r.types = map[string]coffer.ResourceType{}
-	for _, t := range types {
-		r.types[t.APIVersion()+" "+t.Kind] = t
+	if err := r.readSnapshots(ctx, namespaces); err != nil {
+		return err
 	}
 	for uid, i := range r.replaced {
 		s := r.step(i)
@@ -106,6 +126,33 @@ func (r *room) look(ctx context.Context) (err error) {
 		}
 	}
 	return r.readPods(ctx)
+}
+
+// readSnapshots reads the VolumeSnapshots that somebody owns: with them goes the data behind them.
+func (r *room) readSnapshots(ctx context.Context, namespaces []string) error {
+	for _, t := range r.types {
+		if t.GroupResource != snapshotsOfVolumes {
+			continue
+		}
+		for _, namespace := range namespaces {
+			err := r.Cluster.ListMetadata(ctx, t, namespace, func(page coffer.Page) error {
+				for _, raw := range page.Items {
+					h, err := coffer.DecodeHeader(raw)
+					if err != nil {
+						return fmt.Errorf("read %s: %w", t.GroupResource, err)
+					}
+					if m := h.Metadata; len(m.OwnerReferences) > 0 {
+						r.holders = append(r.holders, holder{"VolumeSnapshot " + m.Namespace + "/" + m.Name + " and its data", m.Namespace, m.OwnerReferences})
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readPods reads the pods that may use a claim which is replaced.
@@ -175,6 +222,26 @@ func (r *room) refuse(ctx context.Context) (users []int, err error) {
 	}
 }
 
+// tryAll asks the API server whether it would take the claims again and what uses them, and settles what it would not. It answers
+// whether it would take all.
+func (r *room) tryAll(ctx context.Context, users []int) (all bool, err error) {
+	var steps []int
+	for _, i := range slices.AppendSeq(slices.Clone(users), maps.Values(r.targets)) {
+		if !r.tried[i] {
+			r.tried[i] = true
+			steps = append(steps, i)
+		}
+	}
+	err = r.eachBody(ctx, steps, func(ctx context.Context, i int, body []byte) error {
+		refused, err := r.refusal(ctx, i, body)
+		if refused != nil {
+			r.failed(i, refused)
+		}
+		return err
+	})
+	return !slices.ContainsFunc(steps, r.results.settled), err
+}
+
 // keep refuses to delete what a step replaces.
 func (r *room) keep(i int, what string) {
 	if r.protected[i] == "" {
@@ -194,16 +261,19 @@ func (r *room) protect(ctx context.Context) error {
 			}
 		}
 	}
+	holders := slices.Clone(r.holders)
 	for name, claim := range r.claims {
-		if _, replaced := r.targets[name]; replaced {
-			continue
+		if _, replaced := r.targets[name]; !replaced {
+			holders = append(holders, holder{"claim " + name + " and its data", claim.Namespace, ownersOf(claim.OwnerReferences)})
 		}
-		owners, _, err := r.ancestors(ctx, claim.Namespace, ownersOf(claim.OwnerReferences))
+	}
+	for _, h := range holders {
+		owners, _, err := r.ancestors(ctx, h.namespace, h.owners)
 		if err != nil {
 			return err
 		}
 		for _, i := range owners {
-			r.keep(i, "claim "+name+" and its data")
+			r.keep(i, h.what)
 		}
 	}
 	return nil
@@ -213,9 +283,7 @@ func (r *room) protect(ctx context.Context) error {
 func (r *room) users(ctx context.Context) ([]int, error) {
 	var users []int
 	for _, pod := range r.pods {
-		self := coffer.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: string(pod.UID)}
-		r.above[self.UID] = ownersOf(pod.OwnerReferences)
-		owners, leaving, err := r.ancestors(ctx, pod.Namespace, []coffer.OwnerReference{self})
+		owners, leaving, err := r.ancestors(ctx, pod.Namespace, []coffer.OwnerReference{r.pod(&pod)})
 		if err != nil {
 			return nil, err
 		}
@@ -236,71 +304,16 @@ func (r *room) users(ctx context.Context) ([]int, error) {
 	return users, nil
 }
 
-// ownersOf is never nil: that would say that the object is gone.
-func ownersOf(references []metav1.OwnerReference) []coffer.OwnerReference {
-	owners := []coffer.OwnerReference{}
-	for _, o := range references {
-		owners = append(owners, coffer.OwnerReference{APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: string(o.UID)})
-	}
-	return owners
-}
-
 // ancestors are the steps that replace one of these owners or one of theirs, the nearest first. leaving says that one of them is
 // gone, so that what it owned will be.
 func (r *room) ancestors(ctx context.Context, namespace string, owners []coffer.OwnerReference) (steps []int, leaving bool, err error) {
-	seen := map[string]bool{}
-	for len(owners) > 0 {
-		o := owners[0]
-		owners = owners[1:]
-		if seen[o.UID] {
-			continue
-		}
-		seen[o.UID] = true
+	leaving, err = r.each(ctx, namespace, owners, func(o coffer.OwnerReference) bool {
 		if i, replaced := r.replaced[o.UID]; replaced && !r.results.settled(i) && r.protected[i] == "" {
 			steps = append(steps, i)
 		}
-		further, exists, err := r.ownersAbove(ctx, namespace, o)
-		if err != nil {
-			return nil, false, err
-		}
-		leaving = leaving || !exists
-		owners = append(owners, further...)
-	}
-	return steps, leaving, nil
-}
-
-// ownersAbove are the owners of an owner. It is read once, however many objects it owns.
-func (r *room) ownersAbove(ctx context.Context, namespace string, o coffer.OwnerReference) (above []coffer.OwnerReference, exists bool, err error) {
-	if known, seen := r.above[o.UID]; seen {
-		return known, known != nil, nil
-	}
-	t, served := r.types[o.APIVersion+" "+o.Kind]
-	if !served {
-		// Nobody knows what it is: it is taken to be there.
-		r.above[o.UID] = []coffer.OwnerReference{}
-		return nil, true, nil
-	}
-	if !t.Namespaced {
-		namespace = ""
-	}
-	body, err := r.Cluster.Get(ctx, t, namespace, o.Name)
-	if coffer.CodeOf(err) == coffer.CodeNotFound {
-		r.above[o.UID] = nil
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	var h coffer.Header
-	if err := json.Unmarshal(body, &h); err != nil {
-		return nil, false, fmt.Errorf("read %s %s: %w", t.GroupResource, o.Name, err)
-	}
-	if h.Metadata.UID != o.UID {
-		r.above[o.UID] = nil
-		return nil, false, nil
-	}
-	r.above[o.UID] = append([]coffer.OwnerReference{}, h.Metadata.OwnerReferences...)
-	return h.Metadata.OwnerReferences, true, nil
+		return true
+	})
+	return steps, leaving, err
 }
 
 // removeAll deletes what uses the claims. What cannot be deleted keeps its claims.
@@ -318,7 +331,7 @@ func (r *room) awaitUnused(ctx context.Context) error {
 	limit := r.TerminationTimeout
 	for _, pod := range r.pods {
 		if grace := pod.Spec.TerminationGracePeriodSeconds; grace != nil {
-			limit = max(limit, time.Duration(*grace)*time.Second+r.TerminationTimeout)
+			limit = max(limit, time.Duration(min(*grace, int64(maxGrace/time.Second)))*time.Second+r.TerminationTimeout)
 		}
 	}
 	_, err := poll(ctx, limit, func(ctx context.Context) (bool, error) {

@@ -75,7 +75,7 @@ func (r *results) settle(i int, o outcome, n note) bool {
 	}
 	r.outcomes[i] = o
 	if n != (note{}) && len(r.notes) < notesKept {
-		n.reason = n.reason[:min(len(n.reason), noteLength)]
+		n.reason = shortened(n.reason, noteLength)
 		r.notes[i] = n
 	}
 	return true
@@ -252,7 +252,8 @@ func (r *restore) recall(ctx context.Context) error {
 		for _, i := range of {
 			m.wanted[a.step(i).Target] = i
 		}
-		if err := r.eachLive(ctx, r.Cluster.ListMetadata, m.t, m.targets(), m.recallPage); err != nil {
+		err := r.eachLive(ctx, r.Cluster.ListMetadata, m.t, m.targets(), m.recallPage)
+		if err != nil && (ctx.Err() != nil || !unlistable(err)) {
 			return err
 		}
 	}

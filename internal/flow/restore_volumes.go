@@ -80,8 +80,13 @@ func (r *restore) restoredBy(claim corev1.PersistentVolumeClaim, v coffer.Volume
 
 // claims are those in the namespaces of the plan, by NAMESPACE/NAME.
 func (r *restore) claims(ctx context.Context) (map[string]corev1.PersistentVolumeClaim, error) {
+	return r.claimsIn(ctx, r.plan.Namespaces)
+}
+
+// claimsIn are those in some namespaces, by NAMESPACE/NAME; an empty namespace is all.
+func (r *restore) claimsIn(ctx context.Context, namespaces []string) (map[string]corev1.PersistentVolumeClaim, error) {
 	found := map[string]corev1.PersistentVolumeClaim{}
-	for _, namespace := range r.plan.Namespaces {
+	for _, namespace := range namespaces {
 		claims, err := list[corev1.PersistentVolumeClaim](ctx, r.Cluster, claimType, namespace)
 		if err != nil {
 			return nil, err
@@ -149,6 +154,9 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 		r.warn(coffer.CodeVolumePending, s.Target.String(), fmt.Sprintf(
 			"the claim is not bound yet; its data is in VolumeSnapshot %s, which is kept until then: `kubectl describe pvc -n %s %s` says what it waits for",
 			r.Snapshots.PresentedName(r.run(), requestName(*s.Volume)), s.Target.Namespace, s.Target.Name))
+	}
+	if err := r.warnOfForeign(ctx); err != nil {
+		return err
 	}
 	return r.save(ctx)
 }

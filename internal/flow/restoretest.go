@@ -184,12 +184,15 @@ func (t *restoreTest) awaitVolumes(ctx context.Context) error {
 			t.warn(coffer.CodeVolumeNotTested, s.Target.String(), "its data was not tested: no pod uses the claim, and its storage class makes volumes for pods only")
 		}
 	}
+	if err := t.warnOfForeign(ctx); err != nil {
+		return err
+	}
 	return t.save(ctx)
 }
 
 // failing are the warnings of a restore that fail a test.
 var failing = []coffer.Code{
-	coffer.CodeObjectFailed, coffer.CodeVolumePending, coffer.CodeWorkloadNotReady, coffer.CodeHookFailed, coffer.CodeRestoreCheckFailed,
+	coffer.CodeObjectFailed, coffer.CodeVolumePending, coffer.CodeVolumeForeign, coffer.CodeWorkloadNotReady, coffer.CodeHookFailed, coffer.CodeRestoreCheckFailed,
 }
 
 // noteFailure keeps the warnings that fail the test apart from the others, of which there may be too many. The lock is held.
@@ -200,10 +203,11 @@ func (t *restoreTest) noteFailure(w v1alpha1.Warning) {
 	}
 }
 
-// whileSound is a phase that is of no use once the test has failed.
+// whileSound is a phase that is of no use once the test has failed. That a check does not hold says nothing of the others: a process
+// that takes over makes those.
 func (t *restoreTest) whileSound(do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if len(t.test.Status.Failures) > 0 {
+		if slices.ContainsFunc(t.test.Status.Failures, func(w v1alpha1.Warning) bool { return w.Code != string(coffer.CodeRestoreCheckFailed) }) {
 			return nil
 		}
 		return do(ctx)
@@ -261,7 +265,9 @@ func (t *restoreTest) undo(ctx context.Context) error {
 // unproving are the errors that say something of the cluster, or of what was asked for, and nothing of the recovery point.
 var unproving = []coffer.Code{
 	coffer.CodeObjectsExist, coffer.CodeForbidden, coffer.CodeNamespaceTerminating, coffer.CodePlanChanged, coffer.CodeReportNotStored,
-	coffer.CodeInvalid, coffer.CodeLocationNotFound, coffer.CodeLocationReadOnly, coffer.CodeSigningKeyUnusable,
+	coffer.CodeInvalid, coffer.CodeLocationNotFound, coffer.CodeLocationNotReady, coffer.CodeLocationReadOnly, coffer.CodeSigningKeyUnusable,
+	coffer.CodeSignerNotTrusted, coffer.CodeEncryptionKeysUnusable, coffer.CodeDecryptionKeyMissing, coffer.CodeModifierNotFound,
+	coffer.CodeHookNotFound, coffer.CodeSnapshotAPIUnavailable,
 }
 
 // proves says of a run that an error has ended whether it says something of the recovery point.

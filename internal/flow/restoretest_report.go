@@ -287,6 +287,10 @@ func (t *restoreTest) volumeFindings(ctx context.Context) ([]restorerecord.Volum
 	for _, w := range t.test.Status.Failures {
 		why[w.Resource] = w.Message
 	}
+	foreign, err := t.foreignVolumes(ctx)
+	if err != nil && !coffer.Final(err) {
+		return nil, err
+	}
 	var found []restorerecord.Volume
 	for _, s := range t.plan.Steps {
 		if s.Target.GroupResource != claimType.GroupResource || !s.Writes() {
@@ -297,7 +301,7 @@ func (t *restoreTest) volumeFindings(ctx context.Context) ([]restorerecord.Volum
 		if s.Volume != nil {
 			claim := live[s.Target.Namespace+"/"+s.Target.Name]
 			line.Snapshot, line.Bytes = s.Volume.Handle, s.Volume.RestoreSize
-			line.Restored = claim.Status.Phase == corev1.ClaimBound && t.restoredBy(claim, *s.Volume)
+			line.Restored = claim.Status.Phase == corev1.ClaimBound && t.restoredBy(claim, *s.Volume) && foreign[claim.Namespace+"/"+claim.Name] == ""
 			line.Reason = ""
 		}
 		if !line.Restored && line.Reason == "" {

@@ -300,13 +300,15 @@ func TestAFailedRestoreTestLeavesNothingWhereverItCrashes(t *testing.T) {
 		before := w.scene()
 		w.ask = nil
 		w.dieAfter(dieAt)
-		test := proveIt(t, w, keep(t, w, newTestObject()))
+		test := proveIt(t, w, keep(t, w, newTestObject(func(s *v1alpha1.RestoreTestSpec) { slices.Reverse(s.Checks) })))
 		calls := w.calls
 		w.revive()
 		if test.Status.Phase != v1alpha1.RunFailed || test.Status.Reason != string(coffer.CodeRestoreCheckFailed) || !strings.Contains(test.Status.Message, "status 503") {
 			t.Fatalf("phase %s, %s: %s", test.Status.Phase, test.Status.Reason, test.Status.Message)
 		}
-		mustProof(t, w, test)
+		if checks := mustProof(t, w, test).Checks; checks[0].Outcome != "Failed" || checks[1].Outcome != "Passed" {
+			t.Errorf("not all checks were made: %+v", checks)
+		}
 		mustBeAsBefore(t, w, before)
 		return calls
 	})
@@ -427,6 +429,21 @@ func TestARestoreTestIsRefusedBeforeAnythingIsMade(t *testing.T) {
 			}
 			mustBeAsBefore(t, w, before)
 		})
+	}
+}
+
+// A cluster that cannot restore says nothing of the recovery point, whenever that comes out.
+func TestWhatIsWrongWithTheClusterIsNoFailureOfTheRecoveryPoint(t *testing.T) {
+	for code, proves := range map[coffer.Code]bool{
+		coffer.CodeArchiveCorrupt: true, coffer.CodeObjectFailed: true, coffer.CodeVolumePending: true, coffer.CodeBackupNotFound: true,
+		coffer.CodeSnapshotAPIUnavailable: false, coffer.CodeDecryptionKeyMissing: false, coffer.CodeSignerNotTrusted: false,
+		coffer.CodeLocationNotReady: false, coffer.CodeModifierNotFound: false, coffer.CodeHookNotFound: false,
+	} {
+		object := newTestObject()
+		object.Status.Reason, object.Status.Plan = string(code), &v1alpha1.RestorePlan{}
+		if got := newRestoreTest(Config{}, object, nil).proves(); got != proves {
+			t.Errorf("%s: proves = %v", code, got)
+		}
 	}
 }
 

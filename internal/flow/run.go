@@ -168,6 +168,10 @@ func (r *record) save(ctx context.Context) error {
 	return r.persist(ctx)
 }
 
+// maxMessage bounds the message of a status, in bytes: an error may list what a recovery point has, and of the same message in a
+// condition the API server takes 32 KiB.
+const maxMessage = 8 << 10
+
 // The texts of a warning are bounded, in bytes: names in them may be as long as somebody hostile likes, and a status that does
 // not fit into an object ends no run.
 const (
@@ -303,10 +307,10 @@ func (r *record) leave(ctx context.Context, err error, next, undo string) error 
 	switch {
 	case coffer.Final(err):
 		r.update(func() {
-			r.status.Step, r.status.Reason, r.status.Message = undo, string(coffer.CodeOf(err)), err.Error()
+			r.status.Step, r.status.Reason, r.status.Message = undo, string(coffer.CodeOf(err)), shortened(err.Error(), maxMessage)
 		})
 	case err != nil:
-		r.update(func() { r.status.Message = "trying again: " + err.Error() })
+		r.update(func() { r.status.Message = "trying again: " + shortened(err.Error(), maxMessage) })
 		return errors.Join(err, r.save(context.WithoutCancel(ctx)))
 	case next == "":
 		r.update(func() { r.status.Message = "" })
@@ -368,7 +372,8 @@ func poll(ctx context.Context, limit time.Duration, done func(context.Context) (
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-deadline.C:
-			return false, nil
+			// What came to be in the last pause counts.
+			return done(ctx)
 		case <-time.After(pause):
 		}
 		pause = min(pause*3/2, time.Second)

@@ -72,6 +72,8 @@ type world struct {
 	confined bool
 	// reclaim is the policy of the volumes that are made for created claims; empty for none.
 	reclaim string
+	// stray is a volume that was there before, which Kubernetes binds claims to instead of having one made; empty for none.
+	stray string
 	// ask answers requests to Services and pods; nil is status 503.
 	ask func(coffer.Ask) coffer.Answer
 	// stuck says that no stateful set becomes ready.
@@ -81,6 +83,8 @@ type world struct {
 	created, patched, deleted []string
 	// gets counts the objects that were read one by one.
 	gets int
+	// grace is how long a pod is given to end before it is deleted.
+	grace time.Duration
 	// onDelete, if set, is called for what is about to be deleted.
 	onDelete func(key string)
 	// refuse, if set, may refuse to create an object, or what a patch would make of one.
@@ -404,6 +408,10 @@ func (w *actor) Create(_ context.Context, t coffer.ResourceType, namespace strin
 			o["status"] = map[string]any{"phase": "Pending"}
 			break
 		}
+		if w.stray != "" {
+			w.bindStray(o)
+			break
+		}
 		if w.reclaim != "" {
 			w.provision(namespace, name, metadata["uid"].(string))
 		}
@@ -443,6 +451,17 @@ func (w *world) presents(namespace string, name any) bool {
 		}
 	}
 	return false
+}
+
+// bindStray binds a claim to a volume that was there before it.
+func (w *world) bindStray(claim map[string]any) {
+	metadata := claim["metadata"].(map[string]any)
+	child(claim, "spec")["volumeName"] = w.stray
+	v := w.add("persistentvolumes", "", w.stray, map[string]any{"spec": map[string]any{
+		"persistentVolumeReclaimPolicy": "Delete",
+		"claimRef":                      map[string]any{"namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]},
+	}})
+	v["metadata"].(map[string]any)["creationTimestamp"] = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 }
 
 // provision makes the volume of a claim, as a provisioner does.
@@ -535,6 +554,15 @@ func (w *world) Delete(_ context.Context, t coffer.ResourceType, namespace, name
 	}
 	w.deleted = append(w.deleted, key+" "+uid)
 	metadata := o["metadata"].(map[string]any)
+	if t.GroupResource == podType.GroupResource && w.grace > 0 {
+		metadata["deletionTimestamp"] = time.Now().UTC().Add(w.grace + time.Second).Format(time.RFC3339)
+		time.AfterFunc(w.grace, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.collect(key)
+		})
+		return false, nil
+	}
 	if metadata["finalizers"] != nil || t.GroupResource == claimType.GroupResource && w.isUsed(namespace, name) {
 		metadata["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 		return false, nil
@@ -605,7 +633,7 @@ func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.Gr
 }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
-func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error) {
+func (w *world) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, error) {
 	// The command may have run although the process died before it knew.
 	w.mu.Lock()
 	if !w.dead {
@@ -622,10 +650,14 @@ func (w *world) Exec(_ context.Context, e coffer.Exec) (coffer.ExecResult, error
 	if err := w.call(); err != nil {
 		return coffer.ExecResult{}, err
 	}
-	if fail != nil {
-		return fail(e)
+	if fail == nil {
+		return coffer.ExecResult{}, nil
 	}
-	return coffer.ExecResult{}, nil
+	result, err := fail(e)
+	if ctx.Err() != nil {
+		return coffer.ExecResult{}, ctx.Err()
+	}
+	return result, err
 }
 
 // Ask implements coffer.Cluster.

@@ -175,3 +175,11 @@ func TestMessagesHoldNoSecrets(t *testing.T) {
 		t.Errorf("masked: %q", got)
 	}
 }
+
+// Who writes a Secret with an editor or with echo ends it with a newline, which no program prints.
+func TestValuesAreMaskedWithoutTheBlanksAroundThem(t *testing.T) {
+	mask := Masker([]string{"hunter22\n", "  user=a\npassword=hunter33\r\n", "\n\n\n\n"})
+	if got := mask("tried hunter22, then\npassword=hunter33 and a\n\n\n\nb", 100); got != "tried ***, then\n*** and a\n\n\n\nb" {
+		t.Errorf("%q", got)
+	}
+}

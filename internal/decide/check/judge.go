@@ -117,12 +117,13 @@ func saying(output string) string {
 	return ": " + output
 }
 
-// leastSecret is how long a value is at least that is masked: shorter ones are in every text.
-const leastSecret = 4
+// leastSecret is how long a value is at least that is masked, and leastLine how long one line of several: shorter ones are in every
+// text.
+const leastSecret, leastLine = 4, 8
 
 // Masker answers a function that masks the values of Secrets in a text, and keeps at most so many bytes of it.
 func Masker(secrets []string) func(text string, most int) string {
-	secrets = slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < leastSecret })
+	secrets = partsOf(secrets)
 	// The longest first: one may be a part of another.
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	var pairs []string
@@ -137,6 +138,27 @@ func Masker(secrets []string) func(text string, most int) string {
 		}
 		return text
 	}
+}
+
+// partsOf are what to look for: values without the blanks around them, for a file ends with a newline and what is printed of it does
+// not, and the lines of those that have several, for programs print files line by line.
+func partsOf(secrets []string) []string {
+	var parts []string
+	for _, s := range secrets {
+		if s = strings.TrimSpace(s); len(s) < leastSecret {
+			continue
+		}
+		parts = append(parts, s)
+		if !strings.Contains(s, "\n") {
+			continue
+		}
+		for line := range strings.Lines(s) {
+			if line = strings.TrimSpace(line); len(line) >= leastLine {
+				parts = append(parts, line)
+			}
+		}
+	}
+	return parts
 }
 
 // printable drops what would write over other lines of a terminal.

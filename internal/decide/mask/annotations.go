@@ -43,7 +43,9 @@ func annotation(name string, v any, secret bool, values []string) any {
 		return Masked
 	}
 	text, isJSON := embedded(text, secret && name == lastApplied)
-	repeats := func(value string) bool { return strings.Contains(text, value) }
+	repeats := func(value string) bool {
+		return strings.Contains(text, value) || len(text) >= shortestPart && strings.Contains(value, text)
+	}
 	if secret && (name == lastApplied && !isJSON || slices.ContainsFunc(values, repeats)) {
 		return Masked
 	}
@@ -76,6 +78,9 @@ func embedded(text string, secret bool) (answer string, isJSON bool) {
 
 // shortest is how long a value has to be for a text that has it to repeat it, and not to have it by chance.
 const shortest = 4
+
+// shortestPart is how long a text has to be for a value that has it to hold it as a secret, and not a word.
+const shortestPart = 12
 
 // maxValues is how many values are looked for in annotations; a Secret of more does not show those at all.
 const maxValues = 400

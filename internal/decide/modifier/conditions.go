@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/gobwas/glob"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -29,9 +28,9 @@ type matchEntry struct {
 // conditions say which objects a rule is about. All of them have to be met.
 type conditions struct {
 	// groupResource is a pattern of RESOURCE.GROUP in which a wildcard stops at a dot, unless it is **.
-	groupResource glob.Glob
+	groupResource *regexp.Regexp
 	// namespaces are patterns of names in the recovery point; none means all. They do not touch what is in no namespace.
-	namespaces []glob.Glob
+	namespaces []*regexp.Regexp
 	// name is nil for any.
 	name *regexp.Regexp
 	// labels is nil for any.
@@ -79,31 +78,12 @@ func (e conditionsEntry) compile() (conditions, error) {
 	return c, nil
 }
 
-// maxPattern is longer than any name.
-const maxPattern = 512
-
-// compilePattern compiles a pattern. The library has no bounds of its own for what it makes of one.
-func compilePattern(text string, separators ...rune) (pattern glob.Glob, err error) {
-	if len(text) > maxPattern {
-		return nil, fmt.Errorf("%q is longer than any name", shorten(text))
-	}
-	defer func() {
-		if recover() != nil {
-			pattern, err = nil, fmt.Errorf("%q is not a pattern of names", text)
-		}
-	}()
-	if pattern, err = glob.Compile(text, separators...); err != nil {
-		return nil, fmt.Errorf("%q is not a pattern of names: %w", text, err)
-	}
-	return pattern, nil
-}
-
 // concern looks at what names say.
 func (c conditions) concern(ref coffer.ObjectRef) bool {
-	if ref.Namespace != "" && len(c.namespaces) > 0 && !slices.ContainsFunc(c.namespaces, func(g glob.Glob) bool { return g.Match(ref.Namespace) }) {
+	if ref.Namespace != "" && len(c.namespaces) > 0 && !slices.ContainsFunc(c.namespaces, func(g *regexp.Regexp) bool { return g.MatchString(ref.Namespace) }) {
 		return false
 	}
-	return c.groupResource.Match(ref.GroupResource.String()) && (c.name == nil || c.name.MatchString(ref.Name))
+	return c.groupResource.MatchString(ref.GroupResource.String()) && (c.name == nil || c.name.MatchString(ref.Name))
 }
 
 // met looks at what the object itself says. A path that it does not have is not met.

@@ -337,3 +337,38 @@ func FuzzModifiers(f *testing.F) {
 		}
 	})
 }
+
+// Whoever writes rules must not be able to keep the extension busy for ever.
+func TestPatternsTakeLinearTime(t *testing.T) {
+	name := strings.Repeat("a", 252) + "b"
+	for _, text := range []string{strings.Repeat("*a", 250), strings.Repeat("{a*,*a}", 70), strings.Repeat("?*", 250)} {
+		pattern, err := compilePattern(text, '.')
+		if err != nil {
+			t.Fatal(err)
+		}
+		pattern.MatchString(name)
+	}
+}
+
+func TestPatternsOfNames(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"pods", "pods", true}, {"pods", "podsx", false}, {"*", "pods", true}, {"*", "deployments.apps", false}, {"*.apps", "deployments.apps", true},
+		{"*.k8s.io", "leases.coordination.k8s.io", false}, {"*.*.k8s.io", "leases.coordination.k8s.io", true}, {"**", "leases.coordination.k8s.io", true},
+		{"pod?", "pods", true}, {"pod?", "pod", false}, {"pods?", "pods.x", false}, {"[a-p]ods", "pods", true}, {"[!p]ods", "pods", false}, {"[-p]ods", "-ods", true},
+		{"{pods,*.apps}", "deployments.apps", true}, {"{pods,{a,b}.apps}", "b.apps", true}, {"{a*,b}{s,t}", "a-t", true}, {`\*`, "*", true}, {`\*`, "pods", false},
+		{"a,b", "a", false}, {"a+", "aa", false}, {"(a|b)", "a", false},
+	} {
+		pattern, err := compilePattern(tt.pattern, '.')
+		if err != nil || pattern.MatchString(tt.name) != tt.want {
+			t.Errorf("%q of %q: want %v (%v)", tt.pattern, tt.name, tt.want, err)
+		}
+	}
+	for _, text := range []string{"[", "[]", "[!]", "{a", `a\`, "[b-a]", strings.Repeat("a", 513)} {
+		if _, err := compilePattern(text); err == nil {
+			t.Errorf("%q is taken for a pattern", text)
+		}
+	}
+}

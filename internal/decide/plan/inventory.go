@@ -23,20 +23,31 @@ type Inventory struct {
 }
 
 // neverReplaced are types whose deletion takes along what the recovery point may not have, all that is in a namespace, all
-// objects of a type, or the data of a volume: they are patched instead.
-var neverReplaced = map[coffer.GroupResource]bool{namespaces: true, definitions: true, persistentVolumes: true}
+// objects of a type, the data of a volume, or somebody's rights, those by which the restore goes on among them: they are patched
+// instead.
+var neverReplaced = map[coffer.GroupResource]bool{
+	namespaces: true, definitions: true, persistentVolumes: true,
 
-// policy is what is done with an object if it exists.
+	{Group: rbacGroup, Resource: "clusterroles"}: true, {Group: rbacGroup, Resource: "clusterrolebindings"}: true,
+	{Group: rbacGroup, Resource: "roles"}: true, {Group: rbacGroup, Resource: "rolebindings"}: true,
+}
+
+const rbacGroup = "rbac.authorization.k8s.io"
+
+// policy is what is done with an object of the cluster if it exists.
 func (m *maker) policy(ref coffer.ObjectRef, d selection.Decision) Policy {
 	chosen := m.policies[ref.GroupResource]
 	switch {
 	case d.Reason != "":
 		// Nobody asked for it to be as it was, but that it is there.
 		return SkipExisting
+	case m.request.runsBy(ref):
+		return SkipExisting
 	case ref.GroupResource == accounts && (chosen != FailIfExists || ref.Name == "default"):
 		// Controllers write to them, and Kubernetes makes the one called default.
 		return PatchExisting
-	case chosen == ReplaceExisting && neverReplaced[ref.GroupResource]:
+	case chosen == ReplaceExisting && (neverReplaced[ref.GroupResource] || m.request.isExtension(ref.Namespace)):
+		// What the extension reads, and where it keeps recovery points, has to be there all the time.
 		return PatchExisting
 	}
 	return chosen
@@ -103,8 +114,9 @@ func (s *Step) meet(have Inventory, in space) {
 
 // conflict decides what becomes of an object that exists. Unless it is made anew, its owners are its own affair.
 func (s *Step) conflict() {
-	if s.Policy != ReplaceExisting && s.Warning == "" {
-		s.Reason = ""
+	if s.Policy != ReplaceExisting && s.Warning != coffer.CodeVersionNotServed {
+		// What was said of the object that would be made.
+		s.Reason, s.Warning = "", ""
 	}
 	if s.Policy == ReplaceExisting && s.Target.GroupResource == claims && s.Volume == nil {
 		s.Action, s.Warning, s.Owners, s.KeptVolume = Skip, coffer.CodeVolumeRestoredEmpty, nil, ""
@@ -123,6 +135,7 @@ func (s *Step) conflict() {
 	default:
 		s.Action, s.Reason, s.Warning = Skip, "it exists, and is left as it is", ""
 	}
+	s.share()
 	if s.Action == Replace {
 		return
 	}

@@ -33,6 +33,22 @@ func stepsByName(p Plan) map[string]Step {
 	return steps
 }
 
+func TestARestoreDoesNotDeleteWhatItRunsBy(t *testing.T) {
+	items := []Item{
+		object(t, "clusterroles.rbac.authorization.k8s.io", "", "r", nil), object(t, "clusterrolebindings.rbac.authorization.k8s.io", "", "b", nil),
+		object(t, "roles.rbac.authorization.k8s.io", "shop", "r", nil), object(t, "rolebindings.rbac.authorization.k8s.io", "shop", "b", nil),
+		object(t, "deployments.apps", "coffer", "coffer-extension", nil), object(t, "persistentvolumeclaims", "coffer", "storage", nil),
+		object(t, "deployments.apps", "shop", "web", nil),
+	}
+	r := whole()
+	r.Policy, r.Extension = ReplaceExisting, "coffer"
+	for name, s := range stepsByName(mustMake(t, items, nil, r).Against(existing(items...))) {
+		if want := name == "deployments.apps shop/web"; (s.Action == Replace) != want || s.Action == Create {
+			t.Errorf("%s: %s", name, s.Action)
+		}
+	}
+}
+
 func TestWhatExistsIsMetByItsPolicy(t *testing.T) {
 	secret, account, usual := object(t, "secrets", "shop", "s", nil), object(t, "serviceaccounts", "shop", "a", nil), object(t, "serviceaccounts", "shop", "default", nil)
 	claim, space := object(t, "persistentvolumeclaims", "shop", "data", nil), object(t, "namespaces", "", "shop", nil)
@@ -94,6 +110,22 @@ func TestAPolicyOfATypeComesBeforeThatOfAll(t *testing.T) {
 	_, warnings, err := Make(items, nil, r, everyType(items))
 	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[1].String(), "did you mean configmaps") {
 		t.Errorf("a type that is not there: %v, %v", warnings, err)
+	}
+}
+
+// What is said of a claim that is made does not hold for one that exists.
+func TestOfAClaimThatExistsItIsNotSaidThatItIsEmpty(t *testing.T) {
+	claim := object(t, "persistentvolumeclaims", "shop", "data", map[string]any{"spec": map[string]any{"volumeName": "pv"}})
+	volume := object(t, "persistentvolumes", "", "pv", map[string]any{"spec": map[string]any{
+		"persistentVolumeReclaimPolicy": "Retain", "claimRef": map[string]any{"namespace": "shop", "name": "data"},
+	}})
+	for _, items := range [][]Item{{claim}, {claim, volume}} {
+		r := whole()
+		r.Policy = PatchExisting
+		s := stepsByName(mustMake(t, items, nil, r).Against(existing(claim)))[claim.String()]
+		if s.Action != Patch || s.Warning != "" || s.Reason != "it exists: what differs is changed" {
+			t.Errorf("%s (%s): %s", s.Action, s.Warning, s.Reason)
+		}
 	}
 }
 

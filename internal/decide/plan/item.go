@@ -2,6 +2,8 @@ package plan
 
 import (
 	"encoding/json"
+	"regexp"
+	"strings"
 	"unique"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -25,8 +27,11 @@ type Item struct {
 	// remade says that this object is not restored, because Kubernetes makes it anew by itself or the request leaves it out, and
 	// why; empty if it is.
 	remade string
-	// retains is, of a PersistentVolume that outlives its claim, that claim.
-	retains string
+	// retains is, of a PersistentVolume that outlives its claim, that claim, and volume, of a claim, the PersistentVolume that it
+	// was bound to.
+	retains, volume string
+	// serves are the namespaces that a cluster-scoped object is made for: those of its accounts, or of its services.
+	serves []string
 }
 
 // Read reads an item off an archived object.
@@ -46,10 +51,16 @@ func (r Request) Read(ref coffer.ObjectRef, body []byte) (Item, error) {
 	if why, never := neverRestored[ref.GroupResource]; never {
 		item.remade = why
 	}
-	if ref.GroupResource == persistentVolumes {
+	switch ref.GroupResource {
+	case persistentVolumes:
 		if item.retains = retainedFor(body); item.retains == "" {
 			item.remade = ownVolume
 		}
+	case claims:
+		item.volume = boundTo(body)
+	}
+	if of, known := servedNamespaces[ref.GroupResource]; known {
+		item.serves = of(body)
 	}
 	if r.readsLabels() {
 		item.labels = h.Metadata.Labels
@@ -79,6 +90,25 @@ func readFacts(body []byte) facts {
 	return f
 }
 
+// ofAPIServer says of a Service or its endpoints whether they are those by which the API server itself is reached: those of another
+// cluster would lead every program to that one.
+func ofAPIServer(h coffer.Header) string {
+	if h.Metadata.Namespace == "default" && h.Metadata.Name == "kubernetes" {
+		return "the API server publishes its own address"
+	}
+	return ""
+}
+
+// generatedToken is how the names of the tokens end that clusters made by themselves until version 1.24.
+var generatedToken = regexp.MustCompile(`^-token-[a-z0-9]{5}$`)
+
+// isAskedFor says of the Secret of a token that somebody has made it to have one: the cluster fills it in anew.
+func isAskedFor(h coffer.Header) bool {
+	account := h.Metadata.Annotations["kubernetes.io/service-account.name"]
+	rest, ofAccount := strings.CutPrefix(h.Metadata.Name, account)
+	return account != "" && !(ofAccount && generatedToken.MatchString(rest))
+}
+
 // remadeChecks tell, by type, which objects are not restored because Kubernetes or a controller makes them.
 var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 	{Resource: "configmaps"}: func(h coffer.Header, _ []byte) string {
@@ -87,12 +117,13 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 		}
 		return ""
 	},
-	{Resource: "secrets"}: func(_ coffer.Header, body []byte) string {
-		if readFacts(body).Type == "kubernetes.io/service-account-token" {
+	{Resource: "secrets"}: func(h coffer.Header, body []byte) string {
+		if readFacts(body).Type == "kubernetes.io/service-account-token" && !isAskedFor(h) {
 			return "a token is valid in the cluster that issued it only"
 		}
 		return ""
 	},
+	{Resource: "services"}: func(h coffer.Header, _ []byte) string { return ofAPIServer(h) },
 	{Resource: "pods"}: func(h coffer.Header, body []byte) string {
 		if h.Metadata.Annotations["kubernetes.io/config.mirror"] != "" {
 			return "a mirror pod is made by its node"
@@ -106,14 +137,14 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 		if h.Metadata.Annotations["endpoints.kubernetes.io/last-change-trigger-time"] != "" {
 			return "the Service's controller makes its endpoints"
 		}
-		return ""
+		return ofAPIServer(h)
 	},
 	{Group: "discovery.k8s.io", Resource: "endpointslices"}: func(h coffer.Header, _ []byte) string {
 		switch h.Metadata.Labels["endpointslice.kubernetes.io/managed-by"] {
 		case "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io":
 			return "the Service's controller makes its endpoint slices"
 		}
-		return ""
+		return ofAPIServer(h)
 	},
 	{Group: "batch", Resource: "jobs"}: func(_ coffer.Header, body []byte) string {
 		if readFacts(body).Status.CompletionTime != "" {

@@ -183,7 +183,8 @@ func (m *maker) step(i int) Step {
 		}
 	}
 	s.because(d.Reason)
-	s.Policy = m.policy(item.ObjectRef, d)
+	s.Policy = m.policy(s.Target, d)
+	s.Shared = m.shares(item)
 	if !m.version(&s, item) {
 		return s
 	}

@@ -73,6 +73,9 @@ type Step struct {
 	Volume *coffer.Volume
 	// KeptVolume is the PersistentVolume that the claim is bound to again: it outlived the claim, and nothing is put into it.
 	KeptVolume string
+	// Shared says that an object of this name cannot be both the original's and that of a copy in another namespace. It is not
+	// stored: where there is such an object, the reason says so.
+	Shared bool
 	// Owners are those of the archived owners to which the object is linked: they exist once the plan is done.
 	Owners []coffer.OwnerReference
 }

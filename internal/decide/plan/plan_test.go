@@ -93,7 +93,12 @@ func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
 		object(t, "pods", "shop", "ended", map[string]any{"status": map[string]any{"phase": "Succeeded"}}),
 		object(t, "jobs.batch", "shop", "done", map[string]any{"status": map[string]any{"completionTime": "2026-01-01T00:00:00Z"}}),
 		object(t, "jobs.batch", "shop", "running", nil),
-		object(t, "secrets", "shop", "token", map[string]any{"type": "kubernetes.io/service-account-token"}),
+		object(t, "secrets", "shop", "web-token-x7k2p", map[string]any{"type": "kubernetes.io/service-account-token", "annotations": map[string]any{"kubernetes.io/service-account.name": "web"}}),
+		object(t, "secrets", "shop", "of-nobody", map[string]any{"type": "kubernetes.io/service-account-token"}),
+		object(t, "secrets", "shop", "asked-for", map[string]any{"type": "kubernetes.io/service-account-token", "annotations": map[string]any{"kubernetes.io/service-account.name": "web"}}),
+		object(t, "services", "default", "kubernetes", nil),
+		object(t, "endpoints", "default", "kubernetes", nil),
+		object(t, "endpointslices.discovery.k8s.io", "default", "kubernetes", nil),
 		object(t, "secrets", "shop", "password", map[string]any{"type": "Opaque"}),
 		object(t, "configmaps", "shop", "kube-root-ca.crt", nil),
 		object(t, "endpointslices.discovery.k8s.io", "shop", "web-a", map[string]any{"labels": map[string]any{"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}}),
@@ -103,7 +108,7 @@ func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
 		object(t, "statefulsets.apps", "shop", "db", nil),
 		object(t, "leases.coordination.k8s.io", "shop", "leader", nil),
 	}
-	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "by-hand", "data-db-0", "db"}
+	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "asked-for", "by-hand", "data-db-0", "db"}
 	for _, s := range mustMake(t, items, nil, whole()).Steps {
 		want := slices.Contains(restored, s.Target.Name)
 		if got := s.Action != Skip; got != want {

@@ -26,6 +26,8 @@ type Request struct {
 	RolloutHistory bool
 	// Priorities are spellings of types that go first, "-", and of such that go last.
 	Priorities []string
+	// Extension is the namespace in which the restore itself runs; empty is none.
+	Extension string
 	// LeaveOutFunc says why an archived object is not restored although it is selected; empty if it is. Nil leaves out none.
 	LeaveOutFunc func(ref coffer.ObjectRef, body []byte) string
 }
@@ -67,7 +69,7 @@ func (r Request) checkPolicies() error {
 		if i == 0 {
 			continue
 		}
-		if err := selection.CheckType("conflictPolicies", p.Type); err != nil {
+		if err := selection.CheckSpelling("conflictPolicies", p.Type); err != nil {
 			return err
 		}
 	}
@@ -85,7 +87,7 @@ func (r Request) checkPriorities() error {
 			dashes++
 			continue
 		}
-		if err := selection.CheckType("priorities", p); err != nil {
+		if err := selection.CheckSpelling("priorities", p); err != nil {
 			return err
 		}
 	}

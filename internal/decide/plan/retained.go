@@ -26,6 +26,18 @@ func retainedFor(body []byte) string {
 	return volume.Spec.ClaimRef.Namespace + "/" + volume.Spec.ClaimRef.Name
 }
 
+// boundTo is the PersistentVolume that a claim was bound to; empty for none.
+func boundTo(claim []byte) string {
+	var c struct {
+		Spec struct {
+			VolumeName string `json:"volumeName"`
+		} `json:"spec"`
+	}
+	// What cannot be read is not special.
+	_ = json.Unmarshal(claim, &c)
+	return c.Spec.VolumeName
+}
+
 const ownVolume = "the claim gets a volume of its own"
 
 // keep finds the PersistentVolumes that are restored as they were: those that outlive their claims, and of whose data there is no
@@ -49,6 +61,8 @@ func (m *maker) leftAlone(volume *Item) string {
 		return "the restore was asked for no volume data"
 	case m.capturedFor(volume.retains):
 		return ownVolume
+	case m.items[at].volume != "" && m.items[at].volume != volume.Name:
+		return "its claim is bound to another volume, " + m.items[at].volume + ": this one was that of an earlier claim of the name"
 	case m.request.Target(m.items[at].Namespace) != m.items[at].Namespace:
 		return "a copy of its claim in another namespace must not share its storage"
 	}

@@ -76,3 +76,25 @@ func TestVolumesThatOutliveTheirClaimsAreRestoredAsTheyWere(t *testing.T) {
 		})
 	}
 }
+
+// A volume that was released stays behind with the name of the claim that it once had.
+func TestAVolumeOfAnEarlierClaimOfTheNameIsNotBoundAgain(t *testing.T) {
+	volume := func(name string) Item {
+		return object(t, "persistentvolumes", "", name, map[string]any{"spec": map[string]any{
+			"persistentVolumeReclaimPolicy": "Retain", "claimRef": map[string]any{"namespace": "shop", "name": "data"},
+		}})
+	}
+	claim := object(t, "persistentvolumeclaims", "shop", "data", map[string]any{"spec": map[string]any{"volumeName": "now"}})
+	for _, items := range [][]Item{{claim, volume("now"), volume("once")}, {volume("once"), volume("now"), claim}} {
+		steps := stepsByName(mustMake(t, items, nil, whole()))
+		if s := steps[claim.String()]; s.KeptVolume != "now" {
+			t.Errorf("the claim is bound to %q: %s", s.KeptVolume, s.Reason)
+		}
+		if s := steps["persistentvolumes now"]; s.Action != Create {
+			t.Errorf("its volume: %+v", s)
+		}
+		if s := steps["persistentvolumes once"]; s.Action != Skip || !strings.Contains(s.Reason, "its claim is bound to another volume, now") {
+			t.Errorf("the other one: %+v", s)
+		}
+	}
+}

@@ -76,15 +76,22 @@ var kinds = map[coffer.GroupResource]func(*work){
 	{Group: "apps", Resource: "controllerrevisions"}: quietRevision,
 }
 
-// outsideAnnotations are those by which controllers make names or addresses outside of the cluster for any object.
-var outsideAnnotations = []string{"external-dns.alpha.kubernetes.io/", "external-dns.kubernetes.io/", "dns.alpha.kubernetes.io/"}
+// outsideAnnotations are those by which controllers act outside of an object's namespace, whatever it is: they make names or addresses
+// outside of the cluster, or copies in other namespaces, over what is there.
+var outsideAnnotations = []string{
+	"external-dns.alpha.kubernetes.io/", "external-dns.kubernetes.io/", "dns.alpha.kubernetes.io/",
+	"tailscale.com/", "cloud.google.com/neg",
+	"replicator.v1.mittwald.de/", "reflector.v1.k8s.emberstack.com/", "config-syncer.appscode.com/", "kubed.appscode.com/",
+}
+
+const whyOutside = "a controller would act on what is outside of the test"
 
 // general is what is done with every object.
 func (w *work) general() {
 	if list, _ := w.metadata["finalizers"].([]any); len(list) > 0 {
 		w.drop(w.metadata, "metadata", "finalizers", "it would have a controller act when the test is removed")
 	}
-	w.dropAnnotations(w.metadata, "metadata", outsideAnnotations, "a controller would make a name outside of the cluster")
+	w.dropAnnotations(w.metadata, "metadata", outsideAnnotations, whyOutside)
 }
 
 func (w *work) dropAnnotations(metadata map[string]any, path string, prefixes []string, why string) {
@@ -179,6 +186,6 @@ func (w *work) template(object map[string]any, path string) {
 		return
 	}
 	path = strings.TrimPrefix(path+".template", ".")
-	w.dropAnnotations(child(template, "metadata"), path+".metadata", outsideAnnotations, "a controller would make a name outside of the cluster")
+	w.dropAnnotations(child(template, "metadata"), path+".metadata", outsideAnnotations, whyOutside)
 	w.pod(child(template, "spec"), path+".spec")
 }

@@ -74,9 +74,25 @@ var builtIn = map[string]bool{
 	"flowcontrol.apiserver.k8s.io": true, "resource.k8s.io": true,
 }
 
-// neverGroups are groups whose objects act on what is outside of their namespace, whoever asks for them.
+const (
+	whyRoute = "a route or gateway takes requests from outside"
+	whyCloud = "its controller would take what it stands for outside of the cluster for the test's, and delete that with the test"
+)
+
+// neverGroups are groups, and the ends of groups, whose objects act on what is outside of their namespace, whoever asks for them.
 var neverGroups = map[string]string{ //nolint:gosec // These are names of API groups.
-	"gateway.networking.k8s.io":    "a route or gateway takes requests from outside",
+	"gateway.networking.k8s.io":    whyRoute,
+	"route.openshift.io":           whyRoute,
+	"networking.istio.io":          whyRoute,
+	"traefik.io":                   whyRoute,
+	"traefik.containo.us":          whyRoute,
+	"projectcontour.io":            whyRoute,
+	"cluster.x-k8s.io":             whyCloud,
+	"crossplane.io":                whyCloud,
+	"upbound.io":                   whyCloud,
+	"services.k8s.aws":             whyCloud,
+	"azure.com":                    whyCloud,
+	"cnrm.cloud.google.com":        whyCloud,
 	"snapshot.storage.k8s.io":      "it would take or hold snapshots of its own",
 	"admissionregistration.k8s.io": "a webhook acts on the whole cluster",
 	"apiregistration.k8s.io":       "an aggregated API acts on the whole cluster",
@@ -96,7 +112,7 @@ var (
 
 // LeaveOut says why an archived object is not restored by a test; empty if it is.
 func (p Policy) LeaveOut(ref coffer.ObjectRef, body []byte) string {
-	if why := neverGroups[ref.Group]; why != "" {
+	if why := neverOf(ref.Group); why != "" {
 		return why
 	}
 	switch g := ref.GroupResource; {
@@ -112,6 +128,17 @@ func (p Policy) LeaveOut(ref coffer.ObjectRef, body []byte) string {
 		return "its addresses are those of what is outside of the test"
 	case g == services && isExternalName(body):
 		return "it stands for a name outside of the test"
+	}
+	return ""
+}
+
+// neverOf looks for a group, and for those that it ends with.
+func neverOf(group string) string {
+	for group != "" {
+		if why := neverGroups[group]; why != "" {
+			return why
+		}
+		_, group, _ = strings.Cut(group, ".")
 	}
 	return ""
 }

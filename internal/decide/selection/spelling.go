@@ -97,12 +97,6 @@ func (c Config) Types(field, text string, types []coffer.ResourceType) ([]coffer
 	return found, nil, nil
 }
 
-// CheckType refuses a text that is no spelling of a type.
-func CheckType(field, text string) error {
-	_, err := parseSpelling(field, text)
-	return err
-}
-
 // resolve finds the types that a spelling stands for. A plain name that the core group has is that of the core group,
 // as for kubectl: services are not those of somebody's definition.
 func (s spelling) resolve(types []coffer.ResourceType) []coffer.ResourceType {

@@ -49,11 +49,24 @@ func (p *program) show(value any, table func() error) error {
 func (p *program) table(rows [][]string) error {
 	w := tabwriter.NewWriter(p.Out, 0, 0, 3, ' ', 0)
 	for _, row := range rows {
-		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
+		if _, err := fmt.Fprintln(w, harmless(strings.Join(row, "\t"))); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
 	}
 	return w.Flush()
+}
+
+// harmless is a text with what a terminal would obey written out: programs and archives of others have a say in messages and names.
+func harmless(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) || r == '\n' || r == '\t' {
+			out.WriteRune(r)
+			continue
+		}
+		out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return out.String()
 }
 
 // field is one line of a description.
@@ -66,7 +79,7 @@ func (p *program) describe(fields []field) error {
 		if f.value == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s:\t%s\n", f.name, f.value); err != nil {
+		if _, err := fmt.Fprintf(w, "%s:\t%s\n", f.name, harmless(f.value)); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
 	}
@@ -88,7 +101,7 @@ func (p *program) describeWarnings(s v1alpha1.RunStatus) error {
 	if more := s.WarningCount - len(s.Warnings); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
 	}
-	_, err := fmt.Fprintln(p.Out, strings.Join(lines, "\n"))
+	_, err := fmt.Fprintln(p.Out, harmless(strings.Join(lines, "\n")))
 	return err
 }
 

@@ -137,7 +137,7 @@ func (p *program) planNew(ctx context.Context, spec v1alpha1.RestoreSpec, o plan
 		return err
 	}
 	if s := r.Status; !s.Phase.Succeeded() {
-		_, _ = fmt.Fprintf(p.Err, "coffer: no plan was made: %s: %s: %s\n", s.Phase, s.Reason, s.Message)
+		_, _ = fmt.Fprintf(p.Err, "coffer: no plan was made: %s: %s: %s\n", s.Phase, s.Reason, harmless(s.Message))
 		return errShown
 	}
 	return p.showPlan(ctx, r, o)

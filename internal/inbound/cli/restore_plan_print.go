@@ -136,7 +136,7 @@ func (p *program) describePlan(r *v1alpha1.Restore, shown shownPlan) error {
 	case !r.Spec.PlanOnly:
 		text = "\nTo restore by the same plan, as long as it is the same:\n  " + shown.Command
 	}
-	_, err = fmt.Fprintln(p.Out, text)
+	_, err = fmt.Fprintln(p.Out, harmless(text))
 	return err
 }
 

@@ -171,6 +171,6 @@ func (p *program) describeChecks(checks []v1alpha1.RestoreCheckStatus) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(p.Out, "\nChecks that do not hold:\n"+strings.Join(lines, "\n"))
+	_, err := fmt.Fprintln(p.Out, "\nChecks that do not hold:\n"+harmless(strings.Join(lines, "\n")))
 	return err
 }

@@ -77,7 +77,7 @@ func Run(ctx context.Context, c Config, args []string) int {
 		return exitUnworkable
 	case errors.Is(err, errShown):
 	default:
-		_, _ = fmt.Fprintf(c.Err, "coffer: %v\n", explain(err))
+		_, _ = fmt.Fprintf(c.Err, "coffer: %s\n", harmless(explain(err).Error()))
 	}
 	return exitFailed
 }

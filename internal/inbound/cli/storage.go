@@ -274,7 +274,7 @@ func (p *program) waitForStorage(ctx context.Context, c client.Client, l *v1alph
 		return err
 	}
 	if l.Status.Phase != v1alpha1.StorageLocationAvailable {
-		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", l.Status.Phase, l.Status.Reason, l.Status.Message)
+		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", l.Status.Phase, l.Status.Reason, harmless(l.Status.Message))
 		return errShown
 	}
 	return nil

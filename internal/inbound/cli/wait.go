@@ -22,7 +22,7 @@ func (p *program) wait(ctx context.Context, c client.Client, object client.Objec
 		return err
 	}
 	if s := status(); !s.Phase.Succeeded() {
-		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", s.Phase, s.Reason, s.Message)
+		_, _ = fmt.Fprintf(p.Err, "coffer: %s: %s: %s\n", s.Phase, s.Reason, harmless(s.Message))
 		return errShown
 	}
 	return nil
@@ -82,7 +82,7 @@ func (l *progressLine) show(s v1alpha1.RunStatus, progress string) {
 	}
 	text := fmt.Sprintf("%6s  %-34s %s", time.Since(l.began).Truncate(100*time.Millisecond), state, progress)
 	if s.Phase == v1alpha1.RunInProgress && s.Message != "" {
-		text += "  (" + s.Message + ")"
+		text += "  (" + harmless(s.Message) + ")"
 	}
 	if l.program.Terminal {
 		_, _ = fmt.Fprintf(l.program.Err, "\r\x1b[K%s", text)

@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,42 @@ func translate(err error, format string, args ...any) error {
 	e := coffer.Errorf(code, "%s: %w", doing, err)
 	e.Fields = refusedFields(err)
 	return e
+}
+
+// translateWrite is translate for a write. What may not be done to a type at all exists nonetheless; and of an answer that names a
+// fault of the request, in which webhooks are free to choose, asking again brings no other.
+func translateWrite(err error, format string, args ...any) error {
+	code := coffer.Code("")
+	switch translated := translate(err, format, args...); {
+	case apierrors.IsMethodNotSupported(err):
+		code = coffer.CodeRejected
+	case coffer.CodeOf(translated) != "":
+		return translated
+	case apierrors.IsConflict(err):
+		// Somebody else writes at the same time. That passes.
+		code = coffer.CodeServerError
+	case faultsRequest(err):
+		code = coffer.CodeRejected
+	default:
+		return translated
+	}
+	e := coffer.Errorf(code, "%s: %w", fmt.Sprintf(format, args...), err)
+	e.Transient = code == coffer.CodeServerError
+	return e
+}
+
+// faultsRequest says that an answer blames the request, and neither the moment nor who makes it.
+func faultsRequest(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusGone, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	default:
+		return code >= 400 && code < 500
+	}
 }
 
 // fieldsShown bounds the fields that an error names.

@@ -36,11 +36,11 @@ func (c *Cluster) try(ctx context.Context, request func() *rest.Request) ([]byte
 	return c.write(ctx, func() *rest.Request { return request().Param("dryRun", metav1.DryRunAll) })
 }
 
-// translateTry is translate for a dry run. A webhook with side effects is not asked in one, and the API server says so in
+// translateTry is translateWrite for a dry run. A webhook with side effects is not asked in one, and the API server says so in
 // words only.
 func translateTry(err error, format string, args ...any) error {
 	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
 		return coffer.Errorf(coffer.CodeNotTryable, "%s: %w", fmt.Sprintf(format, args...), err)
 	}
-	return translate(err, format, args...)
+	return translateWrite(err, format, args...)
 }

@@ -29,7 +29,7 @@ func (c *Cluster) As(manager string) coffer.Cluster {
 func (c *Cluster) Create(ctx context.Context, t coffer.ResourceType, namespace string, object []byte) (json.RawMessage, error) {
 	body, err := c.write(ctx, c.creating(t, namespace, object))
 	if err != nil {
-		return nil, translate(err, "create %s", t.GroupResource)
+		return nil, translateWrite(err, "create %s", t.GroupResource)
 	}
 	return body, nil
 }
@@ -45,7 +45,7 @@ func (c *Cluster) creating(t coffer.ResourceType, namespace string, object []byt
 func (c *Cluster) Patch(ctx context.Context, t coffer.ResourceType, namespace, name string, mergePatch []byte) error {
 	_, err := c.write(ctx, c.patching(t, namespace, name, mergePatch))
 	if err != nil {
-		return translate(err, "patch %s", ref(t, namespace, name))
+		return translateWrite(err, "patch %s", ref(t, namespace, name))
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func (c *Cluster) Delete(ctx context.Context, t coffer.ResourceType, namespace, 
 	case apierrors.IsConflict(err):
 		return false, coffer.Errorf(coffer.CodeChanged, "delete %s: it is another one now: %w", ref(t, namespace, name), err)
 	case err != nil:
-		return false, translate(err, "delete %s", ref(t, namespace, name))
+		return false, translateWrite(err, "delete %s", ref(t, namespace, name))
 	}
 	// The answer is the object as it is now if somebody keeps it, and else a Status or what it was last.
 	var answer coffer.Header

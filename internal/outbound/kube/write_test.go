@@ -102,3 +102,36 @@ func TestARefusalNamesItsFields(t *testing.T) {
 		t.Errorf("%v: %v", err, fields)
 	}
 }
+
+// TestWhatIsNeverTakenIsFinal has answers after which nothing is to be gained by asking again, and others.
+func TestWhatIsNeverTakenIsFinal(t *testing.T) {
+	for code, want := range map[int]coffer.Code{
+		http.StatusMethodNotAllowed:           coffer.CodeRejected,
+		http.StatusUnsupportedMediaType:       coffer.CodeRejected,
+		http.StatusUnavailableForLegalReasons: coffer.CodeRejected, // Webhooks deny with any code.
+		http.StatusConflict:                   coffer.CodeServerError,
+		http.StatusUnauthorized:               "",
+		http.StatusRequestTimeout:             "",
+		http.StatusGone:                       "",
+		http.StatusBadGateway:                 "",
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			cluster := newWriter(t, func(w http.ResponseWriter, _ *http.Request) {
+				reason := map[int]string{405: "MethodNotAllowed", 409: "Conflict", 415: "UnsupportedMediaType"}[code]
+				status(w, code, fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d}`, reason, code))
+			})
+			for what, write := range map[string]func() error{
+				"create": func() error { _, err := cluster.Create(t.Context(), mapType, "ns", []byte(`{}`)); return err },
+				"patch":  func() error { return cluster.Patch(t.Context(), mapType, "ns", "a", []byte(`{}`)) },
+				"delete": func() error { _, err := cluster.Delete(t.Context(), mapType, "ns", "a", "u"); return err },
+			} {
+				if what == "delete" && code == http.StatusConflict {
+					continue
+				}
+				if err := write(); coffer.CodeOf(err) != want || err == nil {
+					t.Errorf("%s: %q %v, want %q", what, coffer.CodeOf(err), err, want)
+				}
+			}
+		})
+	}
+}

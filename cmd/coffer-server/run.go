@@ -164,7 +164,7 @@ func kinds(sealer catalogue.Sealer, tenant string) vault.Kinds {
 	return vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.StorageKind(),
 		vault.ClusterKind(tenant), vault.BindingKind(), vault.ExtensionKind(sealer, tenant),
-		vault.VaultKind(tenant), vault.PolicyKind(),
+		vault.VaultKind(tenant), vault.PolicyKind(), vault.InstanceKind(),
 	)
 }
 

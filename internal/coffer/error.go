@@ -87,6 +87,11 @@ const (
 	CodeSoftDeleteFixed     Code = "BMSUserErrorDisablingSoftDeleteStateNotAllowed"
 	CodeInvalidWorkflowData Code = "ScenarioPluginInvalidWorkflowDataRequest"
 
+	CodeLinkedAuthorizationFailed Code = "LinkedAuthorizationFailed"
+	CodeExtensionNotFound         Code = "UserErrorKubernetesBackupExtensionNotFoundError"
+	CodeTrustedAccessMissing      Code = "UserErrorTrustedAccessNotFound"
+	CodeClusterNotJoined          Code = "UserErrorKubernetesClusterNotJoined"
+
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"
 	CodeMediaType         Code = "UnsupportedMediaType"

@@ -52,10 +52,13 @@ func ClusterKind(tenant string) Kind {
 	}
 }
 
+// statePending is the state of a cluster that has not joined.
+const statePending = "Pending"
+
 // pending is what is said of a cluster that has not joined, and of all that waits for that.
 func pending(cluster catalogue.ID) object {
 	return object{
-		"state":   "Pending",
+		"state":   statePending,
 		"message": "the cluster has not joined; what is configured takes effect once it has",
 		"command": "coffer cluster join " + string(cluster),
 	}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"strings"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -15,7 +16,7 @@ func view[T any](ctx context.Context, db catalogue.Database, read func(ctx conte
 	return found, err
 }
 
-// Point is a recovery point of an instance.
+// Point is a recovery point of an instance. Names of recovery points and jobs are made by the server, in small letters.
 func (k *Keeper) Point(ctx context.Context, instance catalogue.ID, name string) (catalogue.Point, error) {
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Point, error) {
 		return v.Point(ctx, instance, name)
@@ -34,7 +35,9 @@ func (k *Keeper) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogu
 
 // Job is a job of a vault.
 func (k *Keeper) Job(ctx context.Context, vault catalogue.ID, name string) (catalogue.Job, error) {
-	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Job, error) { return v.Job(ctx, vault, name) })
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Job, error) {
+		return v.Job(ctx, vault, strings.ToLower(name))
+	})
 }
 
 // Jobs is one page of the jobs of a vault, which has to be there.

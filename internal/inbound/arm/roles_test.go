@@ -33,6 +33,7 @@ var places = map[string]string{
 	"microsoft.authorization/roleassignments":                              group + "/providers/Microsoft.Authorization/roleAssignments/66666666-6666-4666-8666-666666666666",
 	"microsoft.authorization/roledefinitions":                              group + "/providers/Microsoft.Authorization/roleDefinitions/" + access.OwnerID,
 	"coffer.backup/serviceprincipals":                                      "/providers/Coffer.Backup/servicePrincipals/66666666-6666-4666-8666-666666666666",
+	"microsoft.dataprotection/backupinstances":                             cluster + "/providers/Microsoft.DataProtection/backupInstances",
 	"coffer.backup/auditentries":                                           group + "/providers/Coffer.Backup/auditEntries",
 	"microsoft.resourcegraph/resources":                                    "/providers/Microsoft.ResourceGraph/resources",
 }

@@ -46,7 +46,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	s := &Server{Config: c}
-	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(),
+	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(),
 		s.directoryRoutes(), s.operationRoutes())
 	return s
 }

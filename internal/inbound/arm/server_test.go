@@ -87,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	s := New(Config{
 		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.VaultKind(tenant), vault.PolicyKind())},
+			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.VaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())},
 		Access: access,
 		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
 			name := strings.TrimPrefix(header, "Bearer ")
@@ -261,7 +261,7 @@ func TestTwoWritersDoNotOverwriteEachOther(t *testing.T) {
 func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()
-	const extension = cluster + "/providers/Microsoft.KubernetesConfiguration/extensions/azure-aks-backup"
+
 	made := w.must(201, http.MethodPut, extension+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes",
 		"configurationSettings":{"configuration.backupStorageLocation.bucket":"b"},"configurationProtectedSettings":{"key":"hush","other":"hush2"}}}`)
 	if strings.Contains(made.text, "hush") || made.at("properties", "configurationSettings", "configuration.backupStorageLocation.bucket") != "b" {

@@ -1,0 +1,269 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/instance"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
+)
+
+// InstanceKind is a backup instance. What would keep it from being protected, as far as it can be known, is an error when it is
+// created, and not a state that it comes to later.
+func InstanceKind() Kind {
+	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Judge: judgeInstance}
+}
+
+func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
+	body, err := decode[arm.InstanceResource](p)
+	if err != nil {
+		return Verdict{}, err
+	}
+	c, err := checkInstance(ctx, v, p, body.Properties, "properties")
+	if err != nil {
+		return Verdict{}, err
+	}
+	policy, err := policyOf(ctx, v, p.ID.Parent(), c)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if err := checkCluster(ctx, v, p, c); err != nil {
+		return Verdict{}, err
+	}
+	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
+		return Verdict{}, err
+	}
+	return Verdict{
+		Facts: facts(object{"properties": object{
+			"provisioningState": "Succeeded", "currentProtectionState": "ProtectionConfigured",
+			"protectionStatus": object{"status": "ProtectionConfigured"}, "policyInfo": object{"policyVersion": strconv.FormatInt(policy.Version, 10)},
+		}}),
+		Links: []catalogue.Link{
+			{Relation: catalogue.LinkPolicy, Target: c.Policy.Key()}, {Relation: catalogue.LinkDatasource, Target: c.Cluster.Key()},
+		},
+	}, nil
+}
+
+// checkInstance reads the properties of an instance at a place of a body.
+func checkInstance(ctx context.Context, v catalogue.View, p Proposal, body *arm.Instance, at string) (instance.Configuration, error) {
+	location, _, err := vaultSettings(ctx, v, p.ID.Parent())
+	if err != nil {
+		return instance.Configuration{}, err
+	}
+	c := instance.Case{Vault: p.ID.Parent(), Location: location, Body: body, At: at}
+	if p.Before != nil {
+		was, err := configurationOf(*p.Before, location)
+		if err != nil {
+			return instance.Configuration{}, err
+		}
+		c.Was = &was
+	}
+	return instance.Check(c)
+}
+
+// configurationOf is what an instance that is there says.
+func configurationOf(r catalogue.Resource, location string) (instance.Configuration, error) {
+	body, err := arm.Decode[arm.InstanceResource](r.Body)
+	if err != nil {
+		return instance.Configuration{}, fmt.Errorf("read the kept %s: %v", r.ID, err)
+	}
+	c, err := instance.Check(instance.Case{Vault: r.ID.Parent(), Location: location, Body: body.Properties, At: "properties"})
+	if err != nil {
+		return c, fmt.Errorf("read the kept %s: %v", r.ID, err)
+	}
+	return c, nil
+}
+
+// vaultSettings are where a vault is, and how it is set.
+func vaultSettings(ctx context.Context, v catalogue.View, id catalogue.ID) (location string, s decide.Settings, err error) {
+	r, err := v.Resource(ctx, id)
+	if err != nil {
+		return "", s, err
+	}
+	was, err := settingsBefore(Proposal{ID: id, Before: &r})
+	if err != nil {
+		return "", s, err
+	}
+	return was.Location, *was, nil
+}
+
+// policyOf is the policy that an instance follows, which has to be there.
+func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c instance.Configuration) (catalogue.Resource, error) {
+	policy, err := v.Resource(ctx, c.Policy)
+	if missing(err) {
+		return policy, coffer.Errorf(coffer.CodeInvalidInput, "the vault %s has no backup policy %s", vault.Name(), c.Policy.Name()).
+			WithHint("create the policy first, or name another one in properties.policyInfo.policyId")
+	}
+	return policy, err
+}
+
+// checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
+// extension, that has not let the vault in, or that has not joined.
+func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
+	held, err := Held(ctx, v, p.By.Principal)
+	if err != nil {
+		return err
+	}
+	const read = typeCluster + "/read"
+	if !access.Decide(p.By.Principal, held, read, c.Cluster).Allowed {
+		return coffer.Errorf(coffer.CodeLinkedAuthorizationFailed,
+			"The client '%s' has permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action '%s' on the linked scope '%s', or the linked scope is invalid.",
+			p.By.Principal.Name, typeInstance, p.ID, read, c.Cluster).WithHint("ask for the role Reader on the cluster")
+	}
+	cluster, err := v.Resource(ctx, c.Cluster)
+	if missing(err) {
+		return coffer.Errorf(coffer.CodeInvalidInput, "there is no cluster %s", c.Cluster).WithHint("let it join: coffer cluster join %s", c.Cluster)
+	}
+	if err != nil {
+		return err
+	}
+	extensions, err := v.Resources(ctx, catalogue.ResourceQuery{Type: typeExtension, Under: c.Cluster, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(extensions) == 0 {
+		return coffer.Errorf(coffer.CodeExtensionNotFound, "the cluster %s has no Backup extension", c.Cluster).WithHint("install it: coffer cluster join %s", c.Cluster)
+	}
+	bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
+		Type: typeBinding, Under: c.Cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: p.ID.Parent().Key()}, Limit: 1,
+	})
+	if err != nil {
+		return err
+	}
+	if len(bindings) == 0 {
+		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", c.Cluster, p.ID.Parent().Name()).
+			WithHint("create %s/trustedAccessRoleBindings/NAME with the role %s", c.Cluster, BackupOperator)
+	}
+	return mustHaveJoined(cluster)
+}
+
+// mustHaveJoined refuses what needs a cluster that nobody can reach yet.
+func mustHaveJoined(cluster catalogue.Resource) error {
+	var f struct {
+		Properties struct {
+			Coffer struct {
+				State string `json:"state"`
+			} `json:"coffer"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(orEmpty(cluster.Facts), &f); err != nil {
+		return fmt.Errorf("read the facts of %s: %w", cluster.ID, err)
+	}
+	if f.Properties.Coffer.State == statePending {
+		return coffer.Errorf(coffer.CodeClusterNotJoined, "the cluster %s has not joined", cluster.ID).WithHint("let it join: coffer cluster join %s", cluster.ID)
+	}
+	return nil
+}
+
+// mustBeOnlyInstance refuses a second instance of a cluster that follows the same policy, as Azure does, and says so.
+func mustBeOnlyInstance(ctx context.Context, v catalogue.View, id catalogue.ID, c instance.Configuration) error {
+	q := catalogue.ResourceQuery{Type: typeInstance, Under: id.Parent(), Linked: &catalogue.Link{Relation: catalogue.LinkDatasource, Target: c.Cluster.Key()}}
+	return each(ctx, v, q, func(r catalogue.Resource) error {
+		for _, l := range r.Links {
+			if l.Relation == catalogue.LinkPolicy && l.Target == c.Policy.Key() && !r.ID.Is(id) {
+				return coffer.Errorf(coffer.CodeConflict, "the backup instance %s protects the cluster %s by the policy %s already", r.ID.Name(), c.Cluster.Name(), c.Policy.Name()).
+					WithHint("change that instance, or follow another policy")
+			}
+		}
+		return nil
+	})
+}
+
+// ValidateBackup answers what would keep an instance from being created or changed, and writes nothing. id is one that there is, or a
+// child of the vault that there is not.
+func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID, body []byte) error {
+	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		before, err := find(ctx, v, id)
+		if err != nil {
+			return err
+		}
+		p := Proposal{ID: id, Body: body, Before: before, By: by, Now: k.now(), NewObjectID: k.NewObjectID}
+		asked, err := decode[arm.ValidateForBackupRequest](p)
+		if err != nil {
+			return err
+		}
+		c, err := checkInstance(ctx, v, p, asked.BackupInstance, "backupInstance")
+		if err != nil {
+			return err
+		}
+		if _, err := policyOf(ctx, v, id.Parent(), c); err != nil {
+			return err
+		}
+		return checkCluster(ctx, v, p, c)
+	})
+}
+
+// ValidateRestore answers what is wrong with a restore request, and writes nothing.
+func (k *Keeper) ValidateRestore(ctx context.Context, by Caller, id catalogue.ID, body []byte) error {
+	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		r, err := v.Resource(ctx, id)
+		if err != nil {
+			return err
+		}
+		asked, err := decode[arm.ValidateRestoreRequest](Proposal{ID: id, Body: body})
+		if err != nil {
+			return err
+		}
+		_, err = checkRestore(ctx, v, by, r, asked.RestoreRequestObject, "restoreRequestObject")
+		return err
+	})
+}
+
+// checkRestore reads a restore request of an instance.
+func checkRestore(ctx context.Context, v catalogue.View, by Caller, r catalogue.Resource, request *arm.RestoreRequest, at string) (instance.Restore, error) {
+	location, settings, err := vaultSettings(ctx, v, r.ID.Parent())
+	if err != nil {
+		return instance.Restore{}, err
+	}
+	c, err := configurationOf(r, location)
+	if err != nil {
+		return instance.Restore{}, err
+	}
+	tiers, err := tiersOf(ctx, v, r.ID, request)
+	if err != nil {
+		return instance.Restore{}, err
+	}
+	restore, err := instance.CheckRestore(instance.RestoreCase{
+		Instance: r.ID, Cluster: c.Cluster, Settings: settings, Tiers: tiers, Request: request, At: at,
+	})
+	if err != nil {
+		return restore, err
+	}
+	target := c
+	target.Cluster = restore.Target
+	return restore, checkCluster(ctx, v, Proposal{ID: r.ID, By: by}, target)
+}
+
+// tiersOf are where the recovery point of a request lies; none if there is no such recovery point.
+func tiersOf(ctx context.Context, v catalogue.View, id catalogue.ID, request *arm.RestoreRequest) ([]arm.Word, error) {
+	if request == nil {
+		return nil, nil
+	}
+	name := strings.ToLower(instance.PointName(request, id))
+	if name == "" {
+		return nil, nil
+	}
+	point, err := v.Point(ctx, id, name)
+	if missing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var body arm.RecoveryPoint
+	if err := json.Unmarshal(point.Body, &body); err != nil {
+		return nil, fmt.Errorf("read the kept recovery point %s: %w", name, err)
+	}
+	var tiers []arm.Word
+	for _, store := range body.RecoveryPointDataStoresDetails {
+		tiers = append(tiers, arm.Word(store.Type))
+	}
+	return tiers, nil
+}

@@ -1,0 +1,158 @@
+package arm
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+const (
+	instanceID = vaultID + "/backupInstances/aks1-one"
+	binding    = cluster + "/trustedAccessRoleBindings/b1"
+	extension  = cluster + "/providers/Microsoft.KubernetesConfiguration/extensions/azure-aks-backup"
+)
+
+// datasource is the cluster as clients send it, twice.
+const datasource = `{"objectType":"Datasource","datasourceType":"Microsoft.ContainerService/managedclusters","resourceID":"` + cluster + `","resourceUri":"` + cluster +
+	`","resourceName":"aks1","resourceType":"Microsoft.ContainerService/managedClusters","resourceLocation":"westeurope"}`
+
+// instanceProperties are what Terraform sends, nulls included.
+var instanceProperties = `{"objectType":"BackupInstance","friendlyName":"aks1/app","dataSourceInfo":` + datasource + `,"dataSourceSetInfo":` +
+	strings.Replace(datasource, `"Datasource"`, `"DatasourceSet"`, 1) + `,"policyInfo":{"policyId":"` + policyID + `","policyParameters":{
+	"dataStoreParametersList":[{"objectType":"AzureOperationalStoreParameters","dataStoreType":"OperationalStore","resourceGroupId":"` + group + `"}],
+	"backupDatasourceParametersList":[{"objectType":"KubernetesClusterBackupDatasourceParameters","snapshotVolumes":true,"includeClusterScopeResources":true,
+	"includedNamespaces":["app"],"excludedNamespaces":[],"includedResourceTypes":[],"excludedResourceTypes":["v1/Secret"],"labelSelectors":[]}]}},
+	"datasourceAuthCredentials":null,"validationType":"ShallowValidation"}`
+
+const (
+	bindingBody   = `{"properties":{"sourceResourceId":"` + vaultID + `","roles":["Microsoft.DataProtection/backupVaults/backup-operator"]}}`
+	extensionBody = `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`
+)
+
+// join makes the cluster one that has joined.
+func (w *world) join() {
+	w.t.Helper()
+	err := w.db.Update(w.t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		r, err := tx.Resource(ctx, cluster)
+		if err != nil {
+			return err
+		}
+		r.Facts = json.RawMessage(`{"properties":{"provisioningState":"Succeeded","coffer":{"state":"Joined"}}}`)
+		_, err = tx.PutResource(ctx, r, catalogue.Condition{})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	put, validate := `{"properties":`+instanceProperties+`}`, `{"backupInstance":`+instanceProperties+`}`
+	for _, step := range []struct {
+		missing, code string
+		mend          func()
+	}{
+		{"the policy", "BMSUserErrorInvalidInput", func() { w.must(200, http.MethodPut, policyID+version, policyBody) }},
+		{"the extension", "UserErrorKubernetesBackupExtensionNotFoundError", func() { w.must(201, http.MethodPut, extension+version, extensionBody) }},
+		{"trusted access", "UserErrorTrustedAccessNotFound", func() { w.must(201, http.MethodPut, binding+version, bindingBody) }},
+		{"the cluster itself", "UserErrorKubernetesClusterNotJoined", w.join},
+	} {
+		for _, got := range []reply{
+			w.must(400, http.MethodPut, instanceID+version, put), w.must(400, http.MethodPost, vaultID+"/validateForBackup"+version, validate),
+		} {
+			if got.at("error", "code") != step.code || !strings.Contains(got.text, "recommendedAction") {
+				t.Errorf("without %s: %s", step.missing, got.text)
+			}
+		}
+		w.must(404, http.MethodGet, instanceID+version, "")
+		step.mend()
+	}
+	w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate)
+
+	made := w.must(201, http.MethodPut, instanceID+version, put)
+	if made.at("properties", "currentProtectionState") != "ProtectionConfigured" || made.at("properties", "policyInfo", "policyVersion") == nil ||
+		!strings.Contains(made.text, `"excludedNamespaces":[]`) || !strings.Contains(made.text, `"datasourceAuthCredentials":null`) {
+		t.Errorf("made: %s", made.text)
+	}
+	w.must(200, http.MethodPut, instanceID+version, put)
+	w.must(200, http.MethodPost, instanceID+"/validateForModifyBackup"+version, validate)
+	w.must(404, http.MethodPost, vaultID+"/backupInstances/none/validateForModifyBackup"+version, validate)
+	if got := w.must(200, http.MethodGet, cluster+"/providers/Microsoft.DataProtection/backupInstances"+version, ""); len(got.names(t)) != 1 {
+		t.Errorf("what protects the cluster: %s", got.text)
+	}
+	for path, what := range map[string]string{policyID: "a policy that is followed", vaultID: "a vault that is not empty", cluster: "a cluster that is protected", extension: "its extension"} {
+		if got := w.do("owner", http.MethodDelete, path+version, ""); got.status != 409 && got.status != 400 {
+			t.Errorf("%s is deleted: %d %s", what, got.status, got.text)
+		}
+	}
+	second := w.must(409, http.MethodPut, vaultID+"/backupInstances/aks1-two"+version, put)
+	if !strings.Contains(second.text, "aks1-one") {
+		t.Errorf("a second instance: %s", second.text)
+	}
+	w.must(200, http.MethodDelete, instanceID+version, "")
+	w.must(404, http.MethodGet, instanceID+version, "")
+	w.must(200, http.MethodDelete, policyID+version, "")
+}
+
+func TestARestoreRequestIsValidated(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	w.must(201, http.MethodPut, extension+version, extensionBody)
+	w.must(201, http.MethodPut, binding+version, bindingBody)
+	w.join()
+	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		for i, name := range []string{"p1", "p2", "p3"} {
+			err := tx.PutPoint(ctx, catalogue.Point{
+				Instance: instanceID, Name: name, Time: time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC),
+				Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointDataStoresDetails":[{"id":"1","type":"OperationalStore","visible":true}]}`),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"restoreRequestObject":{"objectType":"AzureBackupRecoveryPointBasedRestoreRequest","recoveryPointId":"p1","sourceDataStoreType":"OperationalStore","sourceResourceId":"` + cluster + `",
+		"restoreTargetInfo":{"objectType":"ItemLevelRestoreTargetInfo","recoveryOption":"FailIfExists","restoreLocation":"westeurope","datasourceInfo":` + datasource + `,
+		"restoreCriteria":[{"objectType":"KubernetesClusterRestoreCriteria","includeClusterScopeResources":true,"conflictPolicy":"Skip","persistentVolumeRestoreMode":"RestoreWithVolumeData",
+		"namespaceMappings":{"app":"app2"},"includedNamespaces":["app"]}]}}}`
+	w.must(200, http.MethodPost, instanceID+"/validateRestore"+version, body)
+	none := w.must(400, http.MethodPost, instanceID+"/validateRestore"+version, strings.Replace(body, `"p1"`, `"p9"`, 1))
+	if !strings.Contains(none.text, "p9") {
+		t.Errorf("a recovery point that is not there: %s", none.text)
+	}
+	w.must(400, http.MethodPost, instanceID+"/validateRestore"+version, strings.Replace(body, `"Skip"`, `"Destroy"`, 1))
+	if got := w.do("guest", http.MethodPost, instanceID+"/validateRestore"+version, body); got.status != 403 {
+		t.Errorf("a guest: %d", got.status)
+	}
+
+	points := instanceID + "/recoveryPoints" + version
+	if got := w.must(200, http.MethodGet, points+"&$top=2", ""); strings.Join(got.names(t), " ") != "p3 p2" || got.at("nextLink") == nil {
+		t.Errorf("points: %s", got.text)
+	}
+	day := "&$filter=startDate%20eq%20'2026-01-02T00:00:00Z'%20and%20endDate%20eq%20'2026-01-02T12:00:00Z'"
+	if got := w.must(200, http.MethodGet, points+day, ""); strings.Join(got.names(t), " ") != "p2" {
+		t.Errorf("points of a day: %s", got.text)
+	}
+	w.must(400, http.MethodGet, points+"&$filter=startDate%20gt%201", "")
+	if got := w.must(200, http.MethodGet, instanceID+"/recoveryPoints/P1"+version, ""); got.at("properties", "objectType") != "AzureBackupDiscreteRecoveryPoint" {
+		t.Errorf("a point: %s", got.text)
+	}
+	// Its recovery points go with an instance.
+	w.must(200, http.MethodDelete, instanceID+version, "")
+	w.must(404, http.MethodGet, points, "")
+}

@@ -1,0 +1,77 @@
+package arm
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// instanceRoutes are what can be asked of vaults and instances beside reading and writing them.
+func (s *Server) instanceRoutes() []route {
+	const vaults = "Microsoft.DataProtection/backupVaults"
+	return []route{
+		{
+			method: http.MethodPost, kind: vaults + "/validateForBackup", on: onRest, action: vaults + "/validateForBackup/action",
+			handle: s.validateForBackup,
+		},
+		{
+			method: http.MethodPost, kind: typeInstance + "/validateForModifyBackup", on: onRest, action: typeInstance + "/validateForModifyBackup/action",
+			handle: s.validateForModify,
+		},
+		{
+			method: http.MethodPost, kind: typeInstance + "/validateRestore", on: onRest, action: typeInstance + "/validateRestore/action",
+			handle: s.validateRestore,
+		},
+		{method: http.MethodGet, kind: extensionRouting, on: onRest, below: []string{"Microsoft.ContainerService/managedClusters"}, handle: s.listProtecting},
+	}
+}
+
+// extensionRouting is the path below a cluster of the instances that protect it.
+const extensionRouting = "Microsoft.DataProtection/backupInstances"
+
+// valid is the answer to a question to which there is nothing to say.
+var valid = struct {
+	ObjectType string `json:"objectType"`
+}{"OperationJobExtendedInfo"}
+
+// candidate is the name of an instance that is not there yet; no instance can have it.
+const candidate = "(candidate)"
+
+func (s *Server) validateForBackup(ctx context.Context, r request) (answer, error) {
+	err := s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID.Child("backupInstances", candidate), r.body)
+	return answer{status: http.StatusOK, body: valid}, err
+}
+
+func (s *Server) validateForModify(ctx context.Context, r request) (answer, error) {
+	exists, err := s.Keeper.Exists(ctx, r.target.ID)
+	if err == nil && !exists {
+		err = coffer.Errorf(coffer.CodeResourceNotFound, "there is no backup instance %s", r.target.ID)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	err = s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID, r.body)
+	return answer{status: http.StatusOK, body: valid}, err
+}
+
+func (s *Server) validateRestore(ctx context.Context, r request) (answer, error) {
+	return answer{status: http.StatusOK, body: valid}, s.Keeper.ValidateRestore(ctx, r.caller, r.target.ID, r.body)
+}
+
+// listProtecting lists the instances that protect a cluster, of all vaults, as far as the caller may read them.
+func (s *Server) listProtecting(ctx context.Context, r request) (answer, error) {
+	limit, after, err := paging(r.http.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	visible := func(id catalogue.ID) bool { return r.grants.Sees(typeInstance+"/read", id) }
+	found, next, err := s.Keeper.List(ctx, catalogue.ResourceQuery{
+		Type: typeInstance, Linked: &catalogue.Link{Relation: catalogue.LinkDatasource, Target: r.target.ID.Key()}, After: after, Limit: limit,
+	}, visible)
+	if err != nil {
+		return answer{}, err
+	}
+	return resourcePage(r, found, next)
+}

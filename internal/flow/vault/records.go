@@ -19,7 +19,7 @@ func view[T any](ctx context.Context, db catalogue.Database, read func(ctx conte
 // Point is a recovery point of an instance. Names of recovery points and jobs are made by the server, in small letters.
 func (k *Keeper) Point(ctx context.Context, instance catalogue.ID, name string) (catalogue.Point, error) {
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Point, error) {
-		return v.Point(ctx, instance, name)
+		return v.Point(ctx, instance, strings.ToLower(name))
 	})
 }
 

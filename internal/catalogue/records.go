@@ -92,7 +92,7 @@ type JobQuery struct {
 
 // AuditEntry says who tried to change what, and what came of it. Entries are never changed.
 type AuditEntry struct {
-	// Sequence is given by the database, and grows.
+	// Sequence is given by the database, and grows. Of entries that are written at the same time, a later one may be seen first.
 	Sequence int64
 	Time     time.Time
 	// Principal is the object id of who it was, or empty where nobody proved to be anybody; Name is for people.

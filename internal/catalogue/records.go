@@ -44,7 +44,7 @@ type Point struct {
 	Body json.RawMessage
 }
 
-// PointQuery selects the recovery points of an instance, the newest first, and by name where times are equal.
+// PointQuery selects the recovery points of an instance, the newest first, and the last name first where times are equal.
 type PointQuery struct {
 	Instance ID
 	// From and To bound Time, both included; zero is without a bound.
@@ -76,7 +76,7 @@ type Job struct {
 	Body json.RawMessage
 }
 
-// JobQuery selects the jobs of a vault, the newest first, and by name where times are equal.
+// JobQuery selects the jobs of a vault, the newest first, and the last name first where times are equal.
 type JobQuery struct {
 	Vault ID
 	// Instance, Status and Operation select, where they are set.

@@ -136,7 +136,7 @@ func benchPages(b *testing.B, db *Database) {
 			return len(page), err
 		}},
 		{"jobs of one moment", func(ctx context.Context, v catalogue.View) (int, error) {
-			n := random.IntN(benchJobs - benchPageLength - 1)
+			n := benchPageLength + random.IntN(benchJobs-benchPageLength)
 			q := catalogue.JobQuery{Vault: benchVault(0), After: &catalogue.PointCursor{Time: benchTime(0), Name: fmt.Sprintf("%032x", n)}, Limit: benchPageLength}
 			page, err := v.Jobs(ctx, q)
 			return len(page), err

@@ -44,7 +44,7 @@ type Point struct {
 	Body json.RawMessage
 }
 
-// PointQuery selects the recovery points of an instance, the newest first, and by name where times are equal.
+// PointQuery selects the recovery points of an instance, the newest first, and the last name first where times are equal.
 type PointQuery struct {
 	Instance ID
 	// From and To bound Time, both included; zero is without a bound.
@@ -76,7 +76,7 @@ type Job struct {
 	Body json.RawMessage
 }
 
-// JobQuery selects the jobs of a vault, the newest first, and by name where times are equal.
+// JobQuery selects the jobs of a vault, the newest first, and the last name first where times are equal.
 type JobQuery struct {
 	Vault ID
 	// Instance, Status and Operation select, where they are set.
@@ -92,7 +92,7 @@ type JobQuery struct {
 
 // AuditEntry says who tried to change what, and what came of it. Entries are never changed.
 type AuditEntry struct {
-	// Sequence is given by the database, and grows.
+	// Sequence is given by the database, and grows. Of entries that are written at the same time, a later one may be seen first.
 	Sequence int64
 	Time     time.Time
 	// Principal is the object id of who it was, or empty where nobody proved to be anybody; Name is for people.

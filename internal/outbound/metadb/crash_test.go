@@ -203,8 +203,8 @@ func failEachStatement(t *testing.T, p place, n int, after bool) error {
 	if !errors.Is(err, errInjected) {
 		t.Errorf("statement %d: %v", n, err)
 	}
-	if errors := errors.Join(db.Ping(t.Context()), db.Close()); errors != nil {
-		t.Errorf("after statement %d: %v", n, errors)
+	if err := errors.Join(db.Ping(t.Context()), db.Close()); err != nil {
+		t.Errorf("after statement %d: %v", n, err)
 	}
 	return err
 }

@@ -109,10 +109,14 @@ func (d *Database) attempt(ctx context.Context, do func(ctx context.Context, tx 
 	}
 	timer := time.AfterFunc(commitTimeout, cancel)
 	defer timer.Stop()
-	if err := sqlTx.Commit(); err != nil {
-		return d.answer(bound, "commit", err)
+	err = sqlTx.Commit()
+	switch {
+	case err == nil:
+		return nil
+	case bound.Err() != nil:
+		return unavailable("the catalogue's database did not confirm in time what was written: %w", err).WithHint("see whether it is there, before it is written again")
 	}
-	return nil
+	return d.answer(bound, "commit", err)
 }
 
 // pause waits before the next attempt, longer each time, and never as long as whoever was in the way.

@@ -16,6 +16,8 @@ type faults struct {
 	after bool
 	// fail is what happens.
 	fail func() error
+	// watch, if it is set, is told of each query that reads.
+	watch func(query string, args []driver.NamedValue)
 }
 
 var errInjected = errors.New("injected")
@@ -83,6 +85,9 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 }
 
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
+	if c.faults.watch != nil {
+		c.faults.watch(query, args)
+	}
 	done := false
 	err = c.faults.run(func() error {
 		r, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)

@@ -43,7 +43,7 @@ func TestAFileIsForItsOwnerOnly(t *testing.T) {
 func TestAFileThatCannotBeUsedIsRefusedClearly(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		make func(t *testing.T, folder string) string
+		file func(t *testing.T, folder string) string
 		want string
 	}{
 		{"a folder that is not there", func(_ *testing.T, folder string) string { return filepath.Join(folder, "none", "x.db") }, "make the folder"},
@@ -58,7 +58,7 @@ func TestAFileThatCannotBeUsedIsRefusedClearly(t *testing.T) {
 		}, "file is not a database"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			db, err := OpenSQLite(t.Context(), SQLite{File: c.make(t, t.TempDir())})
+			db, err := OpenSQLite(t.Context(), SQLite{File: c.file(t, t.TempDir())})
 			if err == nil {
 				_ = db.Close()
 				t.Fatal("it was opened")

@@ -59,9 +59,20 @@ func TestADiskThatIsFullKeepsTheState(t *testing.T) {
 			t.Fatalf("the state changed (-want +got):\n%s", diff)
 		}
 	}
-	// A process that starts on a full disk sees the same.
 	if err := db.Close(); err != nil {
 		t.Logf("closing: %v", err)
+	}
+	// A process that starts on a full disk is told, and so is one that has nothing yet.
+	for _, p := range []place{p, {SQLite: filepath.Join(root, "another.db")}} {
+		db, err := p.open(t.Context(), nil)
+		if err != nil {
+			mustBeAway(t, err, "disk")
+			continue
+		}
+		if diff := cmp.Diff(before, dump(t, db)); diff != "" {
+			t.Errorf("on the full disk, the state is (-want +got):\n%s", diff)
+		}
+		_ = db.Close()
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)

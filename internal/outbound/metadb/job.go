@@ -62,7 +62,7 @@ func (v *view) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Job,
 		err := scanJob(&j, in.id)(row)
 		found = append(found, j)
 		return err
-	}, "SELECT "+jobColumns+" FROM jobs"+f.page("started DESC, name", q.Limit), f.values...)
+	}, "SELECT "+jobColumns+" FROM jobs"+f.page("started DESC, name DESC", q.Limit), f.values...)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func obey(ctx context.Context, o orders) error {
 			return err
 		}
 		// Unbuffered: what is read from here was acknowledged.
-		if _, err := fmt.Println(n); err != nil {
+		if _, err := fmt.Fprintln(os.Stdout, n); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func testKills(t *testing.T, p place, rounds int) {
 		child, lines := start(t, orders{Place: p, From: next})
 		acknowledged := next - 1
 		kill := func() { _ = child.Process.Kill() }
-		for enough := next + rand.IntN(30); lines.Scan(); {
+		for enough := next + rand.IntN(30); lines.Scan(); { //nolint:gosec // no secret depends on it
 			n, err := strconv.Atoi(lines.Text())
 			if err != nil || n != acknowledged+1 {
 				t.Fatalf("after %d, the child says %q", acknowledged, lines.Text())
@@ -175,7 +175,7 @@ func testKills(t *testing.T, p place, rounds int) {
 			acknowledged = n
 			if n == enough {
 				// Within the time that a few transactions take.
-				time.AfterFunc(rand.N(20*time.Millisecond), kill)
+				time.AfterFunc(rand.N(20*time.Millisecond), kill) //nolint:gosec // no secret depends on it
 			}
 		}
 		mustBeKilled(t, child)

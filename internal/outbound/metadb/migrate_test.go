@@ -89,21 +89,7 @@ func testMigrations(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T
 		close(together)
 		all.Wait()
 		db := p.mustOpen(t, nil)
-		var applied string
-		rows, err := db.write.QueryContext(t.Context(), "SELECT version_id FROM schema_version ORDER BY version_id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			var version int
-			if err := rows.Scan(&version); err != nil {
-				t.Fatal(err)
-			}
-			applied += fmt.Sprint(version, " ")
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		applied := applied(t, db)
 		if err := seed(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +102,27 @@ func testMigrations(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T
 			t.Errorf("the migrations %s were applied", applied)
 		}
 	}
+}
+
+// applied are the numbers of the migrations that a database has had.
+func applied(t *testing.T, db *Database) (numbers string) {
+	t.Helper()
+	rows, err := db.write.QueryContext(t.Context(), "SELECT version_id FROM schema_version ORDER BY version_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var version int
+		if err := rows.Scan(&version); err != nil {
+			t.Fatal(err)
+		}
+		numbers += fmt.Sprint(version, " ")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return numbers
 }
 
 func TestAFileIsMigratedOnce(t *testing.T) {

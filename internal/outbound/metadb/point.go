@@ -52,7 +52,7 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 		err := scanPoint(&p, in.id)(row)
 		found = append(found, p)
 		return err
-	}, "SELECT "+pointColumns+" FROM points"+f.page("time DESC, name", q.Limit), f.values...)
+	}, "SELECT "+pointColumns+" FROM points"+f.page("time DESC, name DESC", q.Limit), f.values...)
 	if err != nil {
 		return nil, err
 	}

@@ -303,3 +303,30 @@ func TestAnUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
 func BenchmarkPagesOfPostgres(b *testing.B) {
 	benchPages(b, mustOpenPostgres(b, Postgres{URL: newSchema(b)}))
 }
+
+// TestAStatementThatTakesTooLongIsWorthAnotherTry has the server give up.
+func TestAStatementThatTakesTooLongIsWorthAnotherTry(t *testing.T) {
+	p := newSchemaPlace(t)
+	patient := p.mustOpen(t, nil)
+	if err := seed(t.Context(), patient); err != nil {
+		t.Fatal(err)
+	}
+	address, err := url.Parse(p.Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := address.Query()
+	values.Set("lock_timeout", "10")
+	address.RawQuery = values.Encode()
+	hurried := place{Postgres: address.String()}.mustOpen(t, nil)
+	err = patient.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		if err := useCase(ctx, tx); err != nil {
+			return err
+		}
+		mustBeAway(t, hurried.Update(ctx, useCase), "in time")
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -126,11 +126,10 @@ func (f *filter) between(column string, from, to time.Time) {
 	}
 }
 
-// after is what follows a place in the order of time, the newest first, and of name.
+// after is what follows a place in the order of time and name, backwards. One range of an index has it, however many have one time.
 func (f *filter) after(column string, c *catalogue.PointCursor) {
 	if c != nil {
-		f.add(column+" <= ?", micros(c.Time))
-		f.add("("+column+" < ? OR name > ?)", micros(c.Time), c.Name)
+		f.add("("+column+", name) < (?, ?)", micros(c.Time), c.Name)
 	}
 }
 

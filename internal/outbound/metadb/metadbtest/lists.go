@@ -63,7 +63,7 @@ func testScopes(t *testing.T, db catalogue.Database) {
 
 // testRandomTree compares with ids that are searched one by one.
 func testRandomTree(t *testing.T, db catalogue.Database) {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test that fails has to fail again
 	word := func() string {
 		return []string{"a", "A1", "a-", "a.b", "a_b", "aa", "b", "B", "z", "Zz", "0", "_"}[random.IntN(12)]
 	}

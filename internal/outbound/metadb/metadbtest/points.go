@@ -49,7 +49,7 @@ func testPointPages(t *testing.T, db catalogue.Database) {
 		return tx.PutPoint(t.Context(), catalogue.Point{Instance: instance(2), Name: "another's", Time: at(2)})
 	})
 	slices.SortFunc(all, func(a, b catalogue.Point) int {
-		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Name, a.Name))
 	})
 	want := names(all, func(p catalogue.Point) string { return p.Name })
 	for _, limit := range []int{1, 2, 3, 5, 22, 23, 24, 1000} {
@@ -137,7 +137,7 @@ func testJobPages(t *testing.T, db catalogue.Database) {
 		return tx.PutJob(t.Context(), catalogue.Job{Vault: vault + "2", Name: "another's", Started: at(1)})
 	})
 	slices.SortFunc(all, func(a, b catalogue.Job) int {
-		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(b.Name, a.Name))
 	})
 	for _, q := range []catalogue.JobQuery{
 		{}, {Instance: instance(1)}, {Status: "InProgress"}, {Operation: "Backup"}, {Instance: instance(2), Status: "Completed", Operation: "Restore"},

@@ -40,7 +40,7 @@ CREATE TABLE points (
 	body     BYTEA   NOT NULL,
 	PRIMARY KEY (instance, name)
 );
-CREATE INDEX points_by_time ON points (instance, time DESC, name);
+CREATE INDEX points_by_time ON points (instance, time, name);
 
 CREATE TABLE jobs (
 	vault             BIGINT  NOT NULL REFERENCES resources (id) ON DELETE CASCADE,
@@ -54,10 +54,10 @@ CREATE TABLE jobs (
 	body              BYTEA   NOT NULL,
 	PRIMARY KEY (vault, name)
 );
-CREATE INDEX jobs_by_time ON jobs (vault, started DESC, name);
-CREATE INDEX jobs_by_instance ON jobs (vault, instance, started DESC, name);
-CREATE INDEX jobs_by_status ON jobs (vault, status, started DESC, name);
-CREATE INDEX jobs_by_operation ON jobs (vault, operation, started DESC, name);
+CREATE INDEX jobs_by_time ON jobs (vault, started, name);
+CREATE INDEX jobs_by_instance ON jobs (vault, instance, started, name);
+CREATE INDEX jobs_by_status ON jobs (vault, status, started, name);
+CREATE INDEX jobs_by_operation ON jobs (vault, operation, started, name);
 
 CREATE TABLE operations (
 	id       TEXT COLLATE "C" NOT NULL PRIMARY KEY,

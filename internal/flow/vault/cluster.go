@@ -147,7 +147,7 @@ type extensionBody struct {
 // ExtensionKind is the Backup extension of a cluster with its settings, of which the protected ones are kept sealed.
 func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
 	return Kind{
-		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster},
+		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster}, Secrets: sealer,
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			body, err := decode[extensionBody](p)
 			if err != nil {

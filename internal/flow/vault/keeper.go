@@ -43,6 +43,8 @@ type Kind struct {
 	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
+	// Secrets, if it is there, opens what Judge has sealed.
+	Secrets catalogue.Sealer
 }
 
 // Action is the type as role definitions spell it.

@@ -34,6 +34,7 @@ func (s *Server) accessRoutes() []route {
 		{method: http.MethodGet, kind: vault.PrincipalType, on: onRest, below: []string{""}, action: access.ActionPrincipalRead, handle: s.listPrincipals},
 		{method: http.MethodPost, kind: typeSecret, on: onRest, action: access.ActionSecretWrite, handle: s.addSecret},
 		{method: http.MethodDelete, kind: typeSecret, action: access.ActionSecretDelete, handle: s.deleteSecret},
+		{method: http.MethodPost, kind: "Coffer.Backup/revealSecrets", on: onRest, action: access.ActionReveal, handle: s.revealSecrets},
 	}
 }
 
@@ -181,4 +182,10 @@ func (s *Server) addSecret(ctx context.Context, r request) (answer, error) {
 func (s *Server) deleteSecret(ctx context.Context, r request) (answer, error) {
 	err := s.Access.DeleteSecret(ctx, r.caller, r.target.ID.Parent(), r.target.ID.Name())
 	return answer{status: http.StatusOK}, err
+}
+
+// revealSecrets answers what is masked everywhere else.
+func (s *Server) revealSecrets(ctx context.Context, r request) (answer, error) {
+	values, err := s.Keeper.Reveal(ctx, r.caller, r.target.ID)
+	return answer{status: http.StatusOK, body: map[string]any{"values": values}}, err
 }

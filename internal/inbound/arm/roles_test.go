@@ -34,6 +34,7 @@ var places = map[string]string{
 	"microsoft.authorization/roledefinitions":                              group + "/providers/Microsoft.Authorization/roleDefinitions/" + access.OwnerID,
 	"coffer.backup/serviceprincipals":                                      "/providers/Coffer.Backup/servicePrincipals/66666666-6666-4666-8666-666666666666",
 	"microsoft.dataprotection/backupinstances":                             cluster + "/providers/Microsoft.DataProtection/backupInstances",
+	"coffer.backup/revealsecrets":                                          extension + "/providers/Coffer.Backup/revealSecrets",
 	"coffer.backup/auditentries":                                           group + "/providers/Coffer.Backup/auditEntries",
 	"microsoft.resourcegraph/resources":                                    "/providers/Microsoft.ResourceGraph/resources",
 }

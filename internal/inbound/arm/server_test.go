@@ -271,10 +271,17 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 		t.Errorf("it is not said to be pending: %s", made.text)
 	}
 	// What is read can be written again: a null keeps what there was.
-	w.must(200, http.MethodPatch, extension+version, `{"properties":{"configurationProtectedSettings":{"key":null,"other":"new"}}}`)
+	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":null,"other":"new"}}}`)
 	secrets := w.secrets(extension)
-	if len(secrets) != 1 && secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
+	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
 		t.Errorf("secrets: %v", secrets)
+	}
+	reveal := extension + "/providers/Coffer.Backup/revealSecrets" + version
+	if got := w.must(200, http.MethodPost, reveal, ""); got.at("values", "key") != "hush" || got.at("values", "other") != "new" {
+		t.Errorf("revealed: %s", got.text)
+	}
+	if got := w.do("reader", http.MethodPost, reveal, ""); got.status != 403 || strings.Contains(got.text, "hush") {
+		t.Errorf("revealed to a reader: %d %s", got.status, got.text)
 	}
 	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`)
 	if secrets := w.secrets(extension); len(secrets) != 0 {
@@ -290,7 +297,9 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 		}
 	}
 	const write = "Microsoft.KubernetesConfiguration/extensions/write"
-	if want := []string{write + " 201 true", write + " 200 true", write + " 200 true"}; !slices.Equal(writes, want) {
+	const reading = "Coffer.Backup/secrets/reveal/action"
+	want := []string{write + " 201 true", write + " 200 true", reading + " 200 true", reading + " 403 false", write + " 200 true"}
+	if !slices.Equal(writes, want) {
 		t.Errorf("the audit log has %q, want %q", writes, want)
 	}
 }

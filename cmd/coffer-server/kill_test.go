@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// asServer makes the test's own program the server.
+const asServer = "COFFER_TEST_AS_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a server that runs.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	folder string
+	listen string
+	errors bytes.Buffer
+	client *http.Client
+	token  string
+}
+
+// launch starts a server, and does not wait for it.
+func launch(t *testing.T, folder string, args ...string) *process {
+	t.Helper()
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, folder: folder, listen: free.Addr().String()}
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"--data-dir", folder, "--listen", p.listen, "--status-listen", "", "--url", "https://" + p.listen}, args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...) //nolint:gosec // The test's own program.
+	p.cmd.Env = append(os.Environ(), asServer+"=1")
+	p.cmd.Stderr = &p.errors
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// credential is what the server has left for its administrator.
+func (p *process) credential() (c credentialFile, err error) {
+	text, err := os.ReadFile(filepath.Join(p.folder, administratorFile))
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(text, &c)
+}
+
+// login waits until the server answers, and gets a token.
+func (p *process) login() {
+	p.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	var err error
+	for time.Now().Before(deadline) {
+		if err = p.tryLogin(); err == nil {
+			return
+		}
+	}
+	p.t.Fatalf("the server lets nobody in: %v\n%s", err, p.errors.String())
+}
+
+func (p *process) tryLogin() error {
+	c, err := p.credential()
+	if err != nil {
+		return err
+	}
+	authority, err := os.ReadFile(filepath.Join(p.folder, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	p.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}, Timeout: 10 * time.Second}
+	answer, err := p.client.PostForm("https://"+p.listen+"/"+c.TenantID+"/oauth2/v2.0/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {c.ClientID}, "client_secret": {c.ClientSecret}, "scope": {"https://" + p.listen + "/.default"},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("%d %s", answer.StatusCode, text), err)
+	}
+	var got struct {
+		AccessToken string `json:"access_token"`
+	}
+	err = json.Unmarshal(text, &got)
+	p.token = got.AccessToken
+	return err
+}
+
+// do answers the status of a request, or 0 if it was not answered.
+func (p *process) do(method, path, body string) (status int, text string) {
+	r, err := http.NewRequestWithContext(p.t.Context(), method, "https://"+p.listen+path+"?api-version=2025-07-01", strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+p.token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := p.client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	all, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return answer.StatusCode, string(all)
+}
+
+func TestWhatWasAcknowledgedOutlivesTheServer(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	acknowledged := map[string]bool{}
+	n := 0
+	for round := range 5 {
+		p := launch(t, folder)
+		p.login()
+		c, err := p.credential()
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/"
+		for name := range acknowledged {
+			if status, text := p.do(http.MethodGet, groups+name, ""); status != http.StatusOK {
+				t.Fatalf("round %d: %s was acknowledged, and is %d %s", round, name, status, text)
+			}
+		}
+		after := time.AfterFunc(time.Duration(20+rand.IntN(200))*time.Millisecond, func() { _ = p.cmd.Process.Kill() }) //nolint:gosec // Any moment will do.
+		for {
+			n++
+			name := fmt.Sprintf("g%d", n)
+			status, text := p.do(http.MethodPut, groups+name, `{"location":"here"}`)
+			if status == 0 {
+				break
+			}
+			if status != http.StatusCreated {
+				t.Fatalf("%d %s", status, text)
+			}
+			acknowledged[name] = true
+		}
+		after.Stop()
+		p.kill()
+	}
+	if len(acknowledged) < 5 {
+		t.Fatalf("only %d writes were acknowledged", len(acknowledged))
+	}
+}
+
+func TestTheFirstStartIsFinishedByTheNext(t *testing.T) {
+	for pause := time.Millisecond; pause < 400*time.Millisecond; pause = pause * 3 / 2 {
+		folder := filepath.Join(t.TempDir(), "data")
+		p := launch(t, folder)
+		timer := time.NewTimer(pause)
+		<-timer.C
+		p.kill()
+		before, err := p.credential()
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("killed after %s: the credential is half: %v", pause, err)
+		}
+		again := launch(t, folder)
+		again.login()
+		after, err := again.credential()
+		if err != nil || before.ClientID != "" && before.ClientID != after.ClientID {
+			t.Errorf("killed after %s: %v, the administrator was %s and is %s", pause, err, before.ClientID, after.ClientID)
+		}
+		again.kill()
+	}
+}
+
+func TestBadFlagsAreRefused(t *testing.T) {
+	folder := t.TempDir()
+	config := filepath.Join(folder, "config.yaml")
+	if err := os.WriteFile(config, []byte("colour: red\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "--data-dir is not given"},
+		{[]string{"--data-dir", folder, "--tls-cert", "a"}, "go together"},
+		{[]string{"--data-dir", folder, "--database", "mysql://x"}, "--encryption-key"},
+		{[]string{"--data-dir", folder, "--database", "mysql://x", "--encryption-key", config}, config},
+		{[]string{"--data-dir", folder, "--log-level", "loud"}, "--log-level"},
+		{[]string{"--data-dir", folder, "--config", config}, `"colour" is no flag`},
+		{[]string{"--data-dir", folder, "--listen", "nowhere"}, "--listen"},
+		{[]string{"--data-dir", config}, "--data-dir"},
+		{[]string{"extra"}, "extra"},
+	} {
+		cmd := newCommand()
+		cmd.SetArgs(c.args)
+		cmd.SetOut(io.Discard)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.says)
+		}
+	}
+}
+
+func TestAFileGivesTheFlagsThatAreNotGiven(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("data-dir: there\nhostname: [a, b]\nlisten: :1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := newCommand()
+	if err := cmd.ParseFlags([]string{"--listen", ":2"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := readConfig(cmd.Flags(), config); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"data-dir": "there", "hostname": "[a,b]", "listen": ":2"} {
+		if got := cmd.Flags().Lookup(name).Value.String(); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}

@@ -17,8 +17,12 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// requestTime is how long a request may take.
-const requestTime = time.Minute
+// requestTime is how long a request may take, and maxRequests how many are under way at a time: others are told to come again, so
+// that whoever sends many does not take the memory of all.
+const (
+	requestTime = time.Minute
+	maxRequests = 256
+)
 
 // Config is what a Server needs; all of it.
 type Config struct {
@@ -41,11 +45,13 @@ type Config struct {
 type Server struct {
 	Config
 	routes routes
+	// turns has a place for each request that is under way.
+	turns chan struct{}
 }
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{Config: c}
+	s := &Server{Config: c, turns: make(chan struct{}, maxRequests)}
 	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(),
 		s.directoryRoutes(), s.operationRoutes())
 	return s
@@ -61,7 +67,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Ms-Correlation-Request-Id", id)
 	w.Header().Set("Cache-Control", "no-store")
 	x := &exchange{server: s, w: w, r: r.WithContext(ctx), id: id}
-	a, err := x.serve()
+	var a answer
+	var err error
+	select {
+	case s.turns <- struct{}{}:
+		a, err = x.serve()
+		<-s.turns
+	default:
+		err = &coffer.Error{Code: coffer.CodeTooManyRequests, Message: "too many requests are under way", Hint: "try again later", Transient: true}
+	}
 	if ctx.Err() == context.DeadlineExceeded && err != nil {
 		err = &coffer.Error{Code: coffer.CodeTimeout, Message: "the request took longer than " + requestTime.String(), Transient: true, Err: err}
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -419,5 +420,42 @@ func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	}
 	if got := w.do("guest", http.MethodGet, url, ""); got.status != 404 {
 		t.Errorf("a guest: %d %s", got.status, got.text)
+	}
+}
+
+func TestTooManyRequestsAtOnceAreToldToComeAgain(t *testing.T) {
+	w := newWorld(t)
+	s := w.Config.Handler.(*Server)
+	for range maxRequests {
+		s.turns <- struct{}{}
+	}
+	got := w.must(429, http.MethodGet, "/subscriptions"+version, "")
+	if got.at("error", "code") != "TooManyRequests" || got.header.Get("Retry-After") == "" {
+		t.Errorf("%s %v", got.text, got.header)
+	}
+	<-s.turns
+	w.must(200, http.MethodGet, "/subscriptions"+version, "")
+}
+
+func TestTwoWritersAtOnceMakeOneResource(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	var created, other atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			switch got := w.do("owner", http.MethodPut, vaultID+version, vaultBody, "If-None-Match", "*"); got.status {
+			case http.StatusCreated:
+				created.Add(1)
+			case http.StatusPreconditionFailed:
+				other.Add(1)
+			default:
+				t.Errorf("%d %s", got.status, got.text)
+			}
+		})
+	}
+	all.Wait()
+	if created.Load() != 1 || other.Load() != 7 {
+		t.Errorf("%d created it, %d did not", created.Load(), other.Load())
 	}
 }

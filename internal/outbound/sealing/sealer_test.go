@@ -345,7 +345,12 @@ func TestURLsOfServicesAreOpenedWithoutAskingThem(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	s, err := newSealer(f.Context(), []wrapper{fileKey(1)})
+	// Each process of a fuzzer has a key of its own, and opens nothing of the others'.
+	key, err := localsecrets.NewRandomKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := newSealer(f.Context(), []wrapper{{keeper: localsecrets.NewKeeper(key)}})
 	if err != nil {
 		f.Fatal(err)
 	}

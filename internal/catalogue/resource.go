@@ -65,6 +65,8 @@ type ResourceQuery struct {
 type Condition struct {
 	// New expects that there is no such resource.
 	New bool
-	// Version, if it is not 0, expects this one.
+	// Version, if it is not 0, expects this one, and Created, if it is not zero, one that was created then: one that is made anew
+	// begins with version 1 again.
 	Version int64
+	Created time.Time
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
@@ -28,8 +30,21 @@ func Shown(r catalogue.Resource) (json.RawMessage, error) {
 	return text, nil
 }
 
-// ETag is how a version is written.
-func ETag(r catalogue.Resource) string { return strconv.Quote(strconv.FormatInt(r.Version, 10)) }
+// ETag is how a version is written. One that is made anew after it was deleted has others than the one before.
+func ETag(r catalogue.Resource) string {
+	return strconv.Quote(strconv.FormatInt(r.Version, 10) + "-" + strconv.FormatInt(r.Created.At.UnixMicro(), 36))
+}
+
+// ParseETag is the condition that a resource still has the ETag.
+func ParseETag(text string) (c catalogue.Condition, ok bool) {
+	number, created, found := strings.Cut(strings.Trim(strings.TrimPrefix(text, "W/"), `"`), "-")
+	version, err := strconv.ParseInt(number, 10, 64)
+	if !found || err != nil || version < 1 {
+		return c, false
+	}
+	micros, err := strconv.ParseInt(created, 36, 64)
+	return catalogue.Condition{Version: version, Created: time.UnixMicro(micros).UTC()}, err == nil
+}
 
 // own is what all resources have.
 func own(r catalogue.Resource) []byte {

@@ -46,6 +46,10 @@ func describe(err error, requestID string) (status int, body arm.CloudError) {
 		message := "internal error; the server's log says more under the correlation id " + requestID
 		return http.StatusInternalServerError, arm.CloudError{Error: arm.ErrorBody{Code: string(codeInternal), Message: message}}
 	}
+	if coded.Code == coffer.CodeDatabaseUnavailable {
+		// Where it is, and why it is away, is for the log.
+		coded = &coffer.Error{Code: coded.Code, Message: "the server's database does not answer", Hint: "try again later", Transient: true}
+	}
 	status, known := statuses[coded.Code]
 	if !known {
 		status = http.StatusBadRequest

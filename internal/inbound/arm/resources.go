@@ -173,8 +173,8 @@ func conditionOf(h http.Header) (c catalogue.Condition, err error) {
 		return c, coffer.Errorf(coffer.CodeInvalidInput, "If-None-Match is %.60q: only * is possible", none)
 	case match == "" || match == "*":
 	default:
-		c.Version, err = strconv.ParseInt(strings.Trim(strings.TrimPrefix(match, "W/"), `"`), 10, 64)
-		if err != nil || c.Version < 1 {
+		var ok bool
+		if c, ok = vault.ParseETag(match); !ok {
 			// An ETag that this server never gave is of no version.
 			return c, coffer.Errorf(coffer.CodePreconditionFailed, "If-Match %.60q is not an ETag of this server", match).WithHint("read the resource again")
 		}

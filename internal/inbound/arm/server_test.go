@@ -217,7 +217,7 @@ func TestAResourceIsWhatWasSent(t *testing.T) {
 	const body = `{"location":"West Europe","tags":{"a":"<b>&ü"},"unknown":[1,12345678901234567890,1e400,null],"properties":{"x":{"y":null,"z":0.10}}}`
 	made := w.must(201, http.MethodPut, "//SUBSCRIPTIONS/22222222-2222-8222-8222-222222222222/resourcegroups/Rg"+version, body)
 	if made.at("id") != subscription+"/resourceGroups/Rg" || made.at("name") != "Rg" || made.at("type") != "Microsoft.Resources/resourceGroups" ||
-		made.at("properties", "provisioningState") != "Succeeded" || made.header.Get("Etag") != `"1"` || made.at("eTag") != `"1"` {
+		made.at("properties", "provisioningState") != "Succeeded" || !strings.HasPrefix(made.header.Get("Etag"), `"1-`) || made.at("eTag") != made.header.Get("Etag") {
 		t.Errorf("made: %s", made.text)
 	}
 	for _, part := range []string{`"unknown":[1,12345678901234567890,1e400,null]`, `"z":0.10`, `"y":null`, `"location":"West Europe"`} {
@@ -249,12 +249,18 @@ func TestTwoWritersDoNotOverwriteEachOther(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()
 	const body = `{"location":"westeurope","tags":{"by":"me"}}`
-	w.must(200, http.MethodPut, group+version, body, "If-Match", `"1"`)
-	if stale := w.must(412, http.MethodPut, group+version, body, "If-Match", `"1"`); stale.at("error", "code") != "PreconditionFailed" {
+	first := w.must(200, http.MethodGet, group+version, "").header.Get("Etag")
+	w.must(200, http.MethodPut, group+version, body, "If-Match", first)
+	if stale := w.must(412, http.MethodPut, group+version, body, "If-Match", first); stale.at("error", "code") != "PreconditionFailed" {
 		t.Errorf("stale: %s", stale.text)
 	}
 	w.must(412, http.MethodPut, group+version, body, "If-None-Match", "*")
-	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"7"`)
+	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"7-1"`)
+	// One that was made anew is not the one that somebody has read.
+	old := w.must(200, http.MethodGet, cluster+version, "").header.Get("Etag")
+	w.must(200, http.MethodDelete, cluster+version, "", "If-Match", old)
+	w.must(201, http.MethodPut, cluster+version, `{"location":"westeurope"}`)
+	w.must(412, http.MethodPut, cluster+version, `{"location":"westeurope"}`, "If-Match", old)
 	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"none of mine"`)
 	w.must(200, http.MethodPut, group+version, body, "If-Match", "*")
 }

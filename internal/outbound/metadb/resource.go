@@ -180,6 +180,8 @@ func check(id catalogue.ID, was *existing, c catalogue.Condition) error {
 		return failed("%s is there already", id)
 	case c.Version != 0 && was == nil:
 		return failed("%s is not there: its version %d was expected", id, c.Version)
+	case !c.Created.IsZero() && (was == nil || !was.created.At.Equal(c.Created)):
+		return failed("%s is not the one that was expected: that has been deleted", id)
 	case c.Version != 0 && was.version != c.Version:
 		return failed("%s has changed meanwhile: it has version %d, and %d was expected", id, was.version, c.Version)
 	}

@@ -145,6 +145,10 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})
+	document, err := api.OpenAPI()
+	if err != nil {
+		return nil, err
+	}
 	metadata := arm.Metadata(api.Base)
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -152,6 +156,9 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 			tokens.ServeHTTP(w, r)
 		case strings.EqualFold(strings.Trim(r.URL.Path, "/"), "metadata/endpoints"):
 			metadata.ServeHTTP(w, r)
+		case r.URL.Path == "/openapi.json" && r.Method == http.MethodGet:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(document)
 		default:
 			api.ServeHTTP(w, r)
 		}

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -40,6 +42,8 @@ type world struct {
 	db catalogue.Database
 	*httptest.Server
 	owner string
+	// document is what all answers are judged by.
+	document *openapi3.T
 }
 
 // objectID is who a token is of.
@@ -102,6 +106,13 @@ func newWorld(t *testing.T) *world {
 		},
 		Tenant: tenant, Log: slog.New(slog.DiscardHandler), NewID: newID, Observe: func(string, string, int, time.Duration) {},
 	})
+	text, err := s.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.document, err = openapi3.NewLoader().LoadFromData(text); err != nil {
+		t.Fatal(err)
+	}
 	w.Server = httptest.NewTLSServer(s)
 	t.Cleanup(func() {
 		w.Server.Close()
@@ -173,6 +184,7 @@ func (w *world) do(token, method, path, body string, header ...string) reply {
 			w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 		}
 	}
+	w.mustBeAsDescribed(method, path, got)
 	return got
 }
 

@@ -41,6 +41,7 @@ type benchmark struct {
 }
 
 var benchmarks = []benchmark{
+	{"api-page", func(ctx context.Context, _ *bench) ([]row, error) { return apiPage(ctx, 10_000, 1_000_000) }},
 	{"plan-100k", func(context.Context, *bench) ([]row, error) { return planning(100_000) }},
 	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
 	{"velero-restore velero-memory-restore", func(ctx context.Context, b *bench) ([]row, error) { return b.veleroRestore(ctx, 10_000) }},

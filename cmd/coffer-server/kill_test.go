@@ -82,14 +82,22 @@ func (p *process) credential() (c credentialFile, err error) {
 // login waits until the server answers, and gets a token.
 func (p *process) login() {
 	p.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	var err error
-	for time.Now().Before(deadline) {
-		if err = p.tryLogin(); err == nil {
-			return
+	eventually(p.t, "the server lets its administrator in", func() bool { return p.tryLogin() == nil })
+}
+
+// eventually waits until check answers true.
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for !check() {
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		case <-tick.C:
 		}
 	}
-	p.t.Fatalf("the server lets nobody in: %v\n%s", err, p.errors.String())
 }
 
 func (p *process) tryLogin() error {

@@ -71,7 +71,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.database, "database", "", "postgres://USER:PASSWORD@HOST/NAME of a database that several replicas may share (default SQLite in the data folder)")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "address and port for clients, by TLS")
 	flags.StringVar(&o.statusListen, "status-listen", "127.0.0.1:8444", "address and port for /healthz, /readyz and /metrics, in the clear; empty for nowhere")
-	flags.StringVar(&o.url, "url", "", "https url that clients reach the server by, if not by the host of their requests")
+	flags.StringVar(&o.url, "url", "", "https url that clients reach the server by, the same for all replicas; tokens are issued in its name (default the first hostname and the port of --listen)")
 	flags.StringSliceVar(&o.hostnames, "hostname", nil, "name or address that is to be in the server's own certificate (default localhost, 127.0.0.1, ::1 and this machine's name)")
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file with a certificate, and those between it and its authority, instead of the server's own")
 	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM file with its key")

@@ -1,0 +1,131 @@
+//go:build stores
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// newSchema is the URL of an empty schema of a real PostgreSQL.
+func newSchema(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("COFFER_SERVICE_POSTGRES")
+	if server == "" {
+		t.Fatal("COFFER_SERVICE_POSTGRES is not set: see hack/test")
+	}
+	name := "server_" + strings.ToLower(rand.Text())
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, err := db.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+name+" CASCADE")
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := address.Query()
+	values.Set("search_path", name)
+	address.RawQuery = values.Encode()
+	return address.String()
+}
+
+func TestReplicasShareOneDatabase(t *testing.T) {
+	folder := t.TempDir()
+	key := filepath.Join(folder, "shared.key")
+	random := make([]byte, 32)
+	if _, err := rand.Read(random); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(random)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	database := newSchema(t)
+	// All begin at the same time: one migrates, one makes the administrator.
+	var replicas []*process
+	for i := range 3 {
+		replicas = append(replicas, launch(t, filepath.Join(folder, fmt.Sprint("replica", i)), "--database", database, "--encryption-key", key,
+			"--url", "https://vault.example"))
+	}
+	var first *process
+	var c credentialFile
+	eventually(t, "one replica has the administrator's credential", func() bool {
+		for _, p := range replicas {
+			if p.tryLogin() == nil {
+				first = p
+			}
+		}
+		return first != nil
+	})
+	c, err := first.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range replicas {
+		// They are one server to clients: a token of one is good for all, and so is the certificate authority.
+		eventually(t, "a replica answers", func() bool {
+			p.client, p.token = first.client, first.token
+			status, _ := p.do(http.MethodGet, "/subscriptions", "")
+			return status == http.StatusOK
+		})
+	}
+	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/shared"
+	var created sync.Map
+	var all sync.WaitGroup
+	for i, p := range replicas {
+		all.Go(func() {
+			status, text := p.do(http.MethodPut, group, `{"location":"here"}`)
+			if status != http.StatusCreated && status != http.StatusOK {
+				t.Errorf("replica %d: %d %s", i, status, text)
+			}
+			created.Store(i, status)
+		})
+	}
+	all.Wait()
+	n := 0
+	created.Range(func(_, status any) bool {
+		if status == http.StatusCreated {
+			n++
+		}
+		return true
+	})
+	if n != 1 {
+		t.Errorf("%d replicas have created the same group", n)
+	}
+	// One dies, and the others go on.
+	replicas[0].kill()
+	for _, p := range replicas[1:] {
+		p.client, p.token = first.client, first.token
+		if status, text := p.do(http.MethodGet, group, ""); status != http.StatusOK {
+			t.Errorf("after the death of a replica: %d %s", status, text)
+		}
+	}
+	left := 0
+	for _, p := range replicas {
+		if _, err := os.Stat(filepath.Join(p.folder, administratorFile)); err == nil {
+			left++
+		}
+	}
+	if left != 1 {
+		t.Errorf("%d replicas have a credential of an administrator", left)
+	}
+}

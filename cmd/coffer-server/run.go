@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -58,7 +59,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	s.greet(out, o, listeners[0].Addr())
-	return serve(ctx, listeners)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(running, listeners) })
+	group.Go(func() error { s.sweep(running); return nil })
+	return group.Wait()
 }
 
 func (o options) check() error {
@@ -111,7 +115,24 @@ type service struct {
 	tls      *tls.Config
 	url      string
 	handler  http.Handler
+	keeper   *vault.Keeper
 	registry *prometheus.Registry
+}
+
+// sweep deletes what is old, now and each hour.
+func (s *service) sweep(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("old operations are not deleted", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func newService(ctx context.Context, o options, db *metadb.Database, sealer *sealing.Sealer, log *slog.Logger) (*service, error) {
@@ -140,8 +161,9 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, err
 	}
+	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID)}
 	api := arm.New(arm.Config{
-		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID)},
+		Keeper: s.keeper,
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})

@@ -1,6 +1,9 @@
 package catalogue
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Database keeps the catalogue. It may be used concurrently, by several processes if it is of a kind that can be shared.
 //
@@ -54,6 +57,8 @@ type Tx interface {
 	DeletePoint(ctx context.Context, instance ID, name string) error
 	PutJob(ctx context.Context, j Job) error
 	PutOperation(ctx context.Context, o Operation) error
+	// DeleteOperations deletes up to limit operations that ended before a time, and answers how many.
+	DeleteOperations(ctx context.Context, before time.Time, limit int) (int, error)
 	// PutSecret creates or replaces a secret of a resource that is there.
 	PutSecret(ctx context.Context, s Secret) error
 	DeleteSecret(ctx context.Context, owner ID, name string) error

@@ -97,11 +97,14 @@ func BindingKind() Kind {
 			if len(body.Properties.Roles) != 1 || !strings.EqualFold(body.Properties.Roles[0], BackupOperator) {
 				return Verdict{}, invalid(p.ID, "properties.roles is %.200q", body.Properties.Roles).WithHint("the one role that there is: %s", BackupOperator)
 			}
-			if _, err := v.Resource(ctx, source); err != nil {
+			admitted, err := v.Resource(ctx, source)
+			if err != nil {
 				return Verdict{}, err
 			}
+			state := pending(p.ID.Parent())
+			state["vaultCreated"] = admitted.Created.At
 			return Verdict{
-				Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "coffer": pending(p.ID.Parent())}}),
+				Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "coffer": state}}),
 				Links: []catalogue.Link{{Relation: catalogue.LinkVault, Target: source.Key()}},
 			}, mustBeOnlyBinding(ctx, v, p.ID, source)
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -131,17 +132,42 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	if len(extensions) == 0 {
 		return coffer.Errorf(coffer.CodeExtensionNotFound, "the cluster %s has no Backup extension", c.Cluster).WithHint("install it: coffer cluster join %s", c.Cluster)
 	}
+	if err := mustBeAdmitted(ctx, v, c.Cluster, p.ID.Parent()); err != nil {
+		return err
+	}
+	return mustHaveJoined(cluster)
+}
+
+// mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
+// has been deleted, was not given to this one.
+func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalogue.ID) error {
 	bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeBinding, Under: c.Cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: p.ID.Parent().Key()}, Limit: 1,
+		Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: 1,
 	})
 	if err != nil {
 		return err
 	}
-	if len(bindings) == 0 {
-		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", c.Cluster, p.ID.Parent().Name()).
-			WithHint("create %s/trustedAccessRoleBindings/NAME with the role %s", c.Cluster, BackupOperator)
+	admitted, err := v.Resource(ctx, vault)
+	if err != nil {
+		return err
 	}
-	return mustHaveJoined(cluster)
+	for _, b := range bindings {
+		var f struct {
+			Properties struct {
+				Coffer struct {
+					VaultCreated time.Time `json:"vaultCreated"`
+				} `json:"coffer"`
+			} `json:"properties"`
+		}
+		if err := json.Unmarshal(orEmpty(b.Facts), &f); err != nil {
+			return fmt.Errorf("read the facts of %s: %w", b.ID, err)
+		}
+		if f.Properties.Coffer.VaultCreated.Equal(admitted.Created.At) {
+			return nil
+		}
+	}
+	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster, vault.Name()).
+		WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster, BackupOperator)
 }
 
 // mustHaveJoined refuses what needs a cluster that nobody can reach yet.

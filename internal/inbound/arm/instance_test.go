@@ -100,6 +100,15 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	w.must(200, http.MethodDelete, instanceID+version, "")
 	w.must(404, http.MethodGet, instanceID+version, "")
 	w.must(200, http.MethodDelete, policyID+version, "")
+	// What a vault was trusted with, another one of its name is not.
+	w.must(200, http.MethodDelete, vaultID+version, "")
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	if got := w.must(400, http.MethodPut, instanceID+version, put); got.at("error", "code") != "UserErrorTrustedAccessNotFound" {
+		t.Errorf("a vault that was made anew: %s", got.text)
+	}
+	w.must(200, http.MethodPut, binding+version, bindingBody)
+	w.must(201, http.MethodPut, instanceID+version, put)
 }
 
 func TestARestoreRequestIsValidated(t *testing.T) {

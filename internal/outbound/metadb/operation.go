@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -42,4 +43,11 @@ func (t *transaction) PutOperation(ctx context.Context, o catalogue.Operation) e
 			" status = excluded.status, started = excluded.started, ended = excluded.ended, result = excluded.result, error = excluded.error",
 		o.ID, string(o.Resource), o.Kind, o.By, string(o.Status), micros(o.Started), maybe(o.Ended), bytes(o.Result), bytes(o.Error))
 	return err
+}
+
+// DeleteOperations deletes those that ended long ago.
+func (t *transaction) DeleteOperations(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := t.exec(ctx, "delete operations",
+		"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE ended < $1 ORDER BY ended LIMIT $2)", micros(before), limit)
+	return int(n), err
 }

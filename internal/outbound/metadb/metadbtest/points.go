@@ -3,6 +3,7 @@ package metadbtest
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -194,4 +195,31 @@ func testOperations(t *testing.T, db catalogue.Database) {
 		})
 		o.Status, o.Ended, o.Result, o.Error = catalogue.OperationFailed, at(2), json.RawMessage(`{"r":1}`), json.RawMessage(`{"code":"x"}`)
 	}
+}
+
+func testOldOperations(t *testing.T, db catalogue.Database) {
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		err := tx.PutOperation(t.Context(), catalogue.Operation{ID: "runs", Started: at(0)})
+		for i := range 5 {
+			err = errors.Join(err, tx.PutOperation(t.Context(), catalogue.Operation{ID: fmt.Sprint("ended", i), Started: at(0), Ended: at(i)}))
+		}
+		return err
+	})
+	for _, want := range []int{2, 1, 0} {
+		mustUpdate(t, db, func(tx catalogue.Tx) error {
+			n, err := tx.DeleteOperations(t.Context(), at(3), 2)
+			if n != want {
+				t.Errorf("%d were deleted, want %d", n, want)
+			}
+			return err
+		})
+	}
+	mustView(t, db, func(v catalogue.View) error {
+		for id, there := range map[string]bool{"runs": true, "ended0": false, "ended2": false, "ended3": true, "ended4": true} {
+			if _, err := v.Operation(t.Context(), id); (err == nil) != there {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		return nil
+	})
 }

@@ -22,12 +22,13 @@ import (
 
 func TestExtensionRunsWithLimitsProbesAndALease(t *testing.T) {
 	var d appsv1.Deployment
-	if err := lab.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "coffer-extension"}, &d); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "the extension is ready", 30*time.Second, func(ctx context.Context) (bool, error) {
+		err := lab.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "coffer-extension"}, &d)
+		return d.Status.ReadyReplicas == 1, err
+	})
 	c := d.Spec.Template.Spec.Containers[0]
-	if d.Status.ReadyReplicas != 1 || c.Resources.Limits.Memory().IsZero() || c.LivenessProbe == nil || c.ReadinessProbe == nil {
-		t.Errorf("ready %d, limits %v, probes %v %v", d.Status.ReadyReplicas, c.Resources.Limits, c.LivenessProbe, c.ReadinessProbe)
+	if c.Resources.Limits.Memory().IsZero() || c.LivenessProbe == nil || c.ReadinessProbe == nil {
+		t.Errorf("limits %v, probes %v %v", c.Resources.Limits, c.LivenessProbe, c.ReadinessProbe)
 	}
 	var lease coordinationv1.Lease
 	if err := lab.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "coffer-extension"}, &lease); err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {

@@ -106,7 +106,7 @@ var generatedToken = regexp.MustCompile(`^-token-[a-z0-9]{5}$`)
 func isAskedFor(h coffer.Header) bool {
 	account := h.Metadata.Annotations["kubernetes.io/service-account.name"]
 	rest, ofAccount := strings.CutPrefix(h.Metadata.Name, account)
-	return account != "" && !(ofAccount && generatedToken.MatchString(rest))
+	return account != "" && (!ofAccount || !generatedToken.MatchString(rest))
 }
 
 // remadeChecks tell, by type, which objects are not restored because Kubernetes or a controller makes them.

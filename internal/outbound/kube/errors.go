@@ -41,7 +41,7 @@ func translate(err error, format string, args ...any) error {
 // translateWrite is translate for a write. What may not be done to a type at all exists nonetheless; and of an answer that names a
 // fault of the request, in which webhooks are free to choose, asking again brings no other.
 func translateWrite(err error, format string, args ...any) error {
-	code := coffer.Code("")
+	var code coffer.Code
 	switch translated := translate(err, format, args...); {
 	case apierrors.IsMethodNotSupported(err):
 		code = coffer.CodeRejected

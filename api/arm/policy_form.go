@@ -7,7 +7,7 @@ const (
 	MaxIntervals = 100
 )
 
-// WeekDays, Months and WeeksOfMonth are the words of criteria, in the order of the calendar.
+// WeekDays and the functions after it are the words of criteria, in the order of the calendar.
 func WeekDays() []Word {
 	return []Word{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 }

@@ -49,7 +49,7 @@ func (s *service) ensureAdministrator(ctx context.Context, o options, access *va
 			return err
 		}
 	}
-	text, err := json.MarshalIndent(offered, "", "  ")
+	text, err := json.MarshalIndent(offered, "", "  ") //nolint:gosec // It is a file of secrets, for its owner only.
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func launch(t *testing.T, folder string, args ...string) *process {
 		t.Fatal(err)
 	}
 	args = append([]string{"--data-dir", folder, "--listen", p.listen, "--status-listen", "", "--url", "https://" + p.listen}, args...)
-	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...) //nolint:gosec // The test's own program.
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
 	p.cmd.Env = append(os.Environ(), asServer+"=1")
 	p.cmd.Stderr = &p.errors
 	if err := p.cmd.Start(); err != nil {

@@ -193,7 +193,7 @@ func kinds(sealer catalogue.Sealer, tenant string) vault.Kinds {
 	return vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.StorageKind(),
 		vault.ClusterKind(tenant), vault.BindingKind(), vault.ExtensionKind(sealer, tenant),
-		vault.VaultKind(tenant), vault.PolicyKind(), vault.InstanceKind(),
+		vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind(),
 	)
 }
 

@@ -32,8 +32,8 @@ const (
 	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"
 	ActionPrincipalWrite  = "Coffer.Backup/servicePrincipals/write"
 	ActionPrincipalDelete = "Coffer.Backup/servicePrincipals/delete"
-	ActionSecretWrite     = "Coffer.Backup/servicePrincipals/secrets/write"
-	ActionSecretDelete    = "Coffer.Backup/servicePrincipals/secrets/delete"
+	ActionSecretWrite     = "Coffer.Backup/servicePrincipals/secrets/write"  //nolint:gosec // A word, and no secret.
+	ActionSecretDelete    = "Coffer.Backup/servicePrincipals/secrets/delete" //nolint:gosec // A word, and no secret.
 )
 
 // The actions of role assignments.

@@ -142,7 +142,7 @@ func (i Interval) daily() (Interval, int) {
 // elapsed is the longest time of whole periods that has passed.
 func elapsed(from, to time.Time, seconds int) time.Duration {
 	period := time.Duration(seconds) * time.Second
-	return to.Sub(from) / period * period
+	return to.Sub(from).Truncate(period)
 }
 
 // at is the nth occurrence, the start being number 0.

@@ -11,8 +11,8 @@ import (
 
 const typeInstance = typeVault + "/backupInstances"
 
-// VaultKind is a Backup vault.
-func VaultKind(tenant string) Kind {
+// BackupVaultKind is a Backup vault.
+func BackupVaultKind(tenant string) Kind {
 	return Kind{
 		Type: typeVault, Noun: "backup vault", Parents: []string{typeGroup},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {

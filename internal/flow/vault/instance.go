@@ -73,13 +73,18 @@ func checkInstance(ctx context.Context, v catalogue.View, p Proposal, body *arm.
 func configurationOf(r catalogue.Resource, location string) (instance.Configuration, error) {
 	body, err := arm.Decode[arm.InstanceResource](r.Body)
 	if err != nil {
-		return instance.Configuration{}, fmt.Errorf("read the kept %s: %v", r.ID, err)
+		return instance.Configuration{}, unreadable(r.ID, err)
 	}
 	c, err := instance.Check(instance.Case{Vault: r.ID.Parent(), Location: location, Body: body.Properties, At: "properties"})
 	if err != nil {
-		return c, fmt.Errorf("read the kept %s: %v", r.ID, err)
+		return c, unreadable(r.ID, err)
 	}
 	return c, nil
+}
+
+// unreadable is the error for what is kept, and cannot be read: that is no mistake of a client.
+func unreadable(id catalogue.ID, err error) error {
+	return fmt.Errorf("read the kept %s: %s", id, err.Error())
 }
 
 // vaultSettings are where a vault is, and how it is set.
@@ -289,7 +294,7 @@ func tiersOf(ctx context.Context, v catalogue.View, id catalogue.ID, request *ar
 	}
 	var tiers []arm.Word
 	for _, store := range body.RecoveryPointDataStoresDetails {
-		tiers = append(tiers, arm.Word(store.Type))
+		tiers = append(tiers, store.Type)
 	}
 	return tiers, nil
 }

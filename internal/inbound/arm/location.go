@@ -45,8 +45,8 @@ func (s *Server) checkName(ctx context.Context, r request) (answer, error) {
 	if asked.Type != "" && !strings.EqualFold(asked.Type, "Microsoft.DataProtection/BackupVaults") {
 		return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "type is %.60q", asked.Type).WithHint("ask for Microsoft.DataProtection/backupVaults")
 	}
-	if err := decide.CheckName(asked.Name); err != nil {
-		return answer{status: http.StatusOK, body: nameAnswer{Reason: "Invalid", Message: err.Error()}}, nil
+	if problem := decide.CheckName(asked.Name); problem != nil {
+		return answer{status: http.StatusOK, body: nameAnswer{Reason: "Invalid", Message: problem.Error()}}, nil
 	}
 	group := r.target.ID.Group()
 	if group == "" {

@@ -162,10 +162,11 @@ func (s *Server) answer(w http.ResponseWriter, x *exchange, a answer, err error)
 	}
 	status, body := a.status, a.body
 	if err != nil {
-		described := arm.CloudError{}
-		status, described = describe(err, x.id)
+		var described arm.CloudError
+		if status, described = describe(err, x.id); described.Error.Code != "" {
+			w.Header().Set("X-Ms-Error-Code", described.Error.Code)
+		}
 		body = described
-		w.Header().Set("X-Ms-Error-Code", described.Error.Code)
 		if status >= http.StatusInternalServerError {
 			s.Log.Error("request failed", "correlation", x.id, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 		}

@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	s := New(Config{
 		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.VaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())},
+			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())},
 		Access: access,
 		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
 			name := strings.TrimPrefix(header, "Bearer ")

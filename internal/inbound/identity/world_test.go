@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,10 +80,10 @@ func (w *world) mustReplica(t testing.TB) *identity.Authority {
 // form is a request for a token with the administrator's credentials, and changes to it.
 func (w *world) form(changes ...string) url.Values {
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {w.credential.ClientID}, "client_secret": {string(w.credential.Secret)}, "scope": {audience + "/.default"}}
-	for i := 0; i < len(changes); i += 2 {
-		form.Set(changes[i], changes[i+1])
-		if changes[i+1] == "" {
-			form.Del(changes[i])
+	for change := range slices.Chunk(changes, 2) {
+		form.Set(change[0], change[1])
+		if change[1] == "" {
+			form.Del(change[0])
 		}
 	}
 	return form

@@ -95,6 +95,14 @@ func (d *Database) start(ctx context.Context) error {
 	return migrate(ctx, d.write, goose.DialectPostgres, locker)
 }
 
+// isUnreachable says of an error that is not PostgreSQL's own that there was no answer.
+func isUnreachable(err error) bool {
+	var network net.Error
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn)
+}
+
 // judgePostgres says what an error of PostgreSQL, or of the way to it, means.
 func judgePostgres(place string) func(error) verdict {
 	return func(err error) verdict {
@@ -103,13 +111,11 @@ func judgePostgres(place string) func(error) verdict {
 		}
 		const unreachable = "see whether PostgreSQL runs and can be reached from here; what failed can be repeated then"
 		var refused *pgconn.PgError
-		if !errors.As(err, &refused) {
-			var network net.Error
-			var connect *pgconn.ConnectError
-			if errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) ||
-				errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn) {
-				return unusable("does not answer", unreachable)
-			}
+		switch {
+		case errors.As(err, &refused):
+		case isUnreachable(err):
+			return unusable("does not answer", unreachable)
+		default:
 			return verdict{}
 		}
 		switch class := refused.Code[:min(2, len(refused.Code))]; {

@@ -16,8 +16,8 @@ type verdict struct {
 type kind int
 
 const (
-	// broken is what should not happen.
-	broken kind = iota
+	// The first, which is not used by its name, is what should not happen.
+	_ kind = iota
 	// away is a database that does not answer, or has no room.
 	away
 	// inTheWay is a transaction that another got in the way of.

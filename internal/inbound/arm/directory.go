@@ -9,6 +9,8 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 // directoryRoutes are what clients ask for before they come to their resources: tenants and resource providers.
@@ -21,6 +23,7 @@ func (s *Server) directoryRoutes() []route {
 		{method: http.MethodGet, kind: anyProvider, on: onRest, handle: s.getProvider},
 		{method: http.MethodGet, kind: typeSubscription + "/resources", on: onRest, handle: s.listAll},
 		{method: http.MethodGet, kind: typeGroup + "/resources", on: onRest, handle: s.listAll},
+		{method: http.MethodGet, kind: typeTrustedRole, on: onRest, below: []string{"Microsoft.ContainerService/locations"}, action: typeTrustedRole + "/read", handle: s.listTrustedRoles},
 	}
 	for _, p := range s.providers("") {
 		table = append(table, route{
@@ -32,6 +35,7 @@ func (s *Server) directoryRoutes() []route {
 }
 
 const (
+	typeTrustedRole  = "Microsoft.ContainerService/locations/trustedAccessRoles"
 	typeSubscription = "Microsoft.Resources/subscriptions"
 	typeGroup        = "Microsoft.Resources/resourceGroups"
 )
@@ -42,9 +46,15 @@ func (s *Server) listAll(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	fields, err := parseFilter(r.http.URL.Query().Get("$filter"), "resourceType", "resourceGroup", "name")
+	if err != nil {
+		return answer{}, err
+	}
+	selects := func(field, value string) bool { return fields[field] == "" || strings.EqualFold(fields[field], value) }
 	visible := func(id catalogue.ID) bool {
 		kind, ok := s.Keeper.Kinds[strings.ToLower(id.Type())]
-		return ok && strings.EqualFold(id.Parent().Type(), typeGroup) && r.grants.Sees(kind.Action()+"/read", id)
+		return ok && strings.EqualFold(id.Parent().Type(), typeGroup) && r.grants.Sees(kind.Action()+"/read", id) &&
+			selects("resourceType", id.Type()) && selects("resourceGroup", id.ResourceGroup()) && selects("name", id.Name())
 	}
 	found, next, err := s.Keeper.List(ctx, catalogue.ResourceQuery{Under: r.target.ID, After: after, Limit: limit}, visible)
 	if err != nil {
@@ -83,8 +93,12 @@ type resourceType struct {
 // providers are all that this server has resources of, in the order of their names.
 func (s *Server) providers(below catalogue.ID) []*providerBody {
 	byName := map[string]*providerBody{}
+	types := []string{access.AssignmentType, typeDefinition}
 	for _, kind := range s.Keeper.Kinds {
-		namespace, name, _ := strings.Cut(kind.Type, "/")
+		types = append(types, kind.Type)
+	}
+	for _, kind := range types {
+		namespace, name, _ := strings.Cut(kind, "/")
 		p := byName[namespace]
 		if p == nil {
 			p = &providerBody{ID: string(below) + "/providers/" + namespace, Namespace: namespace, RegistrationState: "Registered"}
@@ -112,4 +126,12 @@ func (s *Server) getProvider(_ context.Context, r request) (answer, error) {
 		}
 	}
 	return answer{}, coffer.Errorf(coffer.CodeResourceNotFound, "there is no resource provider %s", wanted)
+}
+
+// listTrustedRoles lists the one role that a vault may be given in a cluster.
+func (s *Server) listTrustedRoles(context.Context, request) (answer, error) {
+	source, name, _ := strings.Cut(vault.BackupOperator, "/backupVaults/")
+	return answer{status: http.StatusOK, body: map[string]any{"value": []any{map[string]any{
+		"name": name, "sourceResourceType": source + "/backupVaults", "rules": []vault.OperatorRule{vault.BackupOperatorRule()},
+	}}}}, nil
 }

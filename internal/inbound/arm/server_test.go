@@ -251,7 +251,7 @@ func TestAResourceIsWhatWasSent(t *testing.T) {
 		t.Errorf("listed: %s", listed.text)
 	}
 	w.must(200, http.MethodDelete, group+version, "")
-	w.must(204, http.MethodDelete, group+version, "")
+	w.must(404, http.MethodDelete, group+version, "")
 	if gone := w.must(404, http.MethodGet, group+version, ""); gone.at("error", "code") != "ResourceNotFound" {
 		t.Errorf("gone: %s", gone.text)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -43,6 +44,8 @@ func TestMain(m *testing.M) {
 
 // runTests runs them against a server of their own, which it ends.
 func runTests(m *testing.M) (code int, err error) {
+	// What HashiCorp's SDK says of each request.
+	log.SetOutput(io.Discard)
 	folder, err := os.MkdirTemp("", "coffer-clients-")
 	if err != nil {
 		return 0, err

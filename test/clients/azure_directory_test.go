@@ -2,6 +2,7 @@ package clients
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -85,16 +86,20 @@ func TestAGroupLivesByMicrosoftsClient(t *testing.T) {
 	if patched, err := groups.Update(a.ctx, name, armresources.ResourceGroupPatchable{Tags: map[string]*string{"b": to.Ptr("2")}}, nil); err != nil || *patched.Tags["b"] != "2" {
 		t.Errorf("patched: %+v, %v", patched, err)
 	}
-	if listed := all(a, groups.NewListPager(nil)); len(listed) == 0 || len(listed[0].Value) == 0 {
-		t.Errorf("listed: %+v", listed)
+	listed := values(all(a, groups.NewListPager(nil)), func(p armresources.ResourceGroupsClientListResponse) []*armresources.ResourceGroup { return p.Value })
+	if !slices.ContainsFunc(listed, func(g *armresources.ResourceGroup) bool { return *g.ID == *made.ID }) {
+		t.Errorf("not among the %d groups of the subscription", len(listed))
 	}
 	a.putCluster(name, "aks")
 	resources := typed(a, armresources.NewClient)
 	if listed := all(a, resources.NewListByResourceGroupPager(name, nil)); len(listed) != 1 || len(listed[0].Value) != 1 || *listed[0].Value[0].Type != "Microsoft.ContainerService/managedClusters" {
 		t.Errorf("what it holds: %+v", listed)
 	}
-	if listed := all(a, resources.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr("resourceType eq 'Microsoft.ContainerService/managedClusters' and resourceGroup eq '" + name + "'")})); len(listed) != 1 || len(listed[0].Value) != 1 {
-		t.Errorf("what the subscription holds: %+v", listed)
+	filter := "resourceType eq 'Microsoft.ContainerService/managedClusters' and resourceGroup eq '" + name + "'"
+	inSubscription := values(all(a, resources.NewListPager(&armresources.ClientListOptions{Filter: &filter})),
+		func(p armresources.ClientListResponse) []*armresources.GenericResourceExpanded { return p.Value })
+	if len(inSubscription) != 1 || *inSubscription[0].Name != "aks" {
+		t.Errorf("what the subscription holds: %+v", inSubscription)
 	}
 	_, err = groups.BeginDelete(a.ctx, name, nil)
 	mustBeRefused(t, err, http.StatusConflict, "Conflict")

@@ -123,6 +123,15 @@ func all[P any](a *azure, pager *runtime.Pager[P]) []P {
 	return pages
 }
 
+// values are those of all pages. A page may have fewer than the server looks at: it shows what may be read.
+func values[P, V any](pages []P, of func(P) []V) []V {
+	var found []V
+	for _, p := range pages {
+		found = append(found, of(p)...)
+	}
+	return found
+}
+
 var names atomic.Int64
 
 // newName is a name that no other test uses.

@@ -125,7 +125,7 @@ func TestAServicePrincipalMayDoWhatItsRoleAllows(t *testing.T) {
 	if got, err := vaults.Get(a.ctx, group, name, nil); err != nil || *got.ID != *vault.ID {
 		t.Errorf("get: %v", err)
 	}
-	if listed := all(b, vaults.NewGetInSubscriptionPager(nil)); len(listed) != 1 || len(listed[0].Value) != 1 {
+	if listed := values(all(b, vaults.NewGetInSubscriptionPager(nil)), vaultsOf); len(listed) != 1 {
 		t.Errorf("it is shown the vaults that it may read: %+v", listed)
 	}
 	_, err = vaults.BeginDelete(a.ctx, group, name, nil)

@@ -9,8 +9,6 @@ import (
 	"github.com/hashicorp/go-azure-helpers/lang/response"
 	"github.com/hashicorp/go-azure-helpers/resourcemanager/commonids"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/containerservice/2025-10-01/trustedaccess"
-	"github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupinstanceresources"
-	"github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupinstances"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/kubernetesconfiguration/2024-11-01/extensions"
 )
 
@@ -133,21 +131,5 @@ func TestTheExtensionIsInstalledAndChangedByTerraform(t *testing.T) {
 	}
 	if err := tf.extensions.DeleteThenPoll(tf.ctx, id, extensions.DefaultDeleteOperationOptions()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestABackupInstanceThatIsNotThereIs404(t *testing.T) {
-	t.Parallel()
-	tf := newTerraform(t)
-	vault := tf.newVault()
-	id := backupinstanceresources.NewBackupInstanceID(vault.SubscriptionId, vault.ResourceGroupName, vault.BackupVaultName, "app")
-	if got, err := tf.instances.BackupInstancesGet(tf.ctx, id); err == nil || !response.WasNotFound(got.HttpResponse) {
-		t.Errorf("get: %v", err)
-	}
-	if gone, err := tf.instances.BackupInstancesDelete(tf.ctx, id, backupinstanceresources.DefaultBackupInstancesDeleteOperationOptions()); err != nil || gone.HttpResponse.StatusCode != http.StatusNoContent {
-		t.Errorf("delete: %v", err)
-	}
-	if listed, err := tf.instanceLists.ListComplete(tf.ctx, backupinstances.BackupVaultId(vault)); err != nil || len(listed.Items) != 0 {
-		t.Errorf("list: %+v, %v", listed.Items, err)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-azure-helpers/resourcemanager/commonids"
+	"github.com/hashicorp/go-azure-sdk/resource-manager/resources/2022-09-01/providers"
+	"github.com/hashicorp/go-azure-sdk/sdk/auth"
+	"github.com/hashicorp/go-azure-sdk/sdk/client/resourcemanager"
 	"github.com/hashicorp/go-azure-sdk/sdk/environments"
 )
 
@@ -26,6 +30,37 @@ func TestTerraformLearnsTheEnvironmentFromTheMetadata(t *testing.T) {
 		if suffix, ok := api.DomainSuffix(); !ok || *suffix == "" {
 			t.Errorf("%s has no domain suffix", api.Name())
 		}
+	}
+}
+
+func TestTheProviderOfTerraformStarts(t *testing.T) {
+	t.Parallel()
+	tf := newTerraform(t)
+	e := tf.environment
+	// It makes an authorizer for each of these, and fails where one has no scope; of those that are not available it makes none.
+	apis := []environments.Api{e.ResourceManager, e.Storage, e.KeyVault, e.MicrosoftGraph}
+	for _, api := range []environments.Api{e.Synapse, e.Batch, e.ManagedHSM} {
+		if api.Available() {
+			apis = append(apis, api)
+		}
+	}
+	for _, api := range apis {
+		authorizer, err := auth.NewAuthorizerFromCredentials(tf.ctx, auth.Credentials{
+			Environment: *e, TenantID: server.TenantID, ClientID: server.ClientID, ClientSecret: server.ClientSecret, EnableAuthenticatingUsingClientSecret: true,
+		}, api)
+		if err != nil {
+			t.Errorf("%s: %v", api.Name(), err)
+			continue
+		}
+		if _, err := authorizer.Token(tf.ctx, &http.Request{}); err != nil {
+			t.Errorf("%s: %v", api.Name(), err)
+		}
+	}
+	// With enhanced validation it lists the resource providers.
+	c := ready(tf, providers.NewProvidersClientWithBaseURI, func(c *providers.ProvidersClient) *resourcemanager.Client { return c.Client }, e.ResourceManager)
+	listed, err := c.ListComplete(tf.ctx, commonids.NewSubscriptionID(server.SubscriptionID), providers.DefaultListOperationOptions())
+	if err != nil || len(listed.Items) < 5 {
+		t.Errorf("providers: %+v, %v", listed.Items, err)
 	}
 }
 

@@ -88,6 +88,20 @@ func TestARoleIsAssignedToAVaultByTerraform(t *testing.T) {
 	}
 }
 
+func TestARoleOfTheWholeTenantIsFound(t *testing.T) {
+	t.Parallel()
+	tf := newTerraform(t)
+	id := tf.roleID("/", "Reader")
+	// Such an id has no scope, and the parser wants one: the provider puts a slash before it, and sends that as it is.
+	parsed, err := roledefinitions.ParseScopedRoleDefinitionID("/" + id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tf.definitions.Get(tf.ctx, *parsed); err != nil || pointer.From(got.Model.Properties.RoleName) != "Reader" {
+		t.Errorf("%s: %+v, %v", id, got.Model, err)
+	}
+}
+
 func TestAGroupIsMadeAndDeletedByTerraform(t *testing.T) {
 	t.Parallel()
 	tf := newTerraform(t)

@@ -149,6 +149,21 @@ func TestANameIsCheckedBeforeAVaultIsMade(t *testing.T) {
 	}
 }
 
+func TestTheFeatureOfClustersIsThere(t *testing.T) {
+	t.Parallel()
+	a := newAzure(t)
+	got, err := typed(a, armdataprotection.NewClient).CheckFeatureSupport(a.ctx, "westeurope", &armdataprotection.FeatureValidationRequest{
+		FeatureType: to.Ptr(armdataprotection.FeatureTypeDataSourceType), FeatureName: to.Ptr("Microsoft.ContainerService/managedClusters"),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	features := got.FeatureValidationResponseBaseClassification.(*armdataprotection.FeatureValidationResponse).Features
+	if len(features) != 1 || *features[0].SupportStatus != armdataprotection.FeatureSupportStatusGenerallyAvailable {
+		t.Errorf("features: %+v", features)
+	}
+}
+
 // operationID is the name of the operation that an answer speaks of.
 func operationID(t *testing.T, answer *http.Response) string {
 	t.Helper()

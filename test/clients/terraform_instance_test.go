@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,6 +44,20 @@ func instanceBody(name string, cluster commonids.KubernetesClusterId, policy bas
 	}}
 }
 
+// validation is the same as a request to validate, whose types are another package's.
+func validation(t *testing.T, body backupinstanceresources.BackupInstanceResource) backupvaultresources.ValidateForBackupRequest {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"backupInstance": body.Properties})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var request backupvaultresources.ValidateForBackupRequest
+	if err := json.Unmarshal(text, &request); err != nil {
+		t.Fatal(err)
+	}
+	return request
+}
+
 func instanceOf(vault backupvaultresources.BackupVaultId, name string) backupinstanceresources.BackupInstanceId {
 	return backupinstanceresources.NewBackupInstanceID(vault.SubscriptionId, vault.ResourceGroupName, vault.BackupVaultName, name)
 }
@@ -81,6 +96,10 @@ func TestAnInstanceThatCouldNotBeProtectedIsAnErrorAtOnce(t *testing.T) {
 		// The message is all that Terraform shows: it says what to do.
 		if err != nil && step.code == "UserErrorKubernetesClusterNotJoined" && !strings.Contains(err.Error(), "coffer cluster join "+cluster.ID()) {
 			t.Errorf("err: %v", err)
+		}
+		// The Azure CLI asks for a validation before it creates.
+		if err := tf.vaults.BackupInstancesValidateForBackupThenPoll(tf.ctx, vault, validation(t, body)); err == nil || !strings.Contains(err.Error(), step.code) {
+			t.Errorf("validate: want %s: %v", step.code, err)
 		}
 		if got, err := tf.instances.BackupInstancesGet(tf.ctx, id); err == nil || !response.WasNotFound(got.HttpResponse) {
 			t.Errorf("after %s: %v", step.code, err)

@@ -100,6 +100,39 @@ func TestAPolicyIsTheSameWhenItIsReadAgain(t *testing.T) {
 	}
 }
 
+func TestEveryFormOfCriteriaComesBack(t *testing.T) {
+	t.Parallel()
+	tf := newTerraform(t)
+	vault := tf.newVault()
+	for name, criteria := range map[string]policies.ScheduleBasedBackupCriteria{
+		"days-of-the-week": {
+			DaysOfTheWeek: &[]policies.DayOfWeek{policies.DayOfWeekThursday, policies.DayOfWeekMonday}, ScheduleTimes: &[]string{"2026-01-01T02:30:00+01:00"},
+		},
+		"weeks-of-months": {
+			DaysOfTheWeek: &[]policies.DayOfWeek{policies.DayOfWeekSunday}, WeeksOfTheMonth: &[]policies.WeekNumber{policies.WeekNumberLast, policies.WeekNumberFirst},
+			MonthsOfYear: &[]policies.Month{policies.MonthMarch, policies.MonthJanuary}, ScheduleTimes: &[]string{"2026-01-01T02:30:00+01:00"},
+		},
+		"days-of-the-month": {DaysOfMonth: &[]policies.Day{{Date: pointer.To(int64(15)), IsLast: pointer.To(false)}}, ScheduleTimes: &[]string{"2026-01-01T02:30:00+01:00"}},
+		"first-of-month":    {AbsoluteCriteria: &[]policies.AbsoluteMarker{policies.AbsoluteMarkerFirstOfMonth}},
+	} {
+		id := policyOf(vault, name)
+		body := policyBody()
+		tagging := body.Properties.(policies.BackupPolicy).PolicyRules[0].(policies.AzureBackupRule).Trigger.(policies.ScheduleBasedTriggerContext).TaggingCriteria
+		tagging[0].Criteria = &[]policies.BackupCriteria{criteria}
+		if _, err := tf.policies.BackupPoliciesCreateOrUpdate(tf.ctx, id, body); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, err := tf.policies.BackupPoliciesGet(tf.ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(sent(t, body).Properties, got.Model.Properties); d != "" {
+			t.Errorf("%s (-sent +read):\n%s", name, d)
+		}
+	}
+}
+
 func TestATagWithoutAnIdGetsOne(t *testing.T) {
 	t.Parallel()
 	tf := newTerraform(t)

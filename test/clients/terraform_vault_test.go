@@ -106,12 +106,12 @@ func TestAVaultIsUpdatedByTerraformAsAWhole(t *testing.T) {
 	id := tf.newVault()
 	before := tf.getVault(id)
 	body := vaultBody()
-	body.Tags = &map[string]string{"team": "storage"}
+	body.Tags = &map[string]string{"owner": "storage"}
 	body.Properties.SecuritySettings.SoftDeleteSettings.RetentionDurationInDays = pointer.To(30.0)
 	body.Properties.SecuritySettings.ImmutabilitySettings.State = pointer.To(backupvaultresources.ImmutabilityStateUnlocked)
 	tf.putVault(id, body)
 	after := tf.getVault(id)
-	if s := after.Properties.SecuritySettings; *s.SoftDeleteSettings.RetentionDurationInDays != 30 || *s.ImmutabilitySettings.State != "Unlocked" || (*after.Tags)["team"] != "storage" {
+	if s := after.Properties.SecuritySettings; *s.SoftDeleteSettings.RetentionDurationInDays != 30 || *s.ImmutabilitySettings.State != "Unlocked" || len(*after.Tags) != 1 || (*after.Tags)["owner"] != "storage" {
 		t.Errorf("after: %+v", after)
 	}
 	// Role assignments name it: an identity that changed would lose them.
@@ -153,6 +153,26 @@ func TestAVaultWithoutAnIdentityHasNone(t *testing.T) {
 	// The provider dereferences the type of an identity that is there.
 	if got := tf.getVault(id).Identity; got == nil || got.Type == nil || *got.Type != "None" || got.PrincipalId != nil {
 		t.Errorf("identity: %+v", got)
+	}
+}
+
+func TestAnAssignedIdentityIsKeptAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	tf := newTerraform(t)
+	id := tf.newVault()
+	own := "/subscriptions/" + id.SubscriptionId + "/resourceGroups/" + id.ResourceGroupName + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/backup"
+	body := vaultBody()
+	body.Identity = &backupvaultresources.DppIdentityDetails{
+		// The provider writes a blank after the comma, and compares with what comes back.
+		Type: pointer.To("SystemAssigned, UserAssigned"), UserAssignedIdentities: &map[string]backupvaultresources.UserAssignedIdentity{own: {}},
+	}
+	tf.putVault(id, body)
+	got := tf.getVault(id).Identity
+	if *got.Type != *body.Identity.Type || len(*got.UserAssignedIdentities) != 1 || pointer.From(got.PrincipalId) == "" {
+		t.Errorf("got: %+v", got)
+	}
+	if _, named := (*got.UserAssignedIdentities)[own]; !named {
+		t.Errorf("got: %+v", got.UserAssignedIdentities)
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-azure-helpers/lang/pointer"
+	vaults "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupvaultresources"
 	policies "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/basebackuppolicyresources"
 )
 
-// What the provider sends of a policy, by its own acceptance tests: where nothing is said, an empty time zone and nulls.
-
+// providersPolicy is what the provider sends of a policy in its own acceptance tests: where nothing is said, an empty time zone and
+// nulls.
 func providersPolicy(timeZone string, criteria policies.ScheduleBasedBackupCriteria, daily ...string) policies.BaseBackupPolicyResource {
 	body := policyBody()
 	rules := body.Properties.(policies.BackupPolicy).PolicyRules
@@ -59,6 +60,38 @@ func TestThePoliciesOfTheProvidersOwnTestsAreTaken(t *testing.T) {
 		}
 		if d := cmp.Diff(sent(t, body).Properties, got.Model.Properties); d != "" {
 			t.Errorf("%s (-sent +read):\n%s", name, d)
+		}
+	}
+}
+
+func TestEveryVaultThatTheProviderCanWriteComesBack(t *testing.T) {
+	t.Parallel()
+	tf := newTerraform(t)
+	group := tf.newGroup()
+	for _, store := range vaults.PossibleValuesForStorageSettingStoreTypes() {
+		for i, redundancy := range vaults.PossibleValuesForStorageSettingTypes() {
+			body := vaultBody()
+			storage := &body.Properties.StorageSettings[0]
+			storage.DatastoreType, storage.Type = pointer.To(vaults.StorageSettingStoreTypes(store)), pointer.To(vaults.StorageSettingTypes(redundancy))
+			security := body.Properties.SecuritySettings
+			security.SoftDeleteSettings.State = pointer.To(vaults.SoftDeleteState(vaults.PossibleValuesForSoftDeleteState()[i]))
+			security.ImmutabilitySettings.State = pointer.To(vaults.ImmutabilityState(vaults.PossibleValuesForImmutabilityState()[i]))
+			if redundancy == string(vaults.StorageSettingTypesGeoRedundant) {
+				body.Properties.FeatureSettings = &vaults.FeatureSettings{CrossRegionRestoreSettings: &vaults.CrossRegionRestoreSettings{State: pointer.To(vaults.CrossRegionRestoreStateEnabled)}}
+			}
+			id := vaults.NewBackupVaultID(group.SubscriptionId, group.ResourceGroupName, newName("vault"))
+			tf.putVault(id, body)
+			// Terraform shows a difference where it reads anything else.
+			got := tf.getVault(id).Properties
+			if d := cmp.Diff(body.Properties.StorageSettings, got.StorageSettings); d != "" {
+				t.Errorf("storage (-sent +read):\n%s", d)
+			}
+			if d := cmp.Diff(security, got.SecuritySettings); d != "" {
+				t.Errorf("security (-sent +read):\n%s", d)
+			}
+			if want := body.Properties.FeatureSettings; want != nil && *got.FeatureSettings.CrossRegionRestoreSettings.State != *want.CrossRegionRestoreSettings.State {
+				t.Errorf("features: %+v", got.FeatureSettings)
+			}
 		}
 	}
 }

@@ -28,7 +28,14 @@ type azure struct {
 // newAzure logs in as the administrator.
 func newAzure(t *testing.T) *azure {
 	t.Helper()
-	return newAzureAs(t, server.ClientID, server.ClientSecret)
+	a := newAzureAs(t, server.ClientID, server.ClientSecret)
+	administrator.mu.Lock()
+	defer administrator.mu.Unlock()
+	if administrator.credential == nil {
+		administrator.credential = a.credential
+	}
+	a.credential = administrator.credential
+	return a
 }
 
 // newAzureAs logs in with a client secret at the server's own authority.

@@ -11,7 +11,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armsubscriptions"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/hashicorp/go-azure-helpers/resourcemanager/commonids"
-	"github.com/hashicorp/go-azure-sdk/sdk/auth"
 	"github.com/hashicorp/go-azure-sdk/sdk/claims"
 )
 
@@ -19,14 +18,7 @@ func TestAGraphTokenSaysWhoTheClientIs(t *testing.T) {
 	t.Parallel()
 	tf := newTerraform(t)
 	// The provider reads its own object id in a token for Graph. Where that has none, it asks Microsoft's Graph.
-	graph, err := auth.NewClientSecretAuthorizer(tf.ctx, auth.ClientSecretAuthorizerOptions{
-		Environment: *tf.environment, Api: tf.environment.MicrosoftGraph,
-		TenantId: server.TenantID, ClientId: server.ClientID, ClientSecret: server.ClientSecret,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := graph.Token(tf.ctx, &http.Request{})
+	token, err := tf.login(tf.environment.MicrosoftGraph, server.ClientID, server.ClientSecret).Token(tf.ctx, &http.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}

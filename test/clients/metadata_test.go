@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/go-azure-helpers/resourcemanager/commonids"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/resources/2022-09-01/providers"
-	"github.com/hashicorp/go-azure-sdk/sdk/auth"
 	"github.com/hashicorp/go-azure-sdk/sdk/client/resourcemanager"
 	"github.com/hashicorp/go-azure-sdk/sdk/environments"
 )
@@ -45,14 +44,7 @@ func TestTheProviderOfTerraformStarts(t *testing.T) {
 		}
 	}
 	for _, api := range apis {
-		authorizer, err := auth.NewAuthorizerFromCredentials(tf.ctx, auth.Credentials{
-			Environment: *e, TenantID: server.TenantID, ClientID: server.ClientID, ClientSecret: server.ClientSecret, EnableAuthenticatingUsingClientSecret: true,
-		}, api)
-		if err != nil {
-			t.Errorf("%s: %v", api.Name(), err)
-			continue
-		}
-		if _, err := authorizer.Token(tf.ctx, &http.Request{}); err != nil {
+		if _, err := tf.login(api, server.ClientID, server.ClientSecret).Token(tf.ctx, &http.Request{}); err != nil {
 			t.Errorf("%s: %v", api.Name(), err)
 		}
 	}

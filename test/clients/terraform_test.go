@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/hashicorp/go-azure-helpers/resourcemanager/commonids"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/authorization/2022-04-01/roleassignments"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/authorization/2022-05-01-preview/roledefinitions"
@@ -55,29 +56,62 @@ type exchange struct {
 	header       http.Header
 }
 
+// administrator is the login that tests share, for the server limits how many there may be at once.
+var administrator struct {
+	mu         sync.Mutex // guards all below
+	authorizer auth.Authorizer
+	credential azcore.TokenCredential
+}
+
 // newTerraform logs in as the administrator.
 func newTerraform(t *testing.T) *terraform {
 	t.Helper()
-	return newTerraformAs(t, server.ClientID, server.ClientSecret)
+	tf := newRun(t)
+	administrator.mu.Lock()
+	defer administrator.mu.Unlock()
+	if administrator.authorizer == nil {
+		administrator.authorizer = tf.login(tf.environment.ResourceManager, server.ClientID, server.ClientSecret)
+	}
+	tf.authorizer = administrator.authorizer
+	return tf.connect()
 }
 
-// newTerraformAs makes the environment of what /metadata/endpoints says, and logs in with a client secret.
+// newTerraformAs logs in with a client secret.
 func newTerraformAs(t *testing.T, clientID, secret string) *terraform {
+	t.Helper()
+	tf := newRun(t)
+	tf.authorizer = tf.login(tf.environment.ResourceManager, clientID, secret)
+	return tf.connect()
+}
+
+// newRun makes the environment of what /metadata/endpoints says.
+func newRun(t *testing.T) *terraform {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	tf := &terraform{t: t, ctx: ctx}
-	var err error
-	if tf.environment, err = environments.FromEndpoint(ctx, server.URL); err != nil {
-		t.Fatal(err)
-	}
-	tf.authorizer, err = auth.NewAuthorizerFromCredentials(ctx, auth.Credentials{
-		Environment: *tf.environment, TenantID: server.TenantID, ClientID: clientID, ClientSecret: secret,
-		EnableAuthenticatingUsingClientSecret: true,
-	}, tf.environment.ResourceManager)
+	environment, err := environments.FromEndpoint(ctx, server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &terraform{t: t, ctx: ctx, environment: environment}
+}
+
+// login makes what gets tokens for an API, as the provider makes it.
+func (tf *terraform) login(api environments.Api, clientID, secret string) auth.Authorizer {
+	tf.t.Helper()
+	authorizer, err := auth.NewAuthorizerFromCredentials(tf.ctx, auth.Credentials{
+		Environment: *tf.environment, TenantID: server.TenantID, ClientID: clientID, ClientSecret: secret,
+		EnableAuthenticatingUsingClientSecret: true,
+	}, api)
+	if err != nil {
+		tf.t.Fatalf("%s: %v", api.Name(), err)
+	}
+	return authorizer
+}
+
+// connect makes all clients.
+func (tf *terraform) connect() *terraform {
+	tf.t.Helper()
 	api := tf.environment.ResourceManager
 	tf.groups = ready(tf, resourcegroups.NewResourceGroupsClientWithBaseURI, func(c *resourcegroups.ResourceGroupsClient) *resourcemanager.Client { return c.Client }, api)
 	tf.vaults = ready(tf, backupvaultresources.NewBackupVaultResourcesClientWithBaseURI, func(c *backupvaultresources.BackupVaultResourcesClient) *resourcemanager.Client { return c.Client }, api)

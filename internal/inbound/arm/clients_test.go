@@ -83,6 +83,13 @@ func TestAllResourcesOfAScopeAreListed(t *testing.T) {
 	if got := list("reader", subscription+"/resources"+version); len(got) != 2 {
 		t.Errorf("the reader of the group: %v", got)
 	}
+	// As in Azure, without properties: az resource list makes no table of resources that have them.
+	for path, state := range map[string]any{group + "/resources" + version + "&$expand=createdTime,provisioningState": "Succeeded", group + "/resources" + version: nil} {
+		one := w.must(200, http.MethodGet, path, "").at("value").([]any)[0].(map[string]any)
+		if one["properties"] != nil || one["provisioningState"] != state || one["location"] != "westeurope" || one["identity"] == nil || one["id"] != cluster {
+			t.Errorf("%s: %v", path, one)
+		}
+	}
 	var paged []string
 	for path := group + "/resources" + version + "&$top=1"; path != ""; {
 		paged = append(paged, list("owner", path)...)

@@ -2,6 +2,8 @@ package arm
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -60,7 +62,34 @@ func (s *Server) listAll(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return resourcePage(r, found, next)
+	p := page{Value: make([]json.RawMessage, len(found)), NextLink: nextLink(r, next)}
+	withState := strings.Contains(r.http.URL.Query().Get("$expand"), "provisioningState")
+	for i, one := range found {
+		if p.Value[i], err = outline(one, withState); err != nil {
+			return answer{}, err
+		}
+	}
+	return answer{status: http.StatusOK, body: p}, nil
+}
+
+// outline is a resource without its properties, but for the state of them if it is asked for.
+func outline(r catalogue.Resource, withState bool) (json.RawMessage, error) {
+	text, err := vault.Shown(r)
+	if err != nil {
+		return nil, err
+	}
+	var whole map[string]json.RawMessage
+	if err := json.Unmarshal(text, &whole); err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.ID, err)
+	}
+	var properties struct {
+		ProvisioningState json.RawMessage `json:"provisioningState"`
+	}
+	if err := json.Unmarshal(whole["properties"], &properties); err == nil && withState {
+		whole["provisioningState"] = properties.ProvisioningState
+	}
+	delete(whole, "properties")
+	return json.Marshal(whole)
 }
 
 // registerProvider has nothing to do: all are registered.

@@ -65,9 +65,9 @@ func ownCloud() cloud.Configuration {
 }
 
 // typed makes a client of a subscription by its constructor.
-func typed[C any](a *azure, make func(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions) (*C, error)) *C {
+func typed[C any](a *azure, construct func(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions) (*C, error)) *C {
 	a.t.Helper()
-	made, err := make(server.SubscriptionID, a.credential, a.options)
+	made, err := construct(server.SubscriptionID, a.credential, a.options)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (r *running) start(program, data string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(program, "--data-dir", data, "--listen", ports[0], "--status-listen", ports[1], "--log-level", "error") //nolint:gosec,noctx // The program under test; it is ended by stop.
+	cmd := exec.Command(program, "--data-dir", data, "--listen", ports[0], "--status-listen", ports[1], "--log-level", "error")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *running) start(program, data string) error {
 	if err := waitUntilItListens(out); err != nil {
 		return errors.Join(err, r.stop())
 	}
-	text, err := os.ReadFile(filepath.Join(data, "admin.json")) //nolint:gosec // The server's own file.
+	text, err := os.ReadFile(filepath.Join(data, "admin.json"))
 	if err == nil {
 		err = json.Unmarshal(text, r)
 	}

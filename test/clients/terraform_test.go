@@ -133,9 +133,9 @@ func (tf *terraform) connect() *terraform {
 }
 
 // ready makes a typed client, which authorizes its requests and records what comes of them.
-func ready[C any](tf *terraform, make func(environments.Api) (*C, error), base func(*C) *resourcemanager.Client, api environments.Api) *C {
+func ready[C any](tf *terraform, construct func(environments.Api) (*C, error), base func(*C) *resourcemanager.Client, api environments.Api) *C {
 	tf.t.Helper()
-	made, err := make(api)
+	made, err := construct(api)
 	if err != nil {
 		tf.t.Fatal(err)
 	}

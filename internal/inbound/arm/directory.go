@@ -157,10 +157,17 @@ func (s *Server) getProvider(_ context.Context, r request) (answer, error) {
 	return answer{}, coffer.Errorf(coffer.CodeResourceNotFound, "there is no resource provider %s", wanted)
 }
 
+// trustedRole is a role that may be given in a cluster.
+type trustedRole struct {
+	Name               string               `json:"name"`
+	SourceResourceType string               `json:"sourceResourceType"`
+	Rules              []vault.OperatorRule `json:"rules"`
+}
+
 // listTrustedRoles lists the one role that a vault may be given in a cluster.
 func (s *Server) listTrustedRoles(context.Context, request) (answer, error) {
 	source, name, _ := strings.Cut(vault.BackupOperator, "/backupVaults/")
-	return answer{status: http.StatusOK, body: map[string]any{"value": []any{map[string]any{
-		"name": name, "sourceResourceType": source + "/backupVaults", "rules": []vault.OperatorRule{vault.BackupOperatorRule()},
-	}}}}, nil
+	return answer{status: http.StatusOK, body: map[string]any{"value": []trustedRole{
+		{Name: name, SourceResourceType: source + "/backupVaults", Rules: []vault.OperatorRule{vault.BackupOperatorRule()}},
+	}}}, nil
 }

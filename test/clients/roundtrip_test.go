@@ -16,8 +16,8 @@ func TestWhatTheServerDoesNotKnowComesBackAsItWasSent(t *testing.T) {
 	resources := typed(a, armresources.NewClient)
 	id := "/subscriptions/" + server.SubscriptionID + "/resourceGroups/" + a.newGroup() + "/providers/Microsoft.ContainerService/managedClusters/aks1"
 	sent := map[string]any{
-		"agentPoolProfiles": []any{map[string]any{"name": "a", "zones": []any{}, "labels": nil}, nil, "text", 1.5, true},
-		"null":              nil, "empty": map[string]any{}, "none": []any{}, "text": "ünïcode & <tags>", "nested": []any{[]any{[]any{}}},
+		"inTheFuture": []any{map[string]any{"name": "a", "zones": []any{}, "labels": nil}, nil, "text", 1.5, true},
+		"null":        nil, "empty": map[string]any{}, "none": []any{}, "text": "ünïcode & <tags>", "nested": []any{[]any{[]any{}}},
 	}
 	poller, err := resources.BeginCreateOrUpdateByID(a.ctx, id, "2025-10-01", armresources.GenericResource{Location: to.Ptr("westeurope"), Properties: sent}, nil)
 	done(a, poller, err)

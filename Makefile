@@ -39,6 +39,10 @@ test-unit: ## Tests that need nothing but Go
 test-stores: ## Tests of what keeps blobs, on real servers of each kind
 	@hack/test prepare build stores
 
+.PHONY: test-clients
+test-clients: ## Tests of the vault's server, with the clients of Terraform and Azure
+	@hack/test clients
+
 .PHONY: test-lab
 test-lab: ## Tests on real clusters: of the lab, its storage, the product
 	@hack/test prepare build lab storage e2e

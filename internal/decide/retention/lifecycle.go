@@ -1,6 +1,8 @@
 package retention
 
 import (
+	"cmp"
+
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
@@ -20,7 +22,8 @@ const (
 //
 // Two forms of the vault tier are on the wire. In one, the lifecycle of the operational tier has a copy setting, and a second
 // lifecycle is that of the vault tier; in the other, of the command line's presets, the rule has the vault tier's lifecycle
-// without any copy setting: it is copied at once, and the operational tier keeps it as the default rule says.
+// without any copy setting: it is copied at once, and the operational tier keeps it as the default rule says. Terraform lets a tier be
+// named twice, and Azure takes it: it keeps as long as the longer says.
 func (r *reader) retentionRule(at string, rule *arm.PolicyRule) bool {
 	read := Rule{Name: rule.Name, Default: rule.IsDefault != nil && *rule.IsDefault}
 	var keep *schedule.Period
@@ -32,17 +35,17 @@ func (r *reader) retentionRule(at string, rule *arm.PolicyRule) bool {
 			continue
 		}
 		tier := l.SourceDataStore.DataStoreType.Canonical(arm.OperationalStore, arm.VaultStore)
-		if seen[tier] && tier != "" {
-			r.Addf(arm.At(path, "sourceDataStore"), "each tier has one lifecycle in a rule", "is the %s a second time", tier)
-			continue
-		}
 		seen[tier] = true
 		switch tier {
 		case arm.OperationalStore:
-			read.Operational = r.duration(path, l, mostOperational, operationalHint)
-			copied = r.copies(path, l, read.Operational)
+			kept := r.duration(path, l, mostOperational, operationalHint)
+			again := r.copies(path, l, kept)
+			if copied != nil && again != nil {
+				r.Addf(arm.At(path, "targetDataStoreCopySettings"), "one copy to the VaultStore is enough", "copies a second time")
+			}
+			read.Operational, copied = longer(read.Operational, kept), cmp.Or(copied, again)
 		case arm.VaultStore:
-			keep = r.duration(path, l, mostVault, vaultHint)
+			keep = longer(keep, r.duration(path, l, mostVault, vaultHint))
 			if len(l.TargetDataStoreCopySettings) > 0 {
 				r.Addf(arm.At(path, "targetDataStoreCopySettings"), "copies go from the OperationalStore to the VaultStore", "copies from the VaultStore, which nothing is copied from")
 			}
@@ -54,6 +57,14 @@ func (r *reader) retentionRule(at string, rule *arm.PolicyRule) bool {
 	}
 	r.policy.Rules = append(r.policy.Rules, read)
 	return read.Default
+}
+
+// longer is the longer one of two periods; nil is none.
+func longer(a, b *schedule.Period) *schedule.Period {
+	if a == nil || b != nil && a.Less(*b) {
+		return b
+	}
+	return a
 }
 
 // vaultCopy puts together what the lifecycles of both tiers say of the vault tier.

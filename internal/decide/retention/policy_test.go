@@ -113,6 +113,31 @@ func TestTheVaultTierHasTwoFormsOnTheWire(t *testing.T) {
 	}
 }
 
+func TestATierThatIsNamedTwiceKeepsAsLongAsTheLongerSays(t *testing.T) {
+	longer, ninety := period(t, "P84D"), period(t, "P90D")
+	at := copyAfter(`"ImmediateCopyOption"`)
+	for name, lifecycles := range map[string][]string{
+		// As in the acceptance tests of Terraform's provider.
+		"the longer last":            {lifecycle("OperationalStore", "P7D"), lifecycle("OperationalStore", "P84D")},
+		"the longer first":           {lifecycle("OperationalStore", "P84D"), lifecycle("operationalstore", "P7D")},
+		"a copy in the first":        {lifecycle("OperationalStore", "P7D", at), lifecycle("OperationalStore", "P84D"), lifecycle("VaultStore", "P90D")},
+		"a copy in the second":       {lifecycle("OperationalStore", "P84D"), lifecycle("OperationalStore", "P7D", at), lifecycle("VaultStore", "P90D")},
+		"and the vault's tier twice": {lifecycle("VaultStore", "P90D"), lifecycle("OperationalStore", "P84D"), lifecycle("VaultStore", "P2D")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := mustParse(t, body(hourly, "", nil, rule("Daily", lifecycles...)))
+			want := Rule{Name: "Daily", Operational: &longer}
+			if len(lifecycles) > 2 {
+				want.Vault = &VaultCopy{When: AtOnce, Keep: ninety}
+			}
+			got, _ := p.Rule("Daily")
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("rule (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestAPolicyThatCannotBeFollowedIsRefused(t *testing.T) {
 	daily := rule("Daily", lifecycle("OperationalStore", "P30D"))
 	firstOfDay := tag("Daily", 25, `"absoluteCriteria":["FirstOfDay"]`)
@@ -134,7 +159,11 @@ func TestAPolicyThatCannotBeFollowedIsRefused(t *testing.T) {
 		{"eleven years", body(hourly, "", nil, rule("Daily", lifecycle("VaultStore", "P11Y"))), "properties.policyRules[1].lifecycles[0].deleteAfter.duration", `is "P11Y"`},
 		{"no duration", body(hourly, "", nil, rule("Daily", lifecycle("OperationalStore", "a week"))), "properties.policyRules[1].lifecycles[0].deleteAfter.duration", "not an ISO-8601 duration"},
 		{"archive", body(hourly, "", nil, rule("Daily", lifecycle("ArchiveStore", "P1Y"))), "properties.policyRules[1].lifecycles[0].sourceDataStore.dataStoreType", "expected OperationalStore or VaultStore"},
-		{"a tier twice", body(hourly, "", nil, rule("Daily", lifecycle("OperationalStore", "P1D"), lifecycle("operationalstore", "P2D"))), "properties.policyRules[1].lifecycles[1].sourceDataStore", "a second time"},
+		{
+			"two copies in two lifecycles of a tier", body(hourly, "", nil, rule("Daily", lifecycle("OperationalStore", "P1D", copyAfter(`"ImmediateCopyOption"`)),
+				lifecycle("operationalstore", "P2D", copyAfter(`"CopyOnExpiryOption"`)), lifecycle("VaultStore", "P90D"))),
+			"properties.policyRules[1].lifecycles[1].targetDataStoreCopySettings", "copies a second time",
+		},
 		{"a copy that nobody keeps", body(hourly, "", nil, rule("Daily", lifecycle("OperationalStore", "P1D", copyAfter(`"ImmediateCopyOption"`)))), "properties.policyRules[1].lifecycles", "does not say how long"},
 		{"a copy from the vault", body(hourly, "", nil, rule("Daily", lifecycle("VaultStore", "P1D", copyAfter(`"ImmediateCopyOption"`)))), "properties.policyRules[1].lifecycles[0].targetDataStoreCopySettings", "nothing is copied from"},
 		{"two copies", body(hourly, "", nil, rule("Daily", lifecycle("OperationalStore", "P1D", copyAfter(`"ImmediateCopyOption"`), copyAfter(`"ImmediateCopyOption"`)), lifecycle("VaultStore", "P9D"))), "properties.policyRules[1].lifecycles[0].targetDataStoreCopySettings", "has 2 elements"},

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -22,6 +23,22 @@ const (
 // BackupOperator is the one role of trusted access.
 const BackupOperator = "Microsoft.DataProtection/backupVaults/backup-operator"
 
+// OperatorRule is a rule of a role in a cluster, as Kubernetes has it.
+type OperatorRule struct {
+	Verbs     []string `json:"verbs"`
+	APIGroups []string `json:"apiGroups"`
+	Resources []string `json:"resources"`
+}
+
+// BackupOperatorRule is all that BackupOperator allows, in the extension's namespace: to see and to make runs. Hooks, storage
+// locations and secrets are the cluster's own.
+func BackupOperatorRule() OperatorRule {
+	return OperatorRule{
+		Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, APIGroups: []string{"clusterbackup.dataprotection.microsoft.com"},
+		Resources: []string{"backups", "restores", "restoretests", "deletebackups"},
+	}
+}
+
 var (
 	clusterName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
 	bindingName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,22}[a-zA-Z0-9])?$`)
@@ -30,7 +47,7 @@ var (
 // ClusterKind is a Kubernetes cluster, under the name that clients of AKS know. It is pending until its extension has joined.
 func ClusterKind(tenant string) Kind {
 	return Kind{
-		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup},
+		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent,
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !clusterName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a cluster has 1 to 63 letters, digits, - and _")
@@ -76,7 +93,7 @@ func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resour
 // BindingKind is trusted access: the consent that one vault may act in a cluster.
 func BindingKind() Kind {
 	return Kind{
-		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster},
+		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent,
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			if !bindingName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a binding has 1 to 24 letters, digits and -")

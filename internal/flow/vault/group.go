@@ -48,7 +48,7 @@ func SubscriptionKind(tenant string) Kind {
 // GroupKind is a resource group.
 func GroupKind() Kind {
 	return Kind{
-		Type: typeGroup, Noun: "resource group", Parents: []string{typeSubscription},
+		Type: typeGroup, Noun: "resource group", Parents: []string{typeSubscription}, MustExist: true,
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if name := p.ID.Name(); len(name) > 90 || strings.HasSuffix(name, ".") {
 				return Verdict{}, invalid(p.ID, "the name of a resource group has at most 90 characters, and no dot at its end")

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -45,7 +46,15 @@ type Kind struct {
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
 	// Secrets, if it is there, opens what Judge has sealed.
 	Secrets catalogue.Sealer
+	// Created and Deleted are the HTTP statuses of what was; 0 is 201, and 200. Typed clients take those of Azure's own API, which
+	// differ from type to type, and no others.
+	Created, Deleted int
+	// MustExist says that one that is not there cannot be deleted. Of all others that is done already.
+	MustExist bool
 }
+
+// DeletedStatus is what a client is answered with when one was deleted.
+func (k Kind) DeletedStatus() int { return cmp.Or(k.Deleted, http.StatusOK) }
 
 // Action is the type as role definitions spell it.
 func (k Kind) Action() string {
@@ -94,12 +103,14 @@ type Kept struct {
 	// Created says that it was not there before.
 	Created   bool
 	Operation catalogue.Operation
+
+	kind Kind
 }
 
-// Status is what a client is answered with: 201 for what was created. Terraform takes a policy by 200 only.
+// Status is what a client is answered with.
 func (k Kept) Status() int {
-	if k.Created && !strings.EqualFold(k.Resource.ID.Type(), typePolicy) {
-		return http.StatusCreated
+	if k.Created {
+		return cmp.Or(k.kind.Created, http.StatusCreated)
 	}
 	return http.StatusOK
 }
@@ -112,7 +123,7 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 	}
 	now := k.now()
 	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		kept = Kept{}
+		kept = Kept{kind: kind}
 		before, err := find(ctx, tx, p.ID)
 		if err != nil {
 			return err
@@ -237,8 +248,11 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 	now := k.now()
 	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		before, err := find(ctx, tx, id)
-		if found = before != nil; err != nil || !found {
+		if found = before != nil; err != nil {
 			return err
+		}
+		if !found {
+			return kind.missing(id)
 		}
 		if kind.Removable != nil {
 			if err := kind.Removable(ctx, tx, *before); err != nil {
@@ -255,9 +269,17 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 		if err := tx.PutOperation(ctx, operation); err != nil {
 			return err
 		}
-		return appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", before.ID, http.StatusOK), before, nil)
+		return appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", before.ID, kind.DeletedStatus()), before, nil)
 	})
 	return operation, found, err
+}
+
+// missing is why one that is not there cannot be deleted, or nil.
+func (k Kind) missing(id catalogue.ID) error {
+	if !k.MustExist {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeResourceNotFound, "there is no %s %s", k.Noun, id)
 }
 
 // deleteBelow deletes all that lies below a resource, role assignments included: who makes one of its name anew has not let anybody

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -14,7 +15,7 @@ import (
 // were promised.
 func PolicyKind() Kind {
 	return Kind{
-		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault},
+		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault}, Created: http.StatusOK,
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if err := retention.CheckName(p.ID.Name()); err != nil {
 				return Verdict{}, err

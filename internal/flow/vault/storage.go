@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"regexp"
 
@@ -16,7 +17,7 @@ var storageName = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
 // extension up; nothing is made at the endpoint.
 func StorageKind() Kind {
 	return Kind{
-		Type: typeStorage, Noun: "storage account", Parents: []string{typeGroup},
+		Type: typeStorage, Noun: "storage account", Parents: []string{typeGroup}, Created: http.StatusOK,
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !storageName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a storage account has 3 to 24 small letters and digits")

@@ -37,6 +37,7 @@ var (
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
 		"microsoft.dataprotection/locations/checknameavailability": nameAnswer{},
 		"coffer.backup/auditentries":                               []auditEntry{},
+		"microsoft.containerservice/locations/trustedaccessroles":  []trustedRole{},
 	}
 )
 
@@ -145,7 +146,7 @@ func (r route) schemas(all openapi3.Schemas) (body, reply *openapi3.SchemaRef, e
 	}
 	if special, ok := repliesOf[key]; ok {
 		reply, err = schemaOf(special, all)
-		if key == "coffer.backup/auditentries" {
+		if err == nil && reply.Value.Items != nil {
 			reply = pageSchema(reply.Value.Items)
 		}
 		return body, reply, err
@@ -221,6 +222,7 @@ var bases = map[string]string{
 	"microsoft.dataprotection/operationstatus":     groupTemplate,
 	"microsoft.dataprotection/operationresults":    groupTemplate,
 	"microsoft.containerservice/managedclusters":   groupTemplate,
+	"microsoft.containerservice/locations":         subscriptionTemplate,
 	"microsoft.storage/storageaccounts":            groupTemplate,
 	"microsoft.kubernetesconfiguration/extensions": groupTemplate + "/providers/Microsoft.ContainerService/managedClusters/{managedCluster}",
 	"coffer.backup/serviceprincipals":              "",

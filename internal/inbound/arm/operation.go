@@ -23,8 +23,10 @@ func tracked(r request, a answer, o catalogue.Operation) answer {
 	if r.http.Method != http.MethodPut && r.http.Method != http.MethodPatch {
 		a.header.Set("Location", r.base+scope+"operationResults/"+o.ID+version)
 	}
-	if o.Status == catalogue.OperationInProgress {
-		a.header.Set("Retry-After", retryAfter)
+	a.header.Set("Retry-After", retryAfter)
+	if !o.Ended.IsZero() {
+		// Otherwise HashiCorp's SDK waits ten seconds before it asks first.
+		a.header.Set("Retry-After", "0")
 	}
 	return a
 }

@@ -87,7 +87,8 @@ func (s *Server) deleteResource(ctx context.Context, r request) (answer, error) 
 	case !found:
 		return answer{status: http.StatusNoContent}, nil
 	}
-	return tracked(r, answer{status: http.StatusOK}, o), nil
+	kind := s.Keeper.Kinds[strings.ToLower(o.Resource.Type())]
+	return tracked(r, answer{status: kind.DeletedStatus()}, o), nil
 }
 
 func (s *Server) listResources(ctx context.Context, r request) (answer, error) {

@@ -116,7 +116,7 @@ func (x *exchange) serve() (a answer, err error) {
 	if err := checkVersion(x.r); err != nil {
 		return answer{}, err
 	}
-	route, allowed, ok := x.server.routes.find(x.r.Method, target)
+	route, allowed, ok := x.server.routes.find(x.method(target), target)
 	if !ok {
 		return noRoute(x.r.Method, target, allowed)
 	}
@@ -133,10 +133,22 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return route.handle(ctx, request{
+	a, err = route.handle(ctx, request{
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
 		grants: grants,
 	})
+	if err == nil && x.r.Method == http.MethodHead {
+		a = answer{status: http.StatusNoContent}
+	}
+	return a, err
+}
+
+// method is by which a route is found: HEAD asks whether there is a resource, and is a GET without a body.
+func (x *exchange) method(target catalogue.Target) string {
+	if x.r.Method == http.MethodHead && target.Rest == "" {
+		return http.MethodGet
+	}
+	return x.r.Method
 }
 
 // authorize refuses what the caller may not do; a write that is refused is recorded.
@@ -145,7 +157,7 @@ func (x *exchange) authorize(ctx context.Context, grants vault.Grants, target ca
 		return nil
 	}
 	err := grants.Check(x.route.action, target.ID)
-	if err == nil || x.r.Method == http.MethodGet {
+	if err == nil || x.route.method == http.MethodGet {
 		return err
 	}
 	status, body := describe(err, x.id)

@@ -71,7 +71,7 @@ func TestAVaultAndItsPolicyAsTerraformHasThem(t *testing.T) {
 		t.Errorf("the audit log ends with %+v and %+v", log[n-2], log[n-1])
 	}
 	// A role assignment is nothing that a group holds, and goes with it.
-	w.must(200, http.MethodDelete, cluster+version, "")
+	w.must(204, http.MethodDelete, cluster+version, "")
 	w.must(200, http.MethodDelete, group+version, "")
 	w.must(201, http.MethodPut, group+version, `{"location":"westeurope"}`)
 	if got := w.do("reader", http.MethodGet, group+version, ""); got.status != 403 {

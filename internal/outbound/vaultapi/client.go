@@ -147,7 +147,7 @@ func (c *Client) Do(ctx context.Context, call Call) (Reply, error) {
 	if err != nil {
 		return Reply{}, c.translate(err)
 	}
-	if response.StatusCode >= http.StatusBadRequest {
+	if response.StatusCode >= http.StatusMultipleChoices {
 		defer func() { _ = response.Body.Close() }()
 		return Reply{}, c.translate(runtime.NewResponseError(response))
 	}

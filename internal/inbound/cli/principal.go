@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -136,6 +137,9 @@ to a file that only you can read. What the service principal may do is up to rol
 				clientID = uuid.NewString()
 			case !catalogue.GUID(clientID):
 				return usageError{errors.New("--client-id is not a GUID; leave it out for a new one")}
+			}
+			if _, err := os.Lstat(f.credentials); f.credentials != "" && err == nil {
+				return usageError{fmt.Errorf("--credentials-file %s is there already, and may be another's", f.credentials)}
 			}
 			s, err := p.server()
 			if err != nil {

@@ -117,6 +117,11 @@ func (p *program) write(ctx context.Context, s session, n noun, w write) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.doing, err)
 	}
+	if reply.Body == nil {
+		// Only what is not waited for has no answer yet.
+		_, err := fmt.Fprintf(p.Err, "%s: begun.\n", w.doing)
+		return err
+	}
 	return p.showOne(n, reply.Body)
 }
 

@@ -186,7 +186,7 @@ func (p *program) login(ctx context.Context, wanted profile.Profile, noStore boo
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
-	if err := p.explore(ctx, session{server, wanted}, &wanted); err != nil {
+	if err := p.explore(ctx, session{Server: server, profile: wanted}, &wanted); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
 	if noStore {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,15 +110,25 @@ func (f *policyFlags) bind(p *program, cmd *cobra.Command) {
 }
 
 // policyID is the id of the policy that is meant.
-func (p *program) policyID(cmd *cobra.Command, s session, f policyFlags) (string, error) {
+func (s session) policyID(ctx context.Context, f policyFlags) (string, error) {
 	if f.name == "" {
 		return "", usageError{errors.New("name the backup policy with --backup-policy-name")}
 	}
 	if err := checkSegment("backup-policy-name", f.name); err != nil {
 		return "", err
 	}
-	vault, err := p.vaultID(cmd.Context(), s, f.scopeFlags)
+	vault, err := s.vaultID(ctx, f.scopeFlags)
 	return vault + "/" + policyCollection + "/" + f.name, err
+}
+
+// atPolicy is the server, and the id of the policy that is meant there.
+func (p *program) atPolicy(ctx context.Context, at policyFlags) (session, string, error) {
+	s, err := p.server()
+	if err != nil {
+		return s, "", err
+	}
+	id, err := s.policyID(ctx, at)
+	return s, id, err
 }
 
 func (p *program) newPolicyCreate() *cobra.Command {
@@ -135,11 +146,7 @@ func (p *program) newPolicyCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.policyID(cmd, s, at)
+			s, id, err := p.atPolicy(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -172,11 +179,7 @@ func (p *program) newPolicyShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show", Short: "Show a backup policy", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.policyID(cmd, s, at)
+			s, id, err := p.atPolicy(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -196,7 +199,7 @@ func (p *program) newPolicyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			vault, err := p.vaultID(cmd.Context(), s, at)
+			vault, err := s.vaultID(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -213,11 +216,7 @@ func (p *program) newPolicyDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Delete a backup policy that nothing follows", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.policyID(cmd, s, at)
+			s, id, err := p.atPolicy(cmd.Context(), at)
 			if err != nil {
 				return err
 			}

@@ -74,7 +74,7 @@ func principalNoun() noun {
 }
 
 // principal is the service principal of a client id, an object id or a name.
-func (p *program) principal(ctx context.Context, s session, wanted string) (principalView, error) {
+func (s session) principal(ctx context.Context, wanted string) (principalView, error) {
 	all, err := s.List(ctx, principalCollection)
 	if err != nil {
 		return principalView{}, fmt.Errorf("look for the service principal %s: %w", wanted, err)
@@ -116,7 +116,7 @@ func (p *program) chosenPrincipal(ctx context.Context, id string) (session, prin
 	if err != nil {
 		return s, principalView{}, err
 	}
-	found, err := p.principal(ctx, s, id)
+	found, err := s.principal(ctx, id)
 	return s, found, err
 }
 

@@ -63,11 +63,7 @@ func (p *program) newGroupCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.groupID(cmd.Context(), s, at)
+			s, id, err := p.atGroup(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -89,11 +85,7 @@ func (p *program) newGroupShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show", Short: "Show a resource group", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.groupID(cmd.Context(), s, at)
+			s, id, err := p.atGroup(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -112,7 +104,7 @@ func (p *program) newGroupList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			subscription, err := p.subscriptionID(cmd.Context(), s)
+			subscription, err := s.subscriptionID(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -127,11 +119,7 @@ func (p *program) newGroupDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Delete a resource group that holds nothing", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.groupID(cmd.Context(), s, at)
+			s, id, err := p.atGroup(cmd.Context(), at)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ subscription, and an api-version is added if it has none. Nothing is waited for:
 				return err
 			}
 			if strings.Contains(call.Path, "{subscriptionId}") {
-				subscription, err := p.subscriptionID(cmd.Context(), s)
+				subscription, err := s.subscriptionID(cmd.Context())
 				if err != nil {
 					return err
 				}

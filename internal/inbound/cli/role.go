@@ -76,7 +76,7 @@ func definitionsPath(scope, name string) string {
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // definition is the role that is meant by a name, a GUID or an id.
-func (p *program) definition(ctx context.Context, s session, scope, wanted string) (definitionView, error) {
+func (s session) definition(ctx context.Context, scope, wanted string) (definitionView, error) {
 	all, err := s.List(ctx, definitionsPath(scope, ""))
 	if err != nil {
 		return definitionView{}, fmt.Errorf("look for the role %s: %w", wanted, err)

@@ -61,7 +61,7 @@ func assignmentNoun(names map[string]string) noun {
 }
 
 // principalNames are those of the service principals, by object id. Who may not list them sees object ids.
-func (p *program) principalNames(ctx context.Context, s session) map[string]string {
+func (s session) principalNames(ctx context.Context) map[string]string {
 	names := map[string]string{}
 	all, err := s.List(ctx, principalCollection)
 	if err != nil {
@@ -101,7 +101,7 @@ func checkScope(scope string) (string, error) {
 }
 
 // who is the object id that is meant, and what it is of; both are empty if nobody was named.
-func (f assignmentFlags) who(ctx context.Context, p *program, s session) (objectID, kind string, err error) {
+func (f assignmentFlags) who(ctx context.Context, s session) (objectID, kind string, err error) {
 	switch {
 	case f.assignee != "" && f.objectID != "":
 		return "", "", usageError{errors.New("give --assignee or --assignee-object-id, not both")}
@@ -110,7 +110,7 @@ func (f assignmentFlags) who(ctx context.Context, p *program, s session) (object
 	case f.assignee == "":
 		return "", "", nil
 	}
-	found, err := p.principal(ctx, s, f.assignee)
+	found, err := s.principal(ctx, f.assignee)
 	if err != nil {
 		return "", "", fmt.Errorf("%w; name a user or a group of the OIDC issuer with --assignee-object-id", err)
 	}
@@ -141,11 +141,11 @@ func (p *program) newAssignmentCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			objectID, kind, err := f.who(ctx, p, s)
+			objectID, kind, err := f.who(ctx, s)
 			if err != nil {
 				return err
 			}
-			role, err := p.definition(ctx, s, scope, f.role)
+			role, err := s.definition(ctx, scope, f.role)
 			if err != nil {
 				return err
 			}
@@ -178,11 +178,11 @@ func (p *program) newAssignmentList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := p.assignments(cmd.Context(), s, f, false)
+			found, err := s.assignments(cmd.Context(), f, false)
 			if err != nil {
 				return err
 			}
-			return p.showAll(assignmentNoun(p.principalNames(cmd.Context(), s)), found)
+			return p.showAll(assignmentNoun(s.principalNames(cmd.Context())), found)
 		},
 	}
 	f.bind(p, cmd)
@@ -191,14 +191,14 @@ func (p *program) newAssignmentList() *cobra.Command {
 }
 
 // assignments are those that the flags select; exactly says that they lie at the scope, neither above nor below.
-func (p *program) assignments(ctx context.Context, s session, f assignmentFlags, exactly bool) ([]json.RawMessage, error) {
-	objectID, _, err := f.who(ctx, p, s)
+func (s session) assignments(ctx context.Context, f assignmentFlags, exactly bool) ([]json.RawMessage, error) {
+	objectID, _, err := f.who(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	var scope string
 	if f.scope == "" {
-		scope, err = p.subscriptionID(ctx, s)
+		scope, err = s.subscriptionID(ctx)
 	} else {
 		scope, err = checkScope(f.scope)
 	}
@@ -207,7 +207,7 @@ func (p *program) assignments(ctx context.Context, s session, f assignmentFlags,
 	}
 	role := ""
 	if f.role != "" {
-		found, err := p.definition(ctx, s, scope, f.role)
+		found, err := s.definition(ctx, scope, f.role)
 		if err != nil {
 			return nil, err
 		}
@@ -255,7 +255,7 @@ func (p *program) newAssignmentDelete() *cobra.Command {
 				return err
 			}
 			if len(ids) == 0 {
-				if ids, err = p.assignmentIDs(cmd.Context(), s, f); err != nil {
+				if ids, err = s.assignmentIDs(cmd.Context(), f); err != nil {
 					return err
 				}
 			}
@@ -278,8 +278,8 @@ func (p *program) newAssignmentDelete() *cobra.Command {
 	return cmd
 }
 
-func (p *program) assignmentIDs(ctx context.Context, s session, f assignmentFlags) ([]string, error) {
-	found, err := p.assignments(ctx, s, f, true)
+func (s session) assignmentIDs(ctx context.Context, f assignmentFlags) ([]string, error) {
+	found, err := s.assignments(ctx, f, true)
 	if err != nil {
 		return nil, err
 	}

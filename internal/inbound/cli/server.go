@@ -119,6 +119,8 @@ func (p *program) chosenProfile() (profile.Profile, error) {
 type session struct {
 	Server
 	profile profile.Profile
+	// subscription is the one that the command line names, or empty.
+	subscription string
 }
 
 // server is the server of the chosen profile.
@@ -131,5 +133,5 @@ func (p *program) server() (session, error) {
 		return session{}, fmt.Errorf("profile %s is logged out; log in with `coffer login --profile %s`", chosen.Name, chosen.Name)
 	}
 	s, err := p.ServerFunc(chosen)
-	return session{s, chosen}, err
+	return session{s, chosen, p.flags.subscription}, err
 }

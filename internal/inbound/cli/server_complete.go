@@ -89,7 +89,7 @@ func (p *program) completeSubscriptions(cmd *cobra.Command, _ []string, _ string
 
 func (p *program) completeGroups(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		subscription, err := p.subscriptionID(ctx, s)
+		subscription, err := s.subscriptionID(ctx)
 		return subscription + "/resourceGroups", err
 	})
 }
@@ -98,17 +98,17 @@ func (p *program) completeVaults(cmd *cobra.Command, _ []string, _ string) ([]st
 	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
 		at := scopeFlags{group: flagOf(cmd, "resource-group")}
 		if at.group == "" && s.profile.ResourceGroup == "" {
-			subscription, err := p.subscriptionID(ctx, s)
+			subscription, err := s.subscriptionID(ctx)
 			return subscription + "/" + vaultCollection, err
 		}
-		below, err := p.groupID(ctx, s, at)
+		below, err := s.groupID(ctx, at)
 		return below + "/" + vaultCollection, err
 	})
 }
 
 func (p *program) completePolicies(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		vault, err := p.vaultID(ctx, s, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
+		vault, err := s.vaultID(ctx, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
 		return vault + "/" + policyCollection, err
 	})
 }

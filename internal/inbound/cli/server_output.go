@@ -144,7 +144,7 @@ func refusalText(err error) string {
 	for _, f := range coded.Fields {
 		line := "  "
 		if f.Path != "" {
-			line += f.Path + ": "
+			line += f.Path + " "
 		}
 		lines = append(lines, printable(line+f.Reason))
 	}

@@ -51,12 +51,12 @@ func TestARefusalAsAPersonReadsIt(t *testing.T) {
 		{
 			"all that there is",
 			fmt.Errorf("create it: %w", &coffer.Error{Code: "X", Message: "refused: a.b is 1; c is 2", Hint: "do this", Fields: fields, Correlation: "1"}),
-			"create it: refused:\n  a.b: is 1\n  c: is 2\n  what to do: do this\n  X, correlation id 1",
+			"create it: refused:\n  a.b is 1\n  c is 2\n  what to do: do this\n  X, correlation id 1",
 		},
 		{
 			"a message without its fields",
 			&coffer.Error{Code: "X", Message: "refused", Fields: append(fields[:1:1], coffer.RefusedField{Reason: "more"}), Correlation: "1"},
-			"refused\n  a.b: is 1\n  more\n  X, correlation id 1",
+			"refused\n  a.b is 1\n  more\n  X, correlation id 1",
 		},
 		{"what a terminal would obey", &coffer.Error{Code: "X", Message: "\x1b[2J", Correlation: "1"}, "\"\\x1b[2J\"\n  X, correlation id 1"},
 	} {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,7 +205,7 @@ func checkSegment(flag, name string) error {
 }
 
 // groupID is the id of the resource group that is meant.
-func (p *program) groupID(ctx context.Context, s session, f scopeFlags) (string, error) {
+func (s session) groupID(ctx context.Context, f scopeFlags) (string, error) {
 	if f.group == "" {
 		f.group = s.profile.ResourceGroup
 	}
@@ -214,12 +215,12 @@ func (p *program) groupID(ctx context.Context, s session, f scopeFlags) (string,
 	if err := checkSegment("resource-group", f.group); err != nil {
 		return "", err
 	}
-	subscription, err := p.subscriptionID(ctx, s)
+	subscription, err := s.subscriptionID(ctx)
 	return subscription + "/resourceGroups/" + f.group, err
 }
 
 // vaultID is the id of the Backup vault that is meant.
-func (p *program) vaultID(ctx context.Context, s session, f scopeFlags) (string, error) {
+func (s session) vaultID(ctx context.Context, f scopeFlags) (string, error) {
 	if f.vault == "" {
 		f.vault = s.profile.VaultName
 	}
@@ -229,16 +230,13 @@ func (p *program) vaultID(ctx context.Context, s session, f scopeFlags) (string,
 	if err := checkSegment("vault-name", f.vault); err != nil {
 		return "", err
 	}
-	group, err := p.groupID(ctx, s, f)
+	group, err := s.groupID(ctx, f)
 	return group + "/" + vaultCollection + "/" + f.vault, err
 }
 
 // subscriptionID is the id of the subscription that is meant: /subscriptions/GUID.
-func (p *program) subscriptionID(ctx context.Context, s session) (string, error) {
-	wanted := p.flags.subscription
-	if wanted == "" {
-		wanted = s.profile.SubscriptionID
-	}
+func (s session) subscriptionID(ctx context.Context) (string, error) {
+	wanted := cmp.Or(s.subscription, s.profile.SubscriptionID)
 	switch {
 	case wanted == "":
 		return "", usageError{errors.New("no subscription is chosen: name one with --subscription; `coffer subscription list` shows them")}
@@ -267,4 +265,24 @@ func (p *program) subscriptionID(ctx context.Context, s session) (string, error)
 		return "", fmt.Errorf("there is no subscription called %q that you may see; `coffer subscription list` shows them", wanted)
 	}
 	return found, nil
+}
+
+// atGroup is the server, and the id of the resource group that is meant there.
+func (p *program) atGroup(ctx context.Context, at scopeFlags) (session, string, error) {
+	s, err := p.server()
+	if err != nil {
+		return s, "", err
+	}
+	id, err := s.groupID(ctx, at)
+	return s, id, err
+}
+
+// atVault is the server, and the id of the Backup vault that is meant there.
+func (p *program) atVault(ctx context.Context, at scopeFlags) (session, string, error) {
+	s, err := p.server()
+	if err != nil {
+		return s, "", err
+	}
+	id, err := s.vaultID(ctx, at)
+	return s, id, err
 }

@@ -63,7 +63,7 @@ func (p *program) newSubscriptionShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			id, err := p.subscriptionID(cmd.Context(), s)
+			id, err := s.subscriptionID(cmd.Context())
 			if err != nil {
 				return err
 			}

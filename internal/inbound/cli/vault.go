@@ -135,11 +135,7 @@ func (p *program) newVaultShow() *cobra.Command {
 		Use: "show", Short: "Show a Backup vault", Args: noArgs,
 		Example: "  coffer backup-vault show -g shop -v shop-vault --query properties.securitySettings -o yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.vaultID(cmd.Context(), s, at)
+			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -159,10 +155,10 @@ func (p *program) newVaultList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			below, err := p.subscriptionID(cmd.Context(), s)
+			below, err := s.subscriptionID(cmd.Context())
 			// Here the profile's group is no default: there would be no way to list all.
 			if err == nil && at.group != "" {
-				below, err = p.groupID(cmd.Context(), s, at)
+				below, err = s.groupID(cmd.Context(), at)
 			}
 			if err != nil {
 				return err
@@ -181,11 +177,7 @@ func (p *program) newVaultDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Delete a Backup vault that protects nothing, with its policies", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.vaultID(cmd.Context(), s, at)
+			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}

@@ -115,15 +115,11 @@ func (p *program) newVaultCreate() *cobra.Command {
 				return usageError{err}
 			}
 			putValue(body, settings, "properties", "storageSettings")
-			s, err := p.server()
+			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
-			id, err := p.vaultID(cmd.Context(), s, at)
-			if err != nil {
-				return err
-			}
-			if body["location"], err = p.location(cmd.Context(), s, f.location, id); err != nil {
+			if body["location"], err = s.location(cmd.Context(), f.location, id); err != nil {
 				return err
 			}
 			doing := "create backup vault " + catalogue.ID(id).Name()
@@ -139,7 +135,7 @@ func (p *program) newVaultCreate() *cobra.Command {
 }
 
 // location is the region that is meant for a new resource: if nothing is said, that of its group.
-func (p *program) location(ctx context.Context, s session, given, id string) (string, error) {
+func (s session) location(ctx context.Context, given, id string) (string, error) {
 	if given != "" {
 		return given, nil
 	}
@@ -170,11 +166,7 @@ func (p *program) newVaultUpdate() *cobra.Command {
 			if len(body) == 0 {
 				return usageError{fmt.Errorf("say what to change: see `%s --help`", cmd.CommandPath())}
 			}
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			id, err := p.vaultID(cmd.Context(), s, at)
+			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}

@@ -55,7 +55,7 @@ type serverFlags struct {
 // onServer makes a command, with all below it, one that talks to a server: it has the flags for that, and none for clusters.
 func (p *program) onServer(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&p.flags.profile, "profile", "", "login to use (default COFFER_PROFILE, or the one of `coffer profile use`)")
+	flags.StringVar(&p.flags.profile, "profile", "", "login to use (default COFFER_PROFILE, or the one that was chosen with profile use)")
 	flags.StringVar(&p.flags.subscription, "subscription", "", "subscription, by its id or name (default the profile's)")
 	flags.StringVar(&p.flags.query, "query", "", "JMESPath of what to print of the result")
 	mustComplete(cmd, "profile", p.completeProfiles)

@@ -27,17 +27,18 @@ type vaultSettings struct {
 
 func (f *vaultSettings) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	tags := "tags KEY=VALUE, separated by commas"
+	tags, initially := "tags KEY=VALUE, separated by commas", func(value string) string { return " (default " + value + ")" }
 	if f.changes {
+		initially = func(string) string { return "" }
 		tags += "; KEY alone takes one away, and others stay"
 	}
 	flags.StringSliceVar(&f.tags, "tags", nil, tags)
 	flags.StringVar(&f.identity, "type", "", "identity of the vault: SystemAssigned or None")
-	flags.StringVar(&f.softDelete, "soft-delete-state", "", "Off, On or AlwaysOn, which is for good (default On)")
-	flags.Float64Var(&f.retentionDays, "retention-duration-in-days", 0, "how long what was deleted can be had again: 14 to 180 (default 14)")
+	flags.StringVar(&f.softDelete, "soft-delete-state", "", "Off, On or AlwaysOn, which is for good"+initially("On"))
+	flags.Float64Var(&f.retentionDays, "retention-duration-in-days", 0, "how long what was deleted can be had again: 14 to 180"+initially("14"))
 	flags.Float64Var(&f.retentionDays, "soft-delete-retention", 0, "the same as --retention-duration-in-days")
-	flags.StringVar(&f.immutability, "immutability-state", "", "Disabled, Unlocked or Locked, which is for good (default Disabled)")
-	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled or PermanentlyDisabled, which is for good")
+	flags.StringVar(&f.immutability, "immutability-state", "", "Disabled, Unlocked or Locked, which is for good"+initially("Disabled"))
+	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled or PermanentlyDisabled, which is for good"+initially("Disabled"))
 	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Enabled, for good, or Disabled; for GeoRedundant vaults")
 	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "Enabled or Disabled")
 	bindNoWait(cmd, &f.noWaiting)

@@ -227,11 +227,15 @@ func TestRefusalsAsAPersonReadsThem(t *testing.T) {
 		{
 			"all that there is",
 			`{"error":{"code":"BMSUserErrorInvalidInput","message":"two are wrong; do this","details":[{"code":"x","message":"is 1","target":"a.b"},{"message":"is 2"}],
-			"additionalInfo":[{"type":"Other","info":null},{"type":"UserFacingError","info":{"message":"two are wrong","recommendedAction":["do this","and that"],"isRetryable":true}}]}}`,
+			"additionalInfo":[{"type":"Other","info":null},{"type":"Other","info":{"message":"not this","recommendedAction":["nor this"]}},{"type":"UserFacingError","info":{"message":"two are wrong","recommendedAction":["do this","and that"],"isRetryable":true}}]}}`,
 			coffer.Error{
 				Code: "BMSUserErrorInvalidInput", Message: "two are wrong", Hint: "do this; and that", Transient: true, Correlation: "c-1",
 				Fields: []coffer.RefusedField{{Path: "a.b", Reason: "is 1"}, {Reason: "is 2"}},
 			},
+		},
+		{
+			"another's information", `{"error":{"code":"Conflict","message":"it is in use","additionalInfo":[{"type":"PolicyViolation","info":{"message":"not this"}}]}}`,
+			coffer.Error{Code: "Conflict", Message: "it is in use", Correlation: "c-1"},
 		},
 		{"a message only", `{"error":{"code":"Conflict","message":"it is in use"}}`, coffer.Error{Code: "Conflict", Message: "it is in use", Correlation: "c-1"}},
 		{"no JSON", `<html>`, coffer.Error{Message: "the server answered 409 Conflict", Correlation: "c-1"}},

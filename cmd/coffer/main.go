@@ -31,15 +31,18 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Config{
-		Version:    version,
-		ClientFunc: newClient,
-		DialFunc:   dial,
-		Installer:  installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
-		In:         os.Stdin,
-		Out:        os.Stdout,
-		Err:        os.Stderr,
-		Terminal:   term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		Color:      term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Version:        version,
+		ClientFunc:     newClient,
+		DialFunc:       dial,
+		Installer:      installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
+		ServerFunc:     newServer,
+		Profiles:       profiles(),
+		ReadSecretFunc: readSecret,
+		In:             os.Stdin,
+		Out:            os.Stdout,
+		Err:            os.Stderr,
+		Terminal:       term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		Color:          term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)

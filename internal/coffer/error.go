@@ -131,6 +131,8 @@ type Error struct {
 	Transient bool
 	// Fields are those of an object that the API server refused, if it named any.
 	Fields []RefusedField
+	// Correlation is what the log of the server that refused has it under; empty if no server did.
+	Correlation string
 	// Err is the cause, if there is one to show.
 	Err error
 }

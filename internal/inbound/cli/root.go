@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
 )
 
 // Target is how the user names a cluster.
@@ -43,8 +44,13 @@ type Config struct {
 	// DialFunc connects to a port on the loopback interface of a pod in the target's namespace.
 	DialFunc  func(ctx context.Context, t Target, pod string, port int) (net.Conn, error)
 	Installer Installer
-	In        io.Reader
-	Out, Err  io.Writer
+	// ServerFunc makes a client of the server of a profile; nothing is called yet.
+	ServerFunc func(profile.Profile) (Server, error)
+	Profiles   profile.Store
+	// ReadSecretFunc reads a line from the terminal that is not shown there.
+	ReadSecretFunc func() (string, error)
+	In             io.Reader
+	Out, Err       io.Writer
 	// Terminal says that In and Err are a person's terminal.
 	Terminal bool
 	// Color says that Out is a terminal of somebody who likes colours.
@@ -76,6 +82,8 @@ func Run(ctx context.Context, c Config, args []string) int {
 	case errors.Is(err, errUnworkable):
 		return exitUnworkable
 	case errors.Is(err, errShown):
+	case refusalText(err) != "":
+		_, _ = fmt.Fprintln(c.Err, "coffer: "+refusalText(err))
 	default:
 		_, _ = fmt.Fprintf(c.Err, "coffer: %s\n", harmless(explain(err).Error()))
 	}
@@ -95,6 +103,8 @@ type program struct {
 	Config
 	target Target
 	output string
+	// flags are those of commands on a server.
+	flags serverFlags
 }
 
 func newRoot(c Config) *cobra.Command {
@@ -123,6 +133,10 @@ func newRoot(c Config) *cobra.Command {
 	flags.StringVarP(&p.target.Namespace, "namespace", "n", v1alpha1.DefaultNamespace, "namespace of the Backup extension")
 	flags.StringVarP(&p.output, "output", "o", "table", "how results are shown: table, json or yaml")
 	root.AddCommand(p.newBackup(), p.newRestore(), p.newStorageLocation(), p.newVelero(), p.newExtension())
+	root.AddCommand(
+		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
+		p.newResourceGroup(), p.newSubscription(), p.newRest(),
+	)
 	return root
 }
 

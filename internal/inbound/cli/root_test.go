@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
 )
 
 func TestExitCodes(t *testing.T) {
+	t.Setenv("COFFER_PROFILE", "")
 	for _, tt := range []struct {
 		args []string
 		code int
@@ -20,10 +23,17 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"nope"}, exitUsage, "unknown command"},
 		{[]string{"backup", "delete", "a"}, exitUsage, "--yes"},
 		{[]string{"backup", "list"}, exitFailed, "no cluster to talk to: it is away"},
+		{[]string{"vault", "list", "--context", "prod"}, exitUsage, "--context names a cluster"},
+		{[]string{"vault", "list", "--query", "[?"}, exitUsage, "is not a JMESPath"},
+		{[]string{"vault", "list", "-o", "tsv"}, exitUsage, "use table, json or yaml"},
+		{[]string{"vault", "create", "-g", "a", "-v", "b"}, exitUsage, "--storage-setting"},
+		{[]string{"vault", "update", "-g", "a", "-v", "b"}, exitUsage, "say what to change"},
+		{[]string{"vault", "list"}, exitFailed, "you are not logged in"},
+		{[]string{"vault", "list", "--profile", "no"}, exitFailed, "there is no profile no"},
 	} {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), Config{
-			Out: &out, Err: &errs,
+			Out: &out, Err: &errs, Profiles: profile.Store{Dir: t.TempDir()},
 			ClientFunc: func(Target) (client.Client, error) { return nil, errors.New("it is away") },
 		}, tt.args)
 		if code != tt.code || !strings.Contains(errs.String(), tt.says) {

@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+const policyCollection = "backupPolicies"
+
+// clusterDatasource is what az calls what is backed up here.
+const clusterDatasource = "AzureKubernetesService"
+
+func (p *program) newBackupPolicy() *cobra.Command {
+	cmd := group("backup-policy", "Make, list, show and delete the policies of a Backup vault",
+		p.newPolicyCreate(), p.newPolicyShow(), p.newPolicyList(), p.newPolicyDelete(), p.newPolicyTemplate())
+	cmd.Aliases = []string{"policy"}
+	return p.onServer(cmd)
+}
+
+func policyNoun() noun {
+	return noun{
+		name: "backup policy", create: "coffer backup-policy create", fields: policyFields,
+		heading: []string{"NAME", "SCHEDULE", "TIME ZONE", "RETENTION"}, row: policyRow,
+	}
+}
+
+// policyView is a backup policy as the server shows it.
+type policyView struct {
+	ID         catalogue.ID `json:"id"`
+	Name       string       `json:"name"`
+	Properties arm.Policy   `json:"properties"`
+}
+
+// schedule is when a policy has backups made.
+func (v policyView) schedule() (intervals, zone string) {
+	var all []string
+	for _, rule := range v.Properties.PolicyRules {
+		if rule.Trigger != nil && rule.Trigger.Schedule != nil {
+			all = append(all, rule.Trigger.Schedule.RepeatingTimeIntervals...)
+			zone = rule.Trigger.Schedule.TimeZone
+		}
+	}
+	return strings.Join(all, ", "), zone
+}
+
+// retention is how long it has them kept, rule by rule.
+func (v policyView) retention() []string {
+	var rules []string
+	for _, rule := range v.Properties.PolicyRules {
+		for _, l := range rule.Lifecycles {
+			text := rule.Name
+			if l.DeleteAfter != nil {
+				text += " " + l.DeleteAfter.Duration
+			}
+			if l.SourceDataStore != nil && !l.SourceDataStore.DataStoreType.Is(arm.OperationalStore) {
+				text += " " + string(l.SourceDataStore.DataStoreType)
+			}
+			rules = append(rules, text)
+		}
+	}
+	return rules
+}
+
+func policyFields(text json.RawMessage) ([]field, error) {
+	v, err := decodeAs[policyView](text)
+	if err != nil {
+		return nil, err
+	}
+	intervals, zone := v.schedule()
+	return []field{
+		{"Name", v.Name},
+		{"Backup vault", v.ID.Parent().Name()},
+		{"Resource group", groupName(v.ID)},
+		{"Schedule", intervals},
+		{"Time zone", zone},
+		{"Retention", strings.Join(v.retention(), ", ")},
+		{"ID", string(v.ID)},
+	}, nil
+}
+
+func policyRow(text json.RawMessage) ([]string, error) {
+	v, err := decodeAs[policyView](text)
+	intervals, zone := v.schedule()
+	return []string{v.Name, intervals, zone, strings.Join(v.retention(), ", ")}, err
+}
+
+// policyFlags name a policy.
+type policyFlags struct {
+	scopeFlags
+	name string
+}
+
+func (f *policyFlags) bind(p *program, cmd *cobra.Command) {
+	f.bindVault(p, cmd)
+	cmd.Flags().StringVarP(&f.name, "backup-policy-name", "n", "", "backup policy; --name is the same")
+	cmd.Flags().StringVar(&f.name, "name", "", "")
+	_ = cmd.Flags().MarkHidden("name") // It is there.
+	mustComplete(cmd, "backup-policy-name", p.completePolicies)
+}
+
+// policyID is the id of the policy that is meant.
+func (s session) policyID(ctx context.Context, f policyFlags) (string, error) {
+	if f.name == "" {
+		return "", usageError{errors.New("name the backup policy with --backup-policy-name")}
+	}
+	if err := checkSegment("backup-policy-name", f.name); err != nil {
+		return "", err
+	}
+	vault, err := s.vaultID(ctx, f.scopeFlags)
+	return vault + "/" + policyCollection + "/" + f.name, err
+}
+
+// atPolicy is the server, and the id of the policy that is meant there.
+func (p *program) atPolicy(ctx context.Context, at policyFlags) (session, string, error) {
+	s, err := p.server()
+	if err != nil {
+		return s, "", err
+	}
+	id, err := s.policyID(ctx, at)
+	return s, id, err
+}
+
+func (p *program) newPolicyCreate() *cobra.Command {
+	var at policyFlags
+	var file string
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a backup policy, or replace one", Args: noArgs,
+		Example: `  coffer backup-policy get-default-policy-template --datasource-type AzureKubernetesService -o json > policy.json
+  coffer backup-policy create -g shop -v shop-vault -n four-hourly --policy policy.json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usageError{errors.New("say what the policy is with --policy FILE; `coffer backup-policy get-default-policy-template` prints one to begin with")}
+			}
+			body, err := p.readPolicy(file)
+			if err != nil {
+				return err
+			}
+			s, id, err := p.atPolicy(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return p.write(cmd.Context(), s, policyNoun(), write{method: http.MethodPut, id: id, body: body, doing: "create backup policy " + at.name})
+		},
+	}
+	at.bind(p, cmd)
+	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of the policy: a file, or - for what is piped in")
+	return cmd
+}
+
+// readPolicy reads a policy as the template has it, or with the resource around it, as `backup-policy show` prints it.
+func (p *program) readPolicy(file string) (any, error) {
+	text, err := p.readInput("--policy", file)
+	if err != nil {
+		return nil, err
+	}
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(text, &parts); err != nil {
+		return nil, fmt.Errorf("--policy %s is no policy: %w", file, err)
+	}
+	if properties, ok := parts["properties"]; ok {
+		return map[string]any{"properties": properties}, nil
+	}
+	return map[string]any{"properties": parts}, nil
+}
+
+func (p *program) newPolicyShow() *cobra.Command {
+	var at policyFlags
+	cmd := &cobra.Command{
+		Use: "show", Short: "Show a backup policy", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, id, err := p.atPolicy(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return p.get(cmd.Context(), s, policyNoun(), id)
+		},
+	}
+	at.bind(p, cmd)
+	return cmd
+}
+
+func (p *program) newPolicyList() *cobra.Command {
+	var at scopeFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the policies of a Backup vault", Aliases: []string{"ls"}, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := p.server()
+			if err != nil {
+				return err
+			}
+			vault, err := s.vaultID(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return p.list(cmd.Context(), s, policyNoun(), vault+"/"+policyCollection)
+		},
+	}
+	at.bindVault(p, cmd)
+	return cmd
+}
+
+func (p *program) newPolicyDelete() *cobra.Command {
+	var at policyFlags
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete", Short: "Delete a backup policy that nothing follows", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, id, err := p.atPolicy(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return p.remove(cmd.Context(), s, policyNoun(), id, yes, false)
+		},
+	}
+	at.bind(p, cmd)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func (p *program) newPolicyTemplate() *cobra.Command {
+	var datasource string
+	cmd := &cobra.Command{
+		Use: "get-default-policy-template", Short: "Print the policy that one begins with: every four hours, kept for seven days", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if !strings.EqualFold(datasource, clusterDatasource) {
+				return usageError{fmt.Errorf("--datasource-type %q is not known; use %s", datasource, clusterDatasource)}
+			}
+			template := retention.Template()
+			return p.render(template, func() error {
+				// There is no table of it that one could begin with.
+				text, err := yaml.Marshal(template)
+				if err == nil {
+					_, err = p.Out.Write(text)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&datasource, "datasource-type", clusterDatasource, "what is backed up")
+	mustComplete(cmd, "datasource-type", cobra.FixedCompletions([]string{clusterDatasource}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}

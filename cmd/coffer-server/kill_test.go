@@ -105,7 +105,11 @@ func (p *process) tryLogin() error {
 	if err != nil {
 		return err
 	}
-	authority, err := os.ReadFile(filepath.Join(p.folder, "ca.pem"))
+	return p.loginWith(c)
+}
+
+func (p *process) loginWith(c credentialFile) error {
+	authority, err := os.ReadFile(filepath.Join(p.folder, authorityFile))
 	if err != nil {
 		return err
 	}

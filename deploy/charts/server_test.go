@@ -54,7 +54,7 @@ func render(t *testing.T, set ...string) (map[string]string, error) {
 			t.Fatal(err)
 		}
 	}
-	all, err := util.ToRenderValues(loaded, given, common.ReleaseOptions{Name: "rel", Namespace: "ns"}, common.DefaultCapabilities)
+	all, err := util.ToRenderValues(loaded, given, common.ReleaseOptions{Name: "rel", Namespace: "ns", IsInstall: true}, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,8 @@ func (r rendered) mustMount(t *testing.T, flag, file, secret string) {
 		t.Errorf("%s is not %s: %q", flag, file, r.server.Args)
 	}
 	source := r.volume(t, path.Dir(file)).Secret
-	if source == nil || source.SecretName != secret || source.DefaultMode == nil || *source.DefaultMode != 0o440 {
+	named := func(item corev1.KeyToPath) bool { return item.Key == path.Base(file) && item.Path == item.Key }
+	if source == nil || source.SecretName != secret || source.DefaultMode == nil || *source.DefaultMode != 0o440 || !slices.ContainsFunc(source.Items, named) {
 		t.Errorf("%s is in %+v", file, source)
 	}
 }

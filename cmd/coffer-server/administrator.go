@@ -166,7 +166,7 @@ func printCredential(out io.Writer, dataDir string) error {
 		return err
 	}
 	if c.CAFile != "" {
-		authority, err := os.ReadFile(c.CAFile)
+		authority, err := os.ReadFile(c.CAFile) //nolint:gosec // The server has written its name.
 		if err != nil {
 			return fmt.Errorf("the certificate authority of %s: %w", name, err)
 		}

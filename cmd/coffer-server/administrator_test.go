@@ -200,7 +200,7 @@ func TestAKeyThatTheClusterGaveToItsGroupIsTakenBack(t *testing.T) {
 	p := launch(t, data)
 	p.login()
 	p.kill()
-	if err := os.Chmod(key, 0o660); err != nil { //nolint:gosec // That is what is tried.
+	if err := os.Chmod(key, 0o660); err != nil {
 		t.Fatal(err)
 	}
 	p = launch(t, data)
@@ -216,7 +216,7 @@ func TestAKeyThatTheClusterGaveToItsGroupIsTakenBack(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	p.kill()
-	if err := os.Chmod(key, 0o666); err != nil { //nolint:gosec // That is what is tried.
+	if err := os.Chmod(key, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := printed(t, "--data-dir", data, "--listen", "127.0.0.1:0", "--status-listen", ""); err == nil || !strings.Contains(err.Error(), "can be used by others") {

@@ -163,6 +163,7 @@ func (s *server) login(pod string) {
 	if err := json.Unmarshal([]byte(text), &s.credential); err != nil {
 		s.t.Fatalf("pod %s hands out no credential: %v: %.100s", pod, err, text)
 	}
+	s.token = ""
 	c := s.credential
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {c.ClientID}, "client_secret": {c.ClientSecret}, "scope": {c.URL + "/.default"}}
 	status, answer := s.ask(pod, http.MethodPost, "/"+c.TenantID+"/oauth2/v2.0/token", "application/x-www-form-urlencoded", form.Encode())
@@ -217,7 +218,7 @@ func (s *server) mustGroup(pod, method, name string, want int) {
 	}
 }
 
-func TestTheServersVolumeOutlivesItsPodAndItsRelease(t *testing.T) {
+func TestTheServerKeepsItsVolumeWhenItsPodOrReleaseGoes(t *testing.T) {
 	s := newServer(t, "vault-one")
 	s.install()
 	first := s.awaitPods(1)

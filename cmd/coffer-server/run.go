@@ -71,6 +71,8 @@ func (o options) check() error {
 		return errors.New("--data-dir is not given: name a folder that the server keeps its files in")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together: give both, or none for the server's own certificate")
+	case strings.HasSuffix(o.url, "/"):
+		return errors.New("--url: write it without a slash at its end, for paths are put after it")
 	case (o.oidc.issuer == "") != (o.oidc.audience == ""):
 		return errors.New("--oidc-issuer and --oidc-audience go together")
 	}

@@ -1,88 +1,55 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/coffer-backup/coffer/internal/decide/credential"
-	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// administratorFile is the credential of the first administrator, in the data folder.
-const administratorFile = "admin.json"
+// maxSmallFile bounds what is read of a file that a person has written.
+const maxSmallFile = 64 << 10
 
-// credentialFile is what `coffer login --credentials` reads.
-type credentialFile struct {
-	URL            string `json:"url"`
-	CAFile         string `json:"caFile,omitempty"`
-	TenantID       string `json:"tenantId"`
-	SubscriptionID string `json:"subscriptionId"`
-	ClientID       string `json:"clientId"`
-	ClientSecret   string `json:"clientSecret"`
+// readSecretFile reads a small file, which others than its owner and group must not be able to use. Its group may read it: so it is
+// with a Secret that Kubernetes mounts for a user who is not root.
+func readSecretFile(name string) ([]byte, error) {
+	file, err := os.Open(name) //nolint:gosec // The administrator names it.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a file")
+	case info.Mode().Perm()&0o027 != 0:
+		return nil, fmt.Errorf("it can be used by others than its owner, its mode is %#o: run `chmod 600` on it, and make another if others may have read it", info.Mode().Perm())
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxSmallFile+1))
+	if err == nil && len(text) > maxSmallFile {
+		err = fmt.Errorf("it has more than %d bytes", maxSmallFile)
+	}
+	return text, err
 }
 
-// ensureAdministrator makes the first administrator if there was none ever. The credential is in its file before it is valid, so
-// that none is lost wherever the process dies; the next start offers what the file has.
-func (s *service) ensureAdministrator(ctx context.Context, o options, access *vault.Access) error {
-	name := filepath.Join(o.dataDir, administratorFile)
-	offered, had, err := readCredential(name)
-	if err != nil {
-		return err
-	}
-	if !had {
-		fresh, err := access.NewCredential()
-		if err != nil {
-			return err
-		}
-		offered.ClientID, offered.ClientSecret = fresh.ClientID, string(fresh.Secret)
-	}
-	offered.URL, offered.TenantID, offered.SubscriptionID, offered.CAFile = s.url, s.tenant.ID, s.tenant.Subscription, ""
-	if o.tlsCert == "" {
-		if offered.CAFile, err = filepath.Abs(filepath.Join(o.dataDir, "ca.pem")); err != nil {
-			return err
-		}
-	}
-	text, err := json.MarshalIndent(offered, "", "  ") //nolint:gosec // It is a file of secrets, for its owner only.
-	if err != nil {
-		return err
-	}
-	if err := writeFile(name, append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	admin, err := access.EnsureAdministrator(ctx, vault.ClientCredential{ClientID: offered.ClientID, Secret: credential.Text(offered.ClientSecret)})
-	if err != nil {
-		return fmt.Errorf("make the first administrator: %w", err)
-	}
-	if admin.ClientID != offered.ClientID && !had {
-		// Another replica has made it, or it was made long ago and the file was put away: this credential is good for nothing.
-		return os.Remove(name)
-	}
-	return nil
-}
-
-// readCredential reads a credential that an earlier start has left.
-func readCredential(name string) (c credentialFile, had bool, err error) {
-	text, err := os.ReadFile(name) //nolint:gosec // The server's own file.
+// takeBack takes from a file what a cluster gave to its group. Kubernetes lets the group of a pod write to all files of a volume that
+// it mounts for it (fsGroup), when it meets the volume for the first time or its folder has changed.
+func takeBack(name string) error {
+	info, err := os.Stat(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return c, false, nil
+		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, &c)
+	// What everybody may use was not the cluster's doing: whoever looks at the file next refuses it.
+	if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o020 == 0 {
+		return err
 	}
-	if err == nil && (c.ClientID == "" || c.ClientSecret == "") {
-		err = errors.New("it has no clientId or no clientSecret")
-	}
-	if err != nil {
-		return c, false, fmt.Errorf("read %s: %w; put it away to start without it", name, err)
-	}
-	return c, true, nil
+	return os.Chmod(name, 0o600)
 }
 
 // writeFile writes a file as a whole: after a crash it is the old one or the new one.

@@ -105,7 +105,11 @@ func (p *process) tryLogin() error {
 	if err != nil {
 		return err
 	}
-	authority, err := os.ReadFile(filepath.Join(p.folder, "ca.pem"))
+	return p.loginWith(c)
+}
+
+func (p *process) loginWith(c credentialFile) error {
+	authority, err := os.ReadFile(filepath.Join(p.folder, authorityFile))
 	if err != nil {
 		return err
 	}
@@ -222,6 +226,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	}{
 		{nil, "--data-dir is not given"},
 		{[]string{"--data-dir", folder, "--tls-cert", "a"}, "go together"},
+		{[]string{"--data-dir", folder, "--url", "https://vaults.example.com/"}, "without a slash"},
 		{[]string{"--data-dir", folder, "--database", "mysql://x"}, "--encryption-key"},
 		{[]string{"--data-dir", folder, "--database", "mysql://x", "--encryption-key", config}, config},
 		{[]string{"--data-dir", folder, "--log-level", "loud"}, "--log-level"},

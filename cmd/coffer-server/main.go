@@ -38,8 +38,10 @@ type options struct {
 	tlsCert       string
 	tlsKey        string
 	encryptionKey string
-	logLevel      string
-	oidc          oidcOptions
+	// adminCredential is the file of a credential that was prepared for the first administrator.
+	adminCredential string
+	logLevel        string
+	oidc            oidcOptions
 }
 
 // oidcOptions are those of an issuer of tokens beside the server itself.
@@ -76,12 +78,14 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file with a certificate, and those between it and its authority, instead of the server's own")
 	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM file with its key")
 	flags.StringVar(&o.encryptionKey, "encryption-key", "", "file of keys, or url of a key service, that secrets are encrypted with (default DIR/encryption.key, made at the first start)")
+	flags.StringVar(&o.adminCredential, "admin-credential", "", "file made by coffer-server new-credential, with what the first administrator is to have; once used, it may be put away (default one that is made, in DIR/admin.json)")
 	flags.StringVar(&o.oidc.issuer, "oidc-issuer", "", "url of an OpenID Connect issuer whose tokens are taken, too")
 	flags.StringVar(&o.oidc.audience, "oidc-audience", "", "audience that its tokens must have")
 	flags.StringVar(&o.oidc.objectIDClaim, "oidc-object-id-claim", "", "claim that role assignments name (default oid, or sub if a token has none)")
 	flags.StringVar(&o.oidc.nameClaim, "oidc-name-claim", "", "claim with the name for people (default preferred_username)")
 	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	root.AddCommand(newAdminCredentialCommand(), newNewCredentialCommand())
 	return root
 }
 

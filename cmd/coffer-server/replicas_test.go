@@ -49,8 +49,9 @@ func newSchema(t *testing.T) string {
 	return address.String()
 }
 
-func TestReplicasShareOneDatabase(t *testing.T) {
-	folder := t.TempDir()
+// newSharedKey makes a file of a key for replicas.
+func newSharedKey(t *testing.T, folder string) string {
+	t.Helper()
 	key := filepath.Join(folder, "shared.key")
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
@@ -59,6 +60,39 @@ func TestReplicasShareOneDatabase(t *testing.T) {
 	if err := os.WriteFile(key, []byte(base64.StdEncoding.EncodeToString(random)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return key
+}
+
+// In a cluster a replica dies with its data folder, maybe in the moment after it has made the administrator.
+func TestThePreparedCredentialOutlivesAnyReplica(t *testing.T) {
+	folder := t.TempDir()
+	prepared := filepath.Join(folder, "credential.json")
+	args := []string{"--database", newSchema(t), "--encryption-key", newSharedKey(t, folder), "--admin-credential", prepared, "--url", "https://vault.example"}
+	want := mustPrepare(t, prepared)
+	mustBeOffered := func(p *process) {
+		t.Helper()
+		p.login()
+		if c, err := p.credential(); err != nil || c.ClientID != want.ClientID {
+			t.Errorf("the administrator is %s, %v", c.ClientID, err)
+		}
+	}
+	for i := range 3 {
+		pair := []*process{launch(t, filepath.Join(folder, fmt.Sprint("a", i)), args...), launch(t, filepath.Join(folder, fmt.Sprint("b", i)), args...)}
+		if i > 0 {
+			mustBeOffered(pair[i%2])
+		}
+		pair[i%2].kill()
+		if err := os.RemoveAll(pair[i%2].folder); err != nil {
+			t.Fatal(err)
+		}
+		mustBeOffered(pair[1-i%2])
+		pair[1-i%2].kill()
+	}
+}
+
+func TestReplicasShareOneDatabase(t *testing.T) {
+	folder := t.TempDir()
+	key := newSharedKey(t, folder)
 	database := newSchema(t)
 	// All begin at the same time: one migrates, one makes the administrator.
 	var replicas []*process

@@ -71,6 +71,8 @@ func (o options) check() error {
 		return errors.New("--data-dir is not given: name a folder that the server keeps its files in")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together: give both, or none for the server's own certificate")
+	case strings.HasSuffix(o.url, "/"):
+		return errors.New("--url: write it without a slash at its end, for paths are put after it")
 	case (o.oidc.issuer == "") != (o.oidc.audience == ""):
 		return errors.New("--oidc-issuer and --oidc-audience go together")
 	}
@@ -89,6 +91,9 @@ func openSealer(ctx context.Context, o options) (*sealing.Sealer, error) {
 		return nil, errors.New("--encryption-key is not given: a database that servers share needs a key that they share; `head -c 32 /dev/urandom | base64` makes one")
 	}
 	file := filepath.Join(o.dataDir, "encryption.key")
+	if err := takeBack(file); err != nil {
+		return nil, err
+	}
 	_, err := os.Stat(filepath.Join(o.dataDir, databaseFile))
 	// A new key would open nothing of a database that is there.
 	return sealing.Open(ctx, sealing.Config{KeyFile: file, Create: errors.Is(err, os.ErrNotExist)})
@@ -226,7 +231,7 @@ func (s *service) secure(o options) error {
 			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
 		s.tls.GetCertificate = given.get
-	} else if err := writeFile(filepath.Join(o.dataDir, "ca.pem"), s.own.PEM, 0o644); err != nil {
+	} else if err := writeFile(filepath.Join(o.dataDir, authorityFile), s.own.PEM, 0o644); err != nil {
 		return err
 	}
 	s.url = o.url
@@ -256,5 +261,8 @@ func (s *service) listen(ctx context.Context, o options) ([]listener, error) {
 func (s *service) greet(out io.Writer, o options, address net.Addr) {
 	fmt.Fprintf(out, "coffer-server %s listens on https://%s, as %s\n", version, address, s.url)
 	fmt.Fprintf(out, "tenant %s, first subscription %s\n", s.tenant.ID, s.tenant.Subscription)
-	fmt.Fprintf(out, "next: coffer login --credentials %s\n", filepath.Join(o.dataDir, administratorFile))
+	file := filepath.Join(o.dataDir, administratorFile)
+	if _, err := os.Stat(file); err == nil {
+		fmt.Fprintf(out, "next: coffer login --credentials %s\n", file)
+	}
 }

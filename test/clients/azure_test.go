@@ -153,7 +153,13 @@ func (t fixedToken) GetToken(context.Context, policy.TokenRequestOptions) (azcor
 }
 
 // mustBeRefused fails unless an error is one that azcore reads a status and a code of.
-func mustBeRefused(t *testing.T, err error, status int, code string) *azcore.ResponseError {
+func mustBeRefused(t *testing.T, err error, status int, code string) {
+	t.Helper()
+	_ = refusalOf(t, err, status, code)
+}
+
+// refusalOf is the error that a client was answered with, which has to be this one.
+func refusalOf(t *testing.T, err error, status int, code string) *azcore.ResponseError {
 	t.Helper()
 	var refused *azcore.ResponseError
 	if !errors.As(err, &refused) || refused.StatusCode != status || refused.ErrorCode != code {

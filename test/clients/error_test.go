@@ -26,7 +26,7 @@ func TestMicrosoftsErrorTypesReadWhatIsWrongAndWhatToDo(t *testing.T) {
 			SoftDeleteSettings: &armdataprotection.SoftDeleteSettings{State: to.Ptr(armdataprotection.SoftDeleteStateOn), RetentionDurationInDays: to.Ptr(7.0)},
 		}},
 	}, nil)
-	refused := mustBeRefused(t, err, http.StatusBadRequest, "BMSUserErrorInvalidInput")
+	refused := refusalOf(t, err, http.StatusBadRequest, "BMSUserErrorInvalidInput")
 	text, err := io.ReadAll(refused.RawResponse.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestAServicePrincipalMayDoWhatItsRoleAllows(t *testing.T) {
 	b := newAzureAs(t, reader.clientID, reader.secret)
 	vaults := typed(b, armdataprotection.NewBackupVaultsClient)
 	_, err := vaults.Get(a.ctx, group, name, nil)
-	refused := mustBeRefused(t, err, http.StatusForbidden, "AuthorizationFailed")
+	refused := refusalOf(t, err, http.StatusForbidden, "AuthorizationFailed")
 	if !strings.Contains(refused.Error(), reader.clientID) || !strings.Contains(refused.Error(), "Microsoft.DataProtection/backupVaults/read") {
 		t.Errorf("refused: %v", refused)
 	}

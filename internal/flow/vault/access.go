@@ -38,8 +38,10 @@ func NewAccess(c AccessConfig) (*Access, error) {
 // now is the time as it is kept: in UTC, to the microsecond.
 func (a *Access) now() time.Time { return a.config.NowFunc().UTC().Truncate(time.Microsecond) }
 
-func (a *Access) newGUID() (string, error) {
-	id, err := uuid.NewRandomFromReader(a.config.Random)
+func (a *Access) newGUID() (string, error) { return newGUID(a.config.Random) }
+
+func newGUID(random io.Reader) (string, error) {
+	id, err := uuid.NewRandomFromReader(random)
 	if err != nil {
 		return "", fmt.Errorf("make an id: %w", err)
 	}

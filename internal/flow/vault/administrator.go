@@ -3,11 +3,13 @@ package vault
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/credential"
 )
@@ -26,16 +28,28 @@ type Administrator struct {
 	ClientID string `json:"clientId"`
 	// Made says that it was made just now.
 	Made bool `json:"-"`
+	// Valid says that the credential that was offered is theirs, and lets them in.
+	Valid bool `json:"-"`
 }
 
-// NewCredential makes a credential that nobody has yet, for EnsureAdministrator.
-func (a *Access) NewCredential() (ClientCredential, error) {
-	clientID, err := a.newGUID()
+// NewCredential makes a credential that nobody has yet, for EnsureAdministrator. Random is as in AccessConfig.
+func NewCredential(random io.Reader) (ClientCredential, error) {
+	clientID, err := newGUID(random)
 	if err != nil {
 		return ClientCredential{}, err
 	}
-	_, text, err := a.newSecret()
+	_, text, err := newSecret(random)
 	return ClientCredential{ClientID: clientID, Secret: text}, err
+}
+
+// Administered answers whether the first administrator was made already.
+func (a *Access) Administered(ctx context.Context) (made bool, err error) {
+	err = a.config.Database.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		mark, err := find(ctx, v, administratorMark)
+		made = mark != nil
+		return err
+	})
+	return made, err
 }
 
 // EnsureAdministrator makes a service principal that is Owner at the root with this credential, unless the first administrator was
@@ -43,24 +57,52 @@ func (a *Access) NewCredential() (ClientCredential, error) {
 // give it another.
 //
 // The credential comes from the caller so that the process may die after any line: keep it durably first, call this, and throw it
-// away where the answer has another client id. The next start offers what was kept.
+// away where the answer has another client id. The next start offers what was kept. Several processes may offer the same one.
 func (a *Access) EnsureAdministrator(ctx context.Context, c ClientCredential) (admin Administrator, err error) {
 	made, err := a.administrator(ctx, c)
 	if err != nil {
 		return Administrator{}, err
 	}
+	var kept []catalogue.Secret
 	err = a.config.Database.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		mark, err := tx.Resource(ctx, administratorMark)
-		if err == nil {
-			return json.Unmarshal(mark.Facts, &admin)
-		}
-		if !missing(err) {
+		mark, err := find(ctx, tx, administratorMark)
+		if err != nil {
 			return err
 		}
-		admin = Administrator{ClientID: strings.ToLower(c.ClientID), Made: true}
-		return a.makeAdministrator(ctx, tx, made, admin)
+		if mark == nil {
+			admin = Administrator{ClientID: strings.ToLower(c.ClientID), Made: true, Valid: true}
+			return a.makeAdministrator(ctx, tx, made, admin)
+		}
+		admin = Administrator{}
+		if err := json.Unmarshal(mark.Facts, &admin); err != nil {
+			return fmt.Errorf("read who the first administrator is: %w", err)
+		}
+		kept, err = tx.Secrets(ctx, PrincipalID(admin.ClientID))
+		return err
 	})
+	if err != nil || admin.Made {
+		return admin, err
+	}
+	admin.Valid, err = a.holds(ctx, admin, kept, c)
 	return admin, err
+}
+
+// holds answers whether a credential is the administrator's by the secrets that are kept of them.
+func (a *Access) holds(ctx context.Context, admin Administrator, kept []catalogue.Secret, c ClientCredential) (bool, error) {
+	owner := PrincipalID(admin.ClientID)
+	keyID, _ := credential.ID(c.Secret)
+	at := a.now()
+	for _, s := range kept {
+		if s.Name != keyID || !s.Expires.IsZero() && !at.Before(s.Expires) {
+			continue
+		}
+		hash, err := a.config.Sealer.Open(ctx, credential.SealPurpose(owner), s.Sealed)
+		if err != nil {
+			return false, fmt.Errorf("open a client secret of the first administrator: %w", err)
+		}
+		return strings.EqualFold(c.ClientID, admin.ClientID) && credential.Holds(hash, owner.Name(), c.Secret), nil
+	}
+	return false, nil
 }
 
 // firstAdministrator is what is written for the first administrator.
@@ -80,7 +122,8 @@ func (a *Access) administrator(ctx context.Context, c ClientCredential) (firstAd
 	}
 	keyID, ok := credential.ID(c.Secret)
 	if !ok {
-		return firstAdministrator{}, fmt.Errorf("the secret offered for the first administrator has not the form of one")
+		return firstAdministrator{}, coffer.Errorf(coffer.CodeInvalidContent, "the secret that is offered for the first administrator has not the form of one").
+			WithHint("make one with `coffer-server new-credential`")
 	}
 	objectID, err := a.newObjectID()
 	if err != nil {

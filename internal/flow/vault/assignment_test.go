@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -217,7 +218,7 @@ func (f failingTx) AppendAudit(ctx context.Context, e catalogue.AuditEntry) erro
 func TestAFailureLeavesNothingHalf(t *testing.T) {
 	for name, use := range map[string]func(t *testing.T, w *vaultworld.World, a *vault.Access, admin vault.Caller) error{
 		"the first administrator": func(t *testing.T, _ *vaultworld.World, a *vault.Access, _ vault.Caller) error {
-			c, err := a.NewCredential()
+			c, err := vault.NewCredential(rand.Reader)
 			if err != nil {
 				t.Fatal(err)
 			}

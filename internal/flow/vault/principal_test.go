@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 	for i := range answers {
 		wait.Go(func() {
 			var err error
-			if offered[i], err = w.Access.NewCredential(); err == nil {
+			if offered[i], err = vault.NewCredential(rand.Reader); err == nil {
 				answers[i], err = w.Access.EnsureAdministrator(t.Context(), offered[i])
 			}
 			if err != nil {

@@ -139,17 +139,17 @@ func (a *Access) issue(n NewSecret) (IssuedSecret, error) {
 		return IssuedSecret{}, coffer.Errorf(coffer.CodeInvalidContent, "a client secret cannot be good for %s", n.Lifetime).
 			WithHint("take a minute at least, and %d days at most", maxLifetime/(24*time.Hour))
 	}
-	id, text, err := a.newSecret()
+	id, text, err := newSecret(a.config.Random)
 	at := a.now()
 	return IssuedSecret{Text: text, Info: SecretInfo{KeyID: id, DisplayName: n.DisplayName, Start: at, End: at.Add(n.Lifetime)}}, err
 }
 
-func (a *Access) newSecret() (id string, text credential.Text, err error) {
-	var random [credential.RandomSize]byte
-	if _, err := io.ReadFull(a.config.Random, random[:]); err != nil {
+func newSecret(random io.Reader) (id string, text credential.Text, err error) {
+	var raw [credential.RandomSize]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
 		return "", "", fmt.Errorf("make a client secret: %w", err)
 	}
-	id, text = credential.Make(random)
+	id, text = credential.Make(raw)
 	return id, text, nil
 }
 

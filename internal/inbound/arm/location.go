@@ -45,18 +45,25 @@ func (s *Server) checkName(ctx context.Context, r request) (answer, error) {
 	if asked.Type != "" && !strings.EqualFold(asked.Type, "Microsoft.DataProtection/BackupVaults") {
 		return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "type is %.60q", asked.Type).WithHint("ask for Microsoft.DataProtection/backupVaults")
 	}
-	if problem := decide.CheckName(asked.Name); problem != nil {
-		return answer{status: http.StatusOK, body: nameAnswer{Reason: "Invalid", Message: problem.Error()}}, nil
+	available, err := s.nameAvailable(ctx, r.target.ID.Group(), asked.Name)
+	return answer{status: http.StatusOK, body: available}, err
+}
+
+func (s *Server) nameAvailable(ctx context.Context, group catalogue.ID, name string) (a nameAnswer, err error) {
+	problem := decide.CheckName(name)
+	taken := false
+	if problem == nil && group != "" {
+		taken, err = s.Keeper.Exists(ctx, group+catalogue.ID("/providers/Microsoft.DataProtection/backupVaults/"+name))
 	}
-	group := r.target.ID.Group()
-	if group == "" {
-		return answer{status: http.StatusOK, body: nameAnswer{NameAvailable: true}}, nil
+	switch {
+	case problem != nil:
+		a = nameAnswer{Reason: "Invalid", Message: problem.Error()}
+	case taken:
+		a = nameAnswer{Reason: "AlreadyExists", Message: "There is a backup vault of this name in the resource group already."}
+	default:
+		a = nameAnswer{NameAvailable: true}
 	}
-	taken, err := s.Keeper.Exists(ctx, group+catalogue.ID("/providers/Microsoft.DataProtection/backupVaults/"+asked.Name))
-	if err != nil || !taken {
-		return answer{status: http.StatusOK, body: nameAnswer{NameAvailable: true}}, err
-	}
-	return answer{status: http.StatusOK, body: nameAnswer{Reason: "AlreadyExists", Message: "There is a backup vault of this name in the resource group already."}}, nil
+	return a, err
 }
 
 // checkFeature says which features there are: those of Kubernetes clusters, everywhere.

@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential, err := access.NewCredential()
+	credential, err := vault.NewCredential(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

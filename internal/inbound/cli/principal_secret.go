@@ -104,7 +104,7 @@ func (p *program) keepOwnSecret(own profile.Profile, to principalView, secret st
 
 // writeCredentials writes what `coffer login --credentials` takes.
 func writeCredentials(file string, own profile.Profile, view issuedView) error {
-	text, err := json.MarshalIndent(credentialFile{
+	text, err := json.MarshalIndent(credentialFile{ //nolint:gosec // It is a file of secrets, for its owner only.
 		URL: own.URL, CA: own.CA, TenantID: own.TenantID, SubscriptionID: own.SubscriptionID, ClientID: view.ClientID, ClientSecret: view.ClientSecret,
 	}, "", "  ")
 	if err != nil {

@@ -23,7 +23,7 @@ func (c *Client) follow(ctx context.Context, first *http.Response, progress func
 		if err := wait(ctx, pause); err != nil {
 			return reply, fmt.Errorf("stopped waiting; what was begun goes on: %w", err)
 		}
-		response, err := poller.Poll(ctx)
+		response, err := poller.Poll(ctx) //nolint:bodyclose // The poller has read it to its end.
 		if err != nil {
 			return reply, c.translate(err)
 		}

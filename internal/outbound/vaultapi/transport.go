@@ -78,7 +78,7 @@ func worthRetrying(r *http.Response, err error) bool {
 	if err != nil {
 		var certificate *tls.CertificateVerificationError
 		var dial *net.OpError
-		return !errors.As(err, &certificate) && coffer.CodeOf(err) == "" && !(errors.As(err, &dial) && dial.Op == "dial")
+		return !errors.As(err, &certificate) && coffer.CodeOf(err) == "" && (!errors.As(err, &dial) || dial.Op != "dial")
 	}
 	switch r.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

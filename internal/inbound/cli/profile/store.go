@@ -89,7 +89,7 @@ func (s Store) Save(p Profile) error {
 	if err := s.checkNamed(p.Name); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(p, "", "  ")
+	text, err := json.MarshalIndent(p, "", "  ") //nolint:gosec // It is a file of secrets, for its owner only.
 	if err != nil {
 		return err
 	}

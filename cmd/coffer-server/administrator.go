@@ -40,7 +40,7 @@ func (c credentialFile) offer() vault.ClientCredential {
 }
 
 func (c credentialFile) encode() ([]byte, error) {
-	text, err := json.MarshalIndent(c, "", "  ")
+	text, err := json.MarshalIndent(c, "", "  ") //nolint:gosec // It is a file of secrets, for its owner only.
 	return append(text, '\n'), err
 }
 
@@ -166,7 +166,7 @@ func printCredential(out io.Writer, dataDir string) error {
 		return err
 	}
 	if c.CAFile != "" {
-		authority, err := os.ReadFile(c.CAFile) //nolint:gosec // The server has written its name.
+		authority, err := os.ReadFile(c.CAFile)
 		if err != nil {
 			return fmt.Errorf("the certificate authority of %s: %w", name, err)
 		}

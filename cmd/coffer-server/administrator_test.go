@@ -89,7 +89,7 @@ func TestAPreparedCredentialIsTheAdministrators(t *testing.T) {
 
 func TestNoAdministratorIsMadeOfAnythingButThePreparedCredential(t *testing.T) {
 	folder := t.TempDir()
-	good, err := json.Marshal(mustPrepare(t, filepath.Join(folder, "good")))
+	good, err := json.Marshal(mustPrepare(t, filepath.Join(folder, "good"))) //nolint:gosec // A secret of this test.
 	if err != nil {
 		t.Fatal(err)
 	}

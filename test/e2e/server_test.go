@@ -128,7 +128,7 @@ func (s *server) awaitPods(n int, were ...string) []string {
 		names = nil
 		var pods corev1.PodList
 		if err := lab.client.List(ctx, &pods, client.InNamespace(s.namespace), client.MatchingLabels{"app.kubernetes.io/name": serverRelease}); err != nil {
-			return false, nil
+			return false, err
 		}
 		for _, p := range pods.Items {
 			ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {

@@ -202,11 +202,27 @@ func (k *Keeper) mustHaveParent(ctx context.Context, v catalogue.View, id catalo
 	if !missing(err) {
 		return err
 	}
-	code := coffer.CodeParentNotFound
-	if parent == parent.Group() {
-		code = coffer.CodeGroupNotFound
+	return coffer.Errorf(codeMissing(parent, coffer.CodeParentNotFound), "%s cannot be made: there is no %s", id, parent).WithHint("create that first")
+}
+
+// codeMissing is ARM's word for a resource that is not there.
+func codeMissing(id catalogue.ID, otherwise coffer.Code) coffer.Code {
+	if id != "" && id == id.Group() {
+		return coffer.CodeGroupNotFound
 	}
-	return coffer.Errorf(code, "%s cannot be made: there is no %s", id, parent).WithHint("create that first")
+	return otherwise
+}
+
+// MustExist is an error unless there is a resource; the root is always there.
+func (k *Keeper) MustExist(ctx context.Context, id catalogue.ID) error {
+	if id == "" {
+		return nil
+	}
+	exists, err := k.Exists(ctx, id)
+	if err == nil && !exists {
+		err = coffer.Errorf(codeMissing(id, coffer.CodeResourceNotFound), "there is no %s", id)
+	}
+	return err
 }
 
 // Get is a resource.

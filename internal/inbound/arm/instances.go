@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
-	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
 // instanceRoutes are what can be asked of vaults and instances beside reading and writing them.
@@ -45,14 +44,10 @@ func (s *Server) validateForBackup(ctx context.Context, r request) (answer, erro
 }
 
 func (s *Server) validateForModify(ctx context.Context, r request) (answer, error) {
-	exists, err := s.Keeper.Exists(ctx, r.target.ID)
-	if err == nil && !exists {
-		err = coffer.Errorf(coffer.CodeResourceNotFound, "there is no backup instance %s", r.target.ID)
-	}
-	if err != nil {
+	if err := s.Keeper.MustExist(ctx, r.target.ID); err != nil {
 		return answer{}, err
 	}
-	err = s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID, r.body)
+	err := s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID, r.body)
 	return answer{status: http.StatusOK, body: valid}, err
 }
 

@@ -102,6 +102,12 @@ func (s *Server) listResources(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if len(found) == 0 && after == "" && visible(r.target.ID) {
+		// Whoever may not read there is told the same of what is there and of what is not.
+		if err := s.Keeper.MustExist(ctx, r.target.ID); err != nil {
+			return answer{}, err
+		}
+	}
 	return resourcePage(r, found, next)
 }
 

@@ -381,8 +381,11 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 			nil, 404, "ResourceNotFound"},
 		"a binding with another role": {"owner", "PUT", binding + version,
 			`{"properties":{"sourceResourceId":"` + group + `/providers/Microsoft.DataProtection/backupVaults/v","roles":["cluster-admin"]}}`, nil, 400, "BMSUserErrorInvalidInput"},
-		"a skip token of somebody's": {"owner", "GET", subscription + "/resourceGroups" + version + "&$skipToken=%21%21", "", nil, 400, "BMSUserErrorInvalidInput"},
-		"an operation that is not":   {"owner", "GET", subscription + "/providers/Microsoft.DataProtection/locations/any/operationStatus/o1" + version, "", nil, 404, "ResourceNotFound"},
+		"the list of a group that is not": {"owner", "GET", subscription + "/resourceGroups/none/providers/Microsoft.DataProtection/backupVaults" + version, "", nil,
+			404, "ResourceGroupNotFound"},
+		"the list of a vault that is not": {"owner", "GET", group + "/providers/Microsoft.DataProtection/backupVaults/none/backupPolicies" + version, "", nil, 404, "ResourceNotFound"},
+		"a skip token of somebody's":      {"owner", "GET", subscription + "/resourceGroups" + version + "&$skipToken=%21%21", "", nil, 400, "BMSUserErrorInvalidInput"},
+		"an operation that is not":        {"owner", "GET", subscription + "/providers/Microsoft.DataProtection/locations/any/operationStatus/o1" + version, "", nil, 404, "ResourceNotFound"},
 	} {
 		got := w.do(c.token, c.method, c.path, c.body, c.header...)
 		if got.status != c.status || got.at("error", "code") != c.code || got.at("error", "message") == "" || got.header.Get("X-Ms-Request-Id") == "" {

@@ -234,21 +234,25 @@ func (k *Keeper) Get(ctx context.Context, id catalogue.ID) (r catalogue.Resource
 }
 
 // List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. A
-// page may have fewer than Limit.
+// page may have fewer than Limit, which is less than 1,000.
 func (k *Keeper) List(ctx context.Context, q catalogue.ResourceQuery, visible func(catalogue.ID) bool) (page []catalogue.Resource, next string, err error) {
 	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		all, err := v.Resources(ctx, q)
+		// One more says whether there is another page.
+		one := q
+		one.Limit++
+		all, err := v.Resources(ctx, one)
 		if err != nil {
 			return err
 		}
 		page, next = nil, ""
+		if len(all) > q.Limit {
+			all = all[:q.Limit]
+			next = all[q.Limit-1].ID.Key()
+		}
 		for _, r := range all {
 			if visible(r.ID) {
 				page = append(page, r)
 			}
-		}
-		if len(all) == q.Limit {
-			next = all[len(all)-1].ID.Key()
 		}
 		return nil
 	})

@@ -69,17 +69,21 @@ func (s *Server) listPoints(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	limit := q.Limit
+	q.Limit++ // One more says whether there is another page.
 	found, err := s.Keeper.Points(ctx, q)
 	if err != nil {
 		return answer{}, err
 	}
-	records := make([]record, len(found))
-	after := ""
+	records, after := []record{}, ""
 	for i, p := range found {
-		records[i] = shownPoint(p)
-		after = cursor(p.Time, p.Name)
+		if i == limit {
+			after = cursor(found[i-1].Time, found[i-1].Name)
+			break
+		}
+		records = append(records, shownPoint(p))
 	}
-	return recordPage(r, records, q.Limit, after), nil
+	return recordPage(r, records, after), nil
 }
 
 func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
@@ -99,23 +103,24 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	q.Status, q.Operation = fields["status"], fields["operation"]
+	limit := q.Limit
+	q.Limit++ // One more says whether there is another page.
 	found, err := s.Keeper.Jobs(ctx, q)
 	if err != nil {
 		return answer{}, err
 	}
-	records := make([]record, len(found))
-	after := ""
+	records, after := []record{}, ""
 	for i, j := range found {
-		records[i] = shownJob(j)
-		after = cursor(j.Started, j.Name)
+		if i == limit {
+			after = cursor(found[i-1].Started, found[i-1].Name)
+			break
+		}
+		records = append(records, shownJob(j))
 	}
-	return recordPage(r, records, q.Limit, after), nil
+	return recordPage(r, records, after), nil
 }
 
-func recordPage(r request, records []record, limit int, after string) answer {
-	if len(records) < limit {
-		after = ""
-	}
+func recordPage(r request, records []record, after string) answer {
 	return answer{status: http.StatusOK, body: struct {
 		Value    []record `json:"value"`
 		NextLink string   `json:"nextLink,omitempty"`

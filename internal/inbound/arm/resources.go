@@ -14,10 +14,10 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// Pages are of 100 resources unless the client asks for another number, up to 1,000.
+// Pages are of 100 resources unless the client asks for another number.
 const (
 	defaultPage = 100
-	maxPage     = 1000
+	maxPage     = 500
 )
 
 // resourceRoutes are those of every kind of resource that is kept: put, patch, get, delete, list.

@@ -423,6 +423,10 @@ func TestPagesAreFollowedToTheirEnd(t *testing.T) {
 	if len(names) != 25 || names[0] != "g00" || names[24] != "g24" {
 		t.Errorf("%v", names)
 	}
+	// A page that is full is not followed by one that is empty.
+	if got := w.must(200, http.MethodGet, subscription+"/resourceGroups"+version+"&$top=25", ""); got.at("nextLink") != nil || len(got.names(t)) != 25 {
+		t.Errorf("all on one page: %s", got.text)
+	}
 	if got := w.do("guest", http.MethodGet, subscription+"/resourceGroups"+version, ""); got.status != 200 || len(got.at("value").([]any)) != 0 {
 		t.Errorf("a guest sees %s", got.text)
 	}

@@ -86,12 +86,16 @@ func checkNew(ctx context.Context, v catalogue.View, next access.Assignment) err
 // checkScopeExists holds that a role is not assigned where there is nothing: whoever made something of that name later would find
 // strangers in it. What lies in a group and is not kept here, such as a container of a storage account, is taken on trust.
 func checkScopeExists(ctx context.Context, v catalogue.View, scope catalogue.ID) error {
-	for _, id := range []catalogue.ID{scope.Group(), scope} {
+	subscription := catalogue.ID("")
+	if name := scope.Subscription(); name != "" {
+		subscription = catalogue.ID("/subscriptions/" + name)
+	}
+	for _, id := range []catalogue.ID{subscription, scope.Group(), scope} {
 		provider, _, _ := strings.Cut(id.Type(), "/")
 		switch {
-		case id == "" || id.Type() == "Microsoft.Resources/subscriptions":
+		case id == "":
 			continue
-		case id.Is(scope.Group()):
+		case id.Is(subscription), id.Is(scope.Group()):
 		case !strings.EqualFold(provider, "Microsoft.DataProtection") && !strings.EqualFold(provider, "Microsoft.ContainerService") && !strings.EqualFold(provider, "Coffer.Backup"):
 			continue
 		}

@@ -65,6 +65,7 @@ func mustResource(t *testing.T, w *vaultworld.World, id catalogue.ID) {
 func TestARoleIsAssignedAndTakenAway(t *testing.T) {
 	w := vaultworld.New(t)
 	_, admin := w.MustAdministrator(t)
+	mustResource(t, w, sub)
 	mustResource(t, w, group)
 	mustAssign(t, w, admin, group, guid1, access.ReaderID, ann)
 	who := catalogue.Principal{ObjectID: strings.ToUpper(ann)}
@@ -95,6 +96,7 @@ func TestARoleIsAssignedAndTakenAway(t *testing.T) {
 func TestAssignmentsThatAreRefused(t *testing.T) {
 	w := vaultworld.New(t)
 	_, admin := w.MustAdministrator(t)
+	mustResource(t, w, sub)
 	mustResource(t, w, group)
 	mustAssign(t, w, admin, group, guid1, access.ReaderID, ann)
 	contributor, owner := "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
@@ -139,6 +141,7 @@ func TestAssignmentsThatAreRefused(t *testing.T) {
 func TestAssignmentsAreListedByScope(t *testing.T) {
 	w := vaultworld.New(t)
 	_, admin := w.MustAdministrator(t)
+	mustResource(t, w, sub)
 	vaultID := group + "/providers/Microsoft.DataProtection/backupVaults/v"
 	for _, id := range []catalogue.ID{group, group + "2", vaultID} {
 		mustResource(t, w, id)
@@ -292,6 +295,7 @@ func mustState(t *testing.T, w *vaultworld.World) string {
 func TestADamagedAssignmentIsNobodysMistake(t *testing.T) {
 	w := vaultworld.New(t)
 	_, admin := w.MustAdministrator(t)
+	mustResource(t, w, sub)
 	err := w.Database.Update(t.Context(), func(ctx ctx, tx catalogue.Tx) error {
 		_, err := tx.PutResource(ctx, catalogue.Resource{
 			ID: assignmentID(sub, guid1), Body: []byte(`{"properties":{}}`), Links: []catalogue.Link{{Relation: catalogue.LinkPrincipal, Target: admin.Principal.ObjectID}},

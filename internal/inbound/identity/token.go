@@ -69,7 +69,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(r, err).write(w, now)
 		return
 	}
-	a.config.Logger.Info("token issued", "client", client.clientID, "secret", client.secretID, "remote", r.RemoteAddr)
+	a.config.Logger.Info("token issued", "client", client.clientID, "secretId", client.secretID, "remote", r.RemoteAddr)
 	writeJSON(w, http.StatusOK, answer)
 }
 

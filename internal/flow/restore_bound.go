@@ -13,18 +13,14 @@ import (
 // of the volume. Kubernetes binds a claim to any free volume of its class and size, whatever snapshot it names, before it has one
 // made of the snapshot; and then the claim has somebody else's data.
 func (r *restore) foreignVolumes(ctx context.Context) (map[string]string, error) {
-	claims, err := r.claims(ctx)
+	restored, err := r.restoredClaims(ctx)
 	if err != nil {
 		return nil, err
 	}
 	bound := map[string]corev1.PersistentVolumeClaim{}
-	for _, s := range r.plan.Steps {
-		if !s.RestoresData() {
-			continue
-		}
-		key := s.Target.Namespace + "/" + s.Target.Name
-		if c, exists := claims[key]; exists && c.Status.Phase == corev1.ClaimBound && r.restoredBy(c, *s.Volume) {
-			bound[key] = c
+	for _, c := range restored {
+		if c.bound() {
+			bound[c.claim.Namespace+"/"+c.claim.Name] = c.claim
 		}
 	}
 	if len(bound) == 0 {

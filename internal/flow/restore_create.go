@@ -8,7 +8,6 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/conflict"
-	"github.com/coffer-backup/coffer/internal/decide/modifier"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/transform"
 )
@@ -105,7 +104,7 @@ func (a *application) tryPost(ctx context.Context, s *plan.Step, object []byte, 
 // it cannot be asked. Without it, a policy, a quota or a webhook would leave nothing of either.
 func (a *application) refusal(ctx context.Context, i int, body []byte) (refused, err error) {
 	s := a.step(i)
-	object, _, err := a.shaped(a.creation(s), body, func(coffer.ObjectRef, []modifier.Outcome) {})
+	object, _, err := a.shaped(a.creation(s), body, unnoted)
 	if err == nil {
 		err = a.insist(ctx, func() error {
 			_, _, err := a.tryPost(ctx, s, object.Object, true)

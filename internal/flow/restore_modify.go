@@ -141,6 +141,9 @@ func (r *restore) shaped(c transform.Context, body []byte, note func(coffer.Obje
 	return result, deviations, err
 }
 
+// unnoted is for those who have said, or will say, what came of the modifiers elsewhere.
+func unnoted(coffer.ObjectRef, []modifier.Outcome) {}
+
 func (a *application) noteOutcomes(target coffer.ObjectRef, outcomes []modifier.Outcome) {
 	for _, o := range outcomes {
 		a.changes.mu.Lock()

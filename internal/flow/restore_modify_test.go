@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
@@ -185,7 +187,8 @@ func TestAClaimThatNobodyUsesIsNotWaitedForIfItsNewClassWaits(t *testing.T) {
 	}{{"now", "wait", false}, {"wait", "now", true}, {"gone", "wait", false}, {"gone", "gone too", true}} {
 		r := newRestore(w.config(), newRestoreObject(), func(context.Context) error { return nil })
 		s := plan.Step{Target: coffer.ObjectRef{GroupResource: claimType.GroupResource, Namespace: "shop", Name: "data"}, Volume: &coffer.Volume{StorageClass: c.archived}}
-		if used, err := r.inUse(t.Context(), []pendingClaim{{Step: s, class: c.mapped}}); (len(used) > 0) != c.want || err != nil {
+		claim := corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: &c.mapped}}
+		if used, err := r.inUse(t.Context(), []restoredClaim{{s, claim}}); (len(used) > 0) != c.want || err != nil {
 			t.Errorf("class %s mapped to %s: in use %v, %v", c.archived, c.mapped, used, err)
 		}
 	}

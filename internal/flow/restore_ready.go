@@ -44,7 +44,7 @@ type readyWait struct {
 	*restore
 	lists []workloadList
 	// waiting are those that were not ready when they were last looked at.
-	waiting []waitingWorkload
+	waiting []foundWorkload
 }
 
 // workloadList is what one LIST is done for: the restored workloads of one type in one namespace.
@@ -54,9 +54,48 @@ type workloadList struct {
 	names     map[string]bool
 }
 
-type waitingWorkload struct {
+// foundWorkload is a restored workload as it is in the cluster.
+type foundWorkload struct {
 	readiness.Workload
 	target coffer.ObjectRef
+}
+
+// eachWorkload calls visit for each restored workload of the lists that is there.
+func (r *restore) eachWorkload(ctx context.Context, lists []workloadList, visit func(foundWorkload)) error {
+	for _, l := range lists {
+		err := r.Cluster.List(ctx, l.kind, l.namespace, func(page coffer.Page) error {
+			for _, raw := range page.Items {
+				w, err := readiness.Read(l.kind, raw)
+				if err != nil {
+					return err
+				}
+				if l.names[w.Name] {
+					visit(foundWorkload{w, coffer.ObjectRef{GroupResource: l.kind.GroupResource, Namespace: w.Namespace, Name: w.Name}})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// podsBeside are the pods of the namespaces of some workloads, by namespace: they tell why one is not ready.
+func (r *restore) podsBeside(ctx context.Context, workloads []foundWorkload) (map[string][]corev1.Pod, error) {
+	pods := map[string][]corev1.Pod{}
+	for _, w := range workloads {
+		if _, known := pods[w.Namespace]; known {
+			continue
+		}
+		found, err := list[corev1.Pod](ctx, r.Cluster, podType, w.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		pods[w.Namespace] = found
+	}
+	return pods, nil
 }
 
 func (r *restore) workloadLists() []workloadList {
@@ -107,29 +146,15 @@ func (w *readyWait) wait(ctx context.Context, limit time.Duration) (bool, error)
 func (w *readyWait) look(ctx context.Context) error {
 	w.waiting = nil
 	total, ready := 0, 0
-	for _, l := range w.lists {
-		err := w.Cluster.List(ctx, l.kind, l.namespace, func(page coffer.Page) error {
-			for _, raw := range page.Items {
-				workload, err := readiness.Read(l.kind, raw)
-				if err != nil {
-					return err
-				}
-				if !l.names[workload.Name] {
-					continue
-				}
-				total++
-				if workload.Ready {
-					ready++
-					continue
-				}
-				ref := coffer.ObjectRef{GroupResource: l.kind.GroupResource, Namespace: workload.Namespace, Name: workload.Name}
-				w.waiting = append(w.waiting, waitingWorkload{workload, ref})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+	err := w.eachWorkload(ctx, w.lists, func(found foundWorkload) {
+		if total++; found.Ready {
+			ready++
+		} else {
+			w.waiting = append(w.waiting, found)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	w.update(func() {
 		w.object.Status.Progress.WorkloadsTotal, w.object.Status.Progress.WorkloadsReady = total, ready
@@ -139,18 +164,11 @@ func (w *readyWait) look(ctx context.Context) error {
 
 // report says of each workload that is not ready why, by the pods of its namespace.
 func (w *readyWait) report(ctx context.Context, limit time.Duration) error {
-	pods := map[string][]corev1.Pod{}
-	for _, workload := range w.waiting {
-		if _, known := pods[workload.Namespace]; known {
-			continue
-		}
-		found, err := list[corev1.Pod](ctx, w.Cluster, podType, workload.Namespace)
-		if err != nil {
-			return err
-		}
-		pods[workload.Namespace] = found
+	pods, err := w.podsBeside(ctx, w.waiting)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(w.waiting, func(a, b waitingWorkload) int {
+	slices.SortFunc(w.waiting, func(a, b foundWorkload) int {
 		return slices.Compare([]string{a.target.Namespace, a.target.String()}, []string{b.target.Namespace, b.target.String()})
 	})
 	for _, workload := range w.waiting {

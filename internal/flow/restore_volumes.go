@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -162,7 +163,7 @@ func (r *restore) awaitVolumes(ctx context.Context) error {
 }
 
 // awaitBound waits for the claims, and answers those that are not bound.
-func (r *restore) awaitBound(ctx context.Context) (pending []pendingClaim, err error) {
+func (r *restore) awaitBound(ctx context.Context) (pending []restoredClaim, err error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -182,44 +183,54 @@ func (r *restore) awaitBound(ctx context.Context) (pending []pendingClaim, err e
 	return pending, err
 }
 
-// pendingClaim is a restored claim that is not bound.
-type pendingClaim struct {
+// restoredClaim is a claim that this run has created for a volume.
+type restoredClaim struct {
 	plan.Step
-	// class is its own: that of the recovery point may have been mapped to it.
-	class string
+	claim corev1.PersistentVolumeClaim
 }
 
-// pendingVolumes are the claims created by this run that are not bound, and counts those that are.
-func (r *restore) pendingVolumes(ctx context.Context) ([]pendingClaim, error) {
+func (c restoredClaim) bound() bool { return c.claim.Status.Phase == corev1.ClaimBound }
+
+// class is its own: that of the recovery point may have been mapped to it.
+func (c restoredClaim) class() string {
+	if c.claim.Spec.StorageClassName == nil {
+		return ""
+	}
+	return *c.claim.Spec.StorageClassName
+}
+
+// restoredClaims are those that are there, in the order of the plan.
+func (r *restore) restoredClaims(ctx context.Context) ([]restoredClaim, error) {
 	claims, err := r.claims(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var pending []pendingClaim
-	bound := 0
+	var restored []restoredClaim
 	for _, s := range r.plan.Steps {
 		if !s.RestoresData() {
 			continue
 		}
 		claim, exists := claims[s.Target.Namespace+"/"+s.Target.Name]
-		switch {
-		case !exists || !r.restoredBy(claim, *s.Volume):
-		case claim.Status.Phase == corev1.ClaimBound:
-			bound++
-		default:
-			p := pendingClaim{Step: s}
-			if claim.Spec.StorageClassName != nil {
-				p.class = *claim.Spec.StorageClassName
-			}
-			pending = append(pending, p)
+		if exists && r.restoredBy(claim, *s.Volume) {
+			restored = append(restored, restoredClaim{s, claim})
 		}
 	}
-	r.update(func() { r.object.Status.Progress.VolumesBound = bound })
+	return restored, nil
+}
+
+// pendingVolumes are the claims created by this run that are not bound, and counts those that are.
+func (r *restore) pendingVolumes(ctx context.Context) ([]restoredClaim, error) {
+	all, err := r.restoredClaims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pending := slices.DeleteFunc(slices.Clone(all), restoredClaim.bound)
+	r.update(func() { r.object.Status.Progress.VolumesBound = len(all) - len(pending) })
 	return pending, nil
 }
 
 // inUse are the pending claims that may still be bound by themselves: their class binds at once, or a pod mentions them.
-func (r *restore) inUse(ctx context.Context, pending []pendingClaim) (used []pendingClaim, err error) {
+func (r *restore) inUse(ctx context.Context, pending []restoredClaim) (used []restoredClaim, err error) {
 	classes, err := list[storagev1.StorageClass](ctx, r.Cluster, classType, "")
 	if err != nil {
 		return nil, err
@@ -243,7 +254,7 @@ func (r *restore) inUse(ctx context.Context, pending []pendingClaim) (used []pen
 		}
 	}
 	for _, s := range pending {
-		if !waits[s.class] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
+		if !waits[s.class()] || mentioned[s.Target.Namespace+"/"+s.Target.Name] {
 			used = append(used, s)
 		}
 	}

@@ -17,10 +17,8 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/check"
-	"github.com/coffer-backup/coffer/internal/decide/modifier"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/quiet"
-	"github.com/coffer-backup/coffer/internal/decide/readiness"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
 	"github.com/coffer-backup/coffer/internal/format/restorerecord"
 )
@@ -252,7 +250,6 @@ func (t *restoreTest) deviations(ctx context.Context) ([]restorerecord.Deviation
 	}
 	var mu sync.Mutex // guards found
 	found := map[int][]quiet.Deviation{}
-	unnoted := func(coffer.ObjectRef, []modifier.Outcome) {}
 	err := a.eachBody(ctx, written, func(_ context.Context, i int, body []byte) error {
 		_, deviations, err := a.shaped(a.transformation(a.step(i)), body, unnoted)
 		if err != nil {
@@ -313,40 +310,26 @@ func (t *restoreTest) volumeFindings(ctx context.Context) ([]restorerecord.Volum
 }
 
 func (t *restoreTest) workloadFindings(ctx context.Context) ([]restorerecord.Workload, error) {
-	var all []readiness.Workload
-	var found []restorerecord.Workload
-	for _, l := range t.workloadLists() {
-		err := t.Cluster.List(ctx, l.kind, l.namespace, func(page coffer.Page) error {
-			for _, raw := range page.Items {
-				w, err := readiness.Read(l.kind, raw)
-				if err != nil {
-					return err
-				}
-				if l.names[w.Name] {
-					ref := coffer.ObjectRef{GroupResource: l.kind.GroupResource, Namespace: w.Namespace, Name: w.Name}
-					all = append(all, w)
-					found = append(found, restorerecord.Workload{Object: ref, Ready: w.Ready})
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	var all, waiting []foundWorkload
+	err := t.eachWorkload(ctx, t.workloadLists(), func(w foundWorkload) {
+		if all = append(all, w); !w.Ready {
+			waiting = append(waiting, w)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	pods := map[string][]corev1.Pod{}
-	for i, w := range all {
-		if w.Ready {
-			continue
+	pods, err := t.podsBeside(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	var found []restorerecord.Workload
+	for _, w := range all {
+		line := restorerecord.Workload{Object: w.target, Ready: w.Ready}
+		if !w.Ready {
+			line.Reason = w.Why(pods[w.Namespace])
 		}
-		if _, known := pods[w.Namespace]; !known {
-			in, err := list[corev1.Pod](ctx, t.Cluster, podType, w.Namespace)
-			if err != nil {
-				return nil, err
-			}
-			pods[w.Namespace] = in
-		}
-		found[i].Reason = w.Why(pods[w.Namespace])
+		found = append(found, line)
 	}
 	return found, nil
 }

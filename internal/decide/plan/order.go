@@ -47,15 +47,15 @@ var orders = map[coffer.GroupResource]int{
 
 	claims: orderClaims,
 
-	{Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}: orderRoles,
-	{Group: "rbac.authorization.k8s.io", Resource: "roles"}:        orderRoles,
+	{Group: rbacGroup, Resource: "clusterroles"}: orderRoles,
+	{Group: rbacGroup, Resource: "roles"}:        orderRoles,
 
 	{Resource: "serviceaccounts"}: orderAccounts,
 
-	{Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"}: orderConfig,
-	{Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}:        orderConfig,
-	{Resource: "secrets"}:    orderConfig,
-	{Resource: "configmaps"}: orderConfig,
+	{Group: rbacGroup, Resource: "clusterrolebindings"}: orderConfig,
+	{Group: rbacGroup, Resource: "rolebindings"}:        orderConfig,
+	{Resource: "secrets"}:                               orderConfig,
+	{Resource: "configmaps"}:                            orderConfig,
 
 	{Resource: "limitranges"}: orderLimits,
 

@@ -22,7 +22,7 @@ func (r Request) runsBy(target coffer.ObjectRef) bool {
 	case target.GroupResource == namespaces:
 		return r.isExtension(target.Name)
 	case target.Namespace == "":
-		return target.Group == "rbac.authorization.k8s.io" && (strings.HasPrefix(target.Name, ownName) || target.Name == wholeCluster)
+		return target.Group == rbacGroup && (strings.HasPrefix(target.Name, ownName) || target.Name == wholeCluster)
 	}
 	return r.isExtension(target.Namespace) && strings.HasPrefix(target.Name, ownName)
 }

@@ -10,7 +10,7 @@ import (
 
 // servedNamespaces tell, by type, which namespaces a cluster-scoped object is made for: its references follow them under another name.
 var servedNamespaces = map[coffer.GroupResource]func(body []byte) []string{
-	{Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"}:                boundNamespaces,
+	{Group: rbacGroup, Resource: "clusterrolebindings"}:                                  boundNamespaces,
 	{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}:   calledNamespaces,
 	{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"}: calledNamespaces,
 	{Group: "apiregistration.k8s.io", Resource: "apiservices"}:                           calledNamespaces,

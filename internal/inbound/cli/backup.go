@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -74,29 +73,8 @@ func readText(g v1alpha1.BackupProgress) string {
 }
 
 func (p *program) newBackupList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List backups", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			var all v1alpha1.BackupList
-			if err := c.List(cmd.Context(), &all, client.InNamespace(p.target.Namespace)); err != nil {
-				return fmt.Errorf("list backups: %w", err)
-			}
-			slices.SortFunc(all.Items, func(a, b v1alpha1.Backup) int {
-				return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
-			})
-			for i := range all.Items {
-				identify(&all.Items[i], "Backup")
-			}
-			return p.show(all.Items, func() error { return p.backupTable(all.Items) })
-		},
-	}
+	var all v1alpha1.BackupList
+	return newList(p, "backups", "Backup", &all, &all.Items, newestFirst, p.backupTable)
 }
 
 func (p *program) backupTable(all []v1alpha1.Backup) error {
@@ -190,15 +168,9 @@ func (p *program) newBackupShow() *cobra.Command {
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
 			var b v1alpha1.Backup
-			if err := c.Get(cmd.Context(), p.key(args[0]), &b); apierrors.IsNotFound(err) {
-				return fmt.Errorf("there is no backup named %s; see `coffer backup list`", args[0])
-			} else if err != nil {
-				return fmt.Errorf("show backup %s: %w", args[0], err)
+			if _, err := p.read(cmd.Context(), "show", "backup", "backup", args[0], &b); err != nil {
+				return err
 			}
 			return p.showBackup(&b)
 		},

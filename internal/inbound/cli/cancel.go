@@ -60,7 +60,7 @@ func (p *program) cancel(ctx context.Context, c client.Client, kind string, obje
 	name := object.GetName()
 	err := c.Get(ctx, client.ObjectKeyFromObject(object), object)
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("there is no %s named %s; see `coffer %s list`", kind, name, kind)
+		return missing(kind, kind, name)
 	}
 	if err != nil {
 		return fmt.Errorf("cancel %s %s: %w", kind, name, err)

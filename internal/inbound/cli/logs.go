@@ -57,7 +57,7 @@ func (p *program) logs(ctx context.Context, c client.Client, noun, kind string, 
 	for {
 		err := c.Get(ctx, client.ObjectKeyFromObject(run), run)
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("there is no %s named %s; see `coffer %s list`", noun, name, noun)
+			return missing(noun, noun, name)
 		}
 		if err != nil {
 			return fmt.Errorf("logs of %s %s: %w", noun, name, err)

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 )
@@ -58,29 +57,8 @@ func restoreProgress(g v1alpha1.RestoreProgress) string {
 }
 
 func (p *program) newRestoreList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List restores", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			var all v1alpha1.RestoreList
-			if err := c.List(cmd.Context(), &all, client.InNamespace(p.target.Namespace)); err != nil {
-				return fmt.Errorf("list restores: %w", err)
-			}
-			slices.SortFunc(all.Items, func(a, b v1alpha1.Restore) int {
-				return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
-			})
-			for i := range all.Items {
-				identify(&all.Items[i], "Restore")
-			}
-			return p.show(all.Items, func() error { return p.restoreTable(all.Items) })
-		},
-	}
+	var all v1alpha1.RestoreList
+	return newList(p, "restores", "Restore", &all, &all.Items, newestFirst, p.restoreTable)
 }
 
 func (p *program) restoreTable(all []v1alpha1.Restore) error {
@@ -131,17 +109,9 @@ func (p *program) newRestoreShow() *cobra.Command {
 }
 
 func (p *program) getRestore(ctx context.Context, name string) (*v1alpha1.Restore, error) {
-	c, err := p.client()
-	if err != nil {
-		return nil, err
-	}
 	var r v1alpha1.Restore
-	if err := c.Get(ctx, p.key(name), &r); apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no restore named %s; see `coffer restore list`", name)
-	} else if err != nil {
-		return nil, fmt.Errorf("show restore %s: %w", name, err)
-	}
-	return &r, nil
+	_, err := p.read(ctx, "show", "restore", "restore", name, &r)
+	return &r, err
 }
 
 func (p *program) showRestore(r *v1alpha1.Restore) error {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,29 +23,8 @@ func (p *program) newRestoreTestLogs() *cobra.Command {
 }
 
 func (p *program) newRestoreTestList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List restore tests", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			var all v1alpha1.RestoreTestList
-			if err := c.List(cmd.Context(), &all, client.InNamespace(p.target.Namespace)); err != nil {
-				return fmt.Errorf("list restore tests: %w", err)
-			}
-			slices.SortFunc(all.Items, func(a, b v1alpha1.RestoreTest) int {
-				return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
-			})
-			for i := range all.Items {
-				identify(&all.Items[i], "RestoreTest")
-			}
-			return p.show(all.Items, func() error { return p.restoreTestTable(all.Items) })
-		},
-	}
+	var all v1alpha1.RestoreTestList
+	return newList(p, "restore tests", "RestoreTest", &all, &all.Items, newestFirst, p.restoreTestTable)
 }
 
 func (p *program) restoreTestTable(all []v1alpha1.RestoreTest) error {
@@ -107,7 +85,7 @@ func (p *program) newRestoreTestDelete() *cobra.Command {
 			}
 			t := &v1alpha1.RestoreTest{ObjectMeta: metav1.ObjectMeta{Namespace: p.target.Namespace, Name: args[0]}}
 			if err := c.Delete(cmd.Context(), t); apierrors.IsNotFound(err) {
-				return fmt.Errorf("there is no restore test named %s; see `coffer restore test list`", args[0])
+				return missing("restore test", "restore test", args[0])
 			} else if err != nil {
 				return fmt.Errorf("delete restore test %s: %w", args[0], err)
 			}

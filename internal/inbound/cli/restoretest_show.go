@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/coffer-backup/coffer/api/content"
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -26,15 +25,9 @@ names. The report is read through a port-forward to the Backup extension; who ma
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
 			var t v1alpha1.RestoreTest
-			if err := c.Get(cmd.Context(), p.key(args[0]), &t); apierrors.IsNotFound(err) {
-				return fmt.Errorf("there is no restore test named %s; see `coffer restore test list`", args[0])
-			} else if err != nil {
-				return fmt.Errorf("show restore test %s: %w", args[0], err)
+			if _, err := p.read(cmd.Context(), "show", "restore test", "restore test", args[0], &t); err != nil {
+				return err
 			}
 			if !raw {
 				return p.showRestoreTest(cmd.Context(), &t)

@@ -1,16 +1,13 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -22,27 +19,8 @@ func (p *program) newStorageLocation() *cobra.Command {
 }
 
 func (p *program) newStorageList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List storage locations", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.checkOutput(); err != nil {
-				return err
-			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			var all v1alpha1.BackupStorageLocationList
-			if err := c.List(cmd.Context(), &all, client.InNamespace(p.target.Namespace)); err != nil {
-				return fmt.Errorf("list storage locations: %w", err)
-			}
-			slices.SortFunc(all.Items, func(a, b v1alpha1.BackupStorageLocation) int { return cmp.Compare(a.Name, b.Name) })
-			for i := range all.Items {
-				identify(&all.Items[i], "BackupStorageLocation")
-			}
-			return p.show(all.Items, func() error { return p.storageTable(all.Items) })
-		},
-	}
+	var all v1alpha1.BackupStorageLocationList
+	return newList(p, "storage locations", "BackupStorageLocation", &all, &all.Items, byName, p.storageTable)
 }
 
 func (p *program) storageTable(all []v1alpha1.BackupStorageLocation) error {
@@ -127,17 +105,9 @@ func (p *program) newStorageShow() *cobra.Command {
 
 // storageLocation reads one.
 func (p *program) storageLocation(ctx context.Context, name string) (client.Client, *v1alpha1.BackupStorageLocation, error) {
-	c, err := p.client()
-	if err != nil {
-		return nil, nil, err
-	}
 	var l v1alpha1.BackupStorageLocation
-	if err := c.Get(ctx, p.key(name), &l); apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("there is no storage location named %s; see `coffer storage-location list`", name)
-	} else if err != nil {
-		return nil, nil, fmt.Errorf("read storage location %s: %w", name, err)
-	}
-	return c, &l, nil
+	c, err := p.read(ctx, "read", "storage location", "storage-location", name, &l)
+	return c, &l, err
 }
 
 func (p *program) showStorage(l *v1alpha1.BackupStorageLocation) error {

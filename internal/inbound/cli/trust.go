@@ -78,7 +78,7 @@ func (p *program) changeTrust(ctx context.Context, location, signer string, chan
 		return c.Update(ctx, &object)
 	})
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("there is no storage location named %s; see `coffer storage-location list`", location)
+		return missing("storage location", "storage-location", location)
 	}
 	if err != nil {
 		return fmt.Errorf("change the trusted signers of storage location %s: %w", location, err)

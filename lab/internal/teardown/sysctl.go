@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/coffer-backup/coffer/lab/internal/cluster"
 )
 
 // sysctlRecord is for the machine, and like the settings it holds it does not outlive a boot.
@@ -32,7 +30,27 @@ func RecordSysctls() error {
 	if err != nil {
 		return fmt.Errorf("encode kernel settings: %w", err)
 	}
-	return cluster.WriteFile(sysctlRecord, content, 0o644)
+	return writeOnce(sysctlRecord, content)
+}
+
+// writeOnce writes a file unless it is there: of two clusters that come up at once the first one's counts, for the second may have read
+// what the first one's kubelet has changed already.
+func writeOnce(path string, content []byte) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(temporary.Name())) }()
+	if _, err := temporary.Write(content); err != nil {
+		return errors.Join(err, temporary.Close())
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(temporary.Name(), path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 func restoreSysctls() error {

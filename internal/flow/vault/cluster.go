@@ -47,7 +47,7 @@ var (
 // ClusterKind is a Kubernetes cluster, under the name that clients of AKS know. It is pending until its extension has joined.
 func ClusterKind(tenant string) Kind {
 	return Kind{
-		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent,
+		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent, Body: trackedBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !clusterName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a cluster has 1 to 63 letters, digits, - and _")
@@ -90,20 +90,22 @@ func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resour
 	return coffer.Errorf(coffer.CodeConflict, "%s is protected by %s", r.ID, instances[0].ID).WithHint("delete the backup instance first")
 }
 
+type bindingBody struct {
+	Properties struct {
+		SourceResourceID string   `json:"sourceResourceId"`
+		Roles            []string `json:"roles"`
+	} `json:"properties"`
+}
+
 // BindingKind is trusted access: the consent that one vault may act in a cluster.
 func BindingKind() Kind {
 	return Kind{
-		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent,
+		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent, Body: bindingBody{},
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			if !bindingName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a binding has 1 to 24 letters, digits and -")
 			}
-			body, err := decode[struct {
-				Properties struct {
-					SourceResourceID string   `json:"sourceResourceId"`
-					Roles            []string `json:"roles"`
-				} `json:"properties"`
-			}](p)
+			body, err := decode[bindingBody](p)
 			if err != nil {
 				return Verdict{}, err
 			}
@@ -167,7 +169,7 @@ type extensionBody struct {
 // ExtensionKind is the Backup extension of a cluster with its settings, of which the protected ones are kept sealed.
 func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
 	return Kind{
-		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster}, Secrets: sealer,
+		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster}, Secrets: sealer, Body: extensionBody{},
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			body, err := decode[extensionBody](p)
 			if err != nil {

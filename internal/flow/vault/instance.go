@@ -19,7 +19,7 @@ import (
 // InstanceKind is a backup instance. What would keep it from being protected, as far as it can be known, is an error when it is
 // created, and not a state that it comes to later.
 func InstanceKind() Kind {
-	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Judge: judgeInstance}
+	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance}
 }
 
 func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {

@@ -40,6 +40,8 @@ type Kind struct {
 	Type, Noun string
 	// Parents are the types that one may lie below; the empty one is the root of the tenant, and nil is any.
 	Parents []string
+	// Body is a value of the type that Judge reads a body as. The names of fields are kept as that type has them.
+	Body any
 	// Judge decides whether a proposal is kept, and how.
 	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
@@ -180,16 +182,26 @@ func keepSecrets(ctx context.Context, tx catalogue.Tx, owner catalogue.ID, v Ver
 
 // proposed is the whole body that a Put asks for, once its place is known to be there.
 func (k *Keeper) proposed(ctx context.Context, v catalogue.View, kind Kind, p Put, before *catalogue.Resource) (json.RawMessage, error) {
+	if err := mustBeObject(p.Body); err != nil {
+		return nil, err
+	}
+	asked, err := respell(p.ID, p.Body, kind.Body)
+	if err == nil {
+		asked, err = withoutIdentity(asked)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if p.Patch {
 		if before == nil {
 			return nil, coffer.Errorf(coffer.CodeResourceNotFound, "there is no %s %s to change", kind.Noun, p.ID)
 		}
-		return mergePatch(before.Body, p.Body)
+		return mergePatch(before.Body, asked)
 	}
-	if err := mustBeObject(p.Body); err != nil || before != nil {
-		return p.Body, err
+	if before != nil {
+		return asked, nil
 	}
-	return p.Body, k.mustHaveParent(ctx, v, p.ID)
+	return asked, k.mustHaveParent(ctx, v, p.ID)
 }
 
 // mustHaveParent fails unless what a new resource is part of is there.

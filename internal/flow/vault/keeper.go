@@ -245,28 +245,34 @@ func (k *Keeper) Get(ctx context.Context, id catalogue.ID) (r catalogue.Resource
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Resource, error) { return v.Resource(ctx, id) })
 }
 
-// List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. A
-// page may have fewer than Limit, which is less than 1,000.
+// List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. Limit is
+// less than 1,000. A page is full but for the last, and next is the Key of one that is visible: to who follows it, it says nothing of
+// what is not.
 func (k *Keeper) List(ctx context.Context, q catalogue.ResourceQuery, visible func(catalogue.ID) bool) (page []catalogue.Resource, next string, err error) {
 	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		// One more says whether there is another page.
-		one := q
-		one.Limit++
-		all, err := v.Resources(ctx, one)
-		if err != nil {
-			return err
-		}
 		page, next = nil, ""
-		if len(all) > q.Limit {
-			all = all[:q.Limit]
-			next = all[q.Limit-1].ID.Key()
-		}
-		for _, r := range all {
-			if visible(r.ID) {
-				page = append(page, r)
+		// One more says whether there is another page. Where much is not visible, the rest is looked through in larger steps.
+		some := q
+		for some.Limit++; ; some.Limit = pageSize {
+			all, err := v.Resources(ctx, some)
+			if err != nil {
+				return err
 			}
+			for _, r := range all {
+				switch {
+				case !visible(r.ID):
+				case len(page) == q.Limit:
+					next = page[q.Limit-1].ID.Key()
+					return nil
+				default:
+					page = append(page, r)
+				}
+			}
+			if len(all) < some.Limit {
+				return nil
+			}
+			some.After = all[len(all)-1].ID.Key()
 		}
-		return nil
 	})
 	return page, next, err
 }

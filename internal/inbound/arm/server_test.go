@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -432,6 +434,37 @@ func TestPagesAreFollowedToTheirEnd(t *testing.T) {
 	}
 	if got := w.do("guest", http.MethodGet, subscription+"/resourceGroups"+version, ""); got.status != 200 || len(got.at("value").([]any)) != 0 {
 		t.Errorf("a guest sees %s", got.text)
+	}
+}
+
+func TestAPageSaysNothingOfWhatMayNotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	hidden := subscription + "/resourceGroups/hidden"
+	for _, name := range []string{"/resourceGroups/aaa", "/resourceGroups/hidden", "/resourceGroups/zzz"} {
+		w.must(201, http.MethodPut, subscription+name+version, `{"location":"a"}`)
+	}
+	w.must(201, http.MethodPut, hidden+"/providers/Microsoft.DataProtection/backupVaults/secret"+version, vaultBody)
+	for _, path := range []string{
+		"/subscriptions" + version, subscription + "/resourceGroups" + version, subscription + "/resources" + version,
+		subscription + "/providers/Microsoft.DataProtection/backupVaults" + version,
+	} {
+		for _, who := range []string{"guest", "reader"} {
+			got := w.do(who, http.MethodGet, path+"&$top=1", "")
+			next, _ := got.at("nextLink").(string)
+			u, err := url.Parse(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := base64.RawURLEncoding.DecodeString(u.Query().Get("$skipToken"))
+			if who == "guest" && next != "" || strings.Contains(string(token), "hidden") || err != nil {
+				t.Errorf("%s by a %s leads to %s, %s (%v)", path, who, next, token, err)
+			}
+		}
+	}
+	// A page is full although what comes first may not be seen.
+	if got := w.do("reader", http.MethodGet, subscription+"/resourceGroups"+version+"&$top=1", ""); !slices.Equal(got.names(t), []string{"rg"}) || got.at("nextLink") != nil {
+		t.Errorf("to a reader: %s", got.text)
 	}
 }
 

@@ -146,11 +146,13 @@ func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalog
 	return nil
 }
 
-// The extension's purpose of sealing, and how its secrets are named.
-const (
-	purposeSettings = "extension-settings"
-	settingPrefix   = "configurationProtectedSettings/"
-)
+// settingPrefix is how the secrets of an extension are named.
+const settingPrefix = "configurationProtectedSettings/"
+
+// settingPurpose is what a setting of an extension is sealed for: it is that of no other extension, and no other setting.
+func settingPurpose(extension catalogue.ID, secret string) string {
+	return "extension-setting " + extension.Key() + " " + secret
+}
 
 // maxSetting is how long the value of a setting may be.
 const maxSetting = 16 << 10
@@ -243,7 +245,7 @@ func sealSettings(ctx context.Context, sealer catalogue.Sealer, p Proposal, sett
 		if value == nil {
 			continue
 		}
-		sealed, err := sealer.Seal(ctx, purposeSettings, []byte(*value))
+		sealed, err := sealer.Seal(ctx, settingPurpose(p.ID, settingPrefix+name), []byte(*value))
 		if err != nil {
 			return Verdict{}, err
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -133,7 +134,11 @@ func (plain) Seal(_ context.Context, purpose string, text []byte) ([]byte, error
 }
 
 func (plain) Open(_ context.Context, purpose string, sealed []byte) ([]byte, error) {
-	return bytes.TrimPrefix(sealed, []byte(purpose+":")), nil
+	text, ok := bytes.CutPrefix(sealed, []byte(purpose+":"))
+	if !ok {
+		return nil, errors.New("sealed for something else")
+	}
+	return text, nil
 }
 
 // reply is what came back.
@@ -294,7 +299,7 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	// What is read can be written again: a null keeps what there was.
 	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":null,"other":"new"}}}`)
 	secrets := w.secrets(extension)
-	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
+	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-setting "+strings.ToLower(extension)+" configurationProtectedSettings/other:new" {
 		t.Errorf("secrets: %v", secrets)
 	}
 	reveal := extension + "/providers/Coffer.Backup/revealSecrets" + version
@@ -322,6 +327,26 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	want := []string{write + " 201 true", write + " 200 true", reading + " 200 true", reading + " 403 false", write + " 200 true"}
 	if !slices.Equal(writes, want) {
 		t.Errorf("the audit log has %q, want %q", writes, want)
+	}
+}
+
+func TestASealedSettingCannotBePassedOffAsAnother(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	other := group + "/providers/Microsoft.ContainerService/managedClusters/mine"
+	w.must(201, http.MethodPut, other+version, `{"location":"westeurope"}`)
+	mine := other + "/providers/Microsoft.KubernetesConfiguration/extensions/e"
+	w.must(201, http.MethodPut, extension+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes","configurationProtectedSettings":{"key":"hush"}}}`)
+	w.must(201, http.MethodPut, mine+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes","configurationProtectedSettings":{"key":"a"}}}`)
+	stolen := w.secrets(extension)["configurationProtectedSettings/key"]
+	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		return tx.PutSecret(ctx, catalogue.Secret{Owner: catalogue.ID(mine), Name: "configurationProtectedSettings/key", Sealed: []byte(stolen)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.do("owner", http.MethodPost, mine+"/providers/Coffer.Backup/revealSecrets"+version, ""); got.status != 500 || strings.Contains(got.text, "hush") {
+		t.Errorf("who can write to the database reads another's secrets: %d %s", got.status, got.text)
 	}
 }
 

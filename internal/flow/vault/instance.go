@@ -227,8 +227,24 @@ func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID,
 		if _, err := policyOf(ctx, v, id.Parent(), c); err != nil {
 			return err
 		}
-		return checkCluster(ctx, v, p, c)
+		if err := checkCluster(ctx, v, p, c); err != nil {
+			return err
+		}
+		return mustBeOnlyInstance(ctx, v, id, c)
 	})
+}
+
+// ValidateModify is ValidateBackup of an instance that there is. It answers an operation that has ended: clients take nothing else.
+func (k *Keeper) ValidateModify(ctx context.Context, by Caller, id catalogue.ID, body []byte) (catalogue.Operation, error) {
+	if err := k.MustExist(ctx, id); err != nil {
+		return catalogue.Operation{}, err
+	}
+	if err := k.ValidateBackup(ctx, by, id, body); err != nil {
+		return catalogue.Operation{}, err
+	}
+	o := k.done(by, id, "ValidateForModifyBackup", k.now())
+	o.Result = facts(arm.OperationJob{ObjectType: arm.TypeOperationJob})
+	return o, k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error { return tx.PutOperation(ctx, o) })
 }
 
 // ValidateRestore answers what is wrong with a restore request, and writes nothing.

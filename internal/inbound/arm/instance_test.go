@@ -83,7 +83,14 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		t.Errorf("made: %s", made.text)
 	}
 	w.must(200, http.MethodPut, instanceID+version, put)
-	w.must(200, http.MethodPost, instanceID+"/validateForModifyBackup"+version, validate)
+	// Typed clients take 202 and nothing else, and follow it to its end.
+	accepted := w.must(202, http.MethodPost, instanceID+"/validateForModifyBackup"+version, validate)
+	for _, header := range []string{"Azure-AsyncOperation", "Location"} {
+		ended := w.must(200, http.MethodGet, strings.TrimPrefix(accepted.header.Get(header), w.URL), "")
+		if header == "Location" && ended.at("objectType") != "OperationJobExtendedInfo" || header != "Location" && ended.at("status") != "Succeeded" {
+			t.Errorf("%s: %s", header, ended.text)
+		}
+	}
 	w.must(404, http.MethodPost, vaultID+"/backupInstances/none/validateForModifyBackup"+version, validate)
 	if got := w.must(200, http.MethodGet, cluster+"/providers/Microsoft.DataProtection/backupInstances"+version, ""); len(got.names(t)) != 1 {
 		t.Errorf("what protects the cluster: %s", got.text)
@@ -92,6 +99,9 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		if got := w.do("owner", http.MethodDelete, path+version, ""); got.status != 409 && got.status != 400 {
 			t.Errorf("%s is deleted: %d %s", what, got.status, got.text)
 		}
+	}
+	if got := w.must(409, http.MethodPost, vaultID+"/validateForBackup"+version, validate); !strings.Contains(got.text, "aks1-one") {
+		t.Errorf("a second instance is valid: %s", got.text)
 	}
 	second := w.must(409, http.MethodPut, vaultID+"/backupInstances/aks1-two"+version, put)
 	if !strings.Contains(second.text, "aks1-one") {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -79,6 +81,19 @@ func mergePatch(body, change json.RawMessage) (json.RawMessage, error) {
 func mustBeObject(body json.RawMessage) error {
 	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
 		return coffer.Errorf(coffer.CodeInvalidInput, "the body is not a JSON object").WithHint("send {\"location\": ..., \"properties\": {...}}")
+	}
+	return nil
+}
+
+// mustBeReadable refuses what would be more, with what the server adds to it, than the server reads: it could never be changed again.
+func mustBeReadable(r catalogue.Resource) error {
+	r.Version = math.MaxInt64
+	text, err := Shown(r)
+	if err != nil {
+		return err
+	}
+	if _, err := arm.Decode[struct{}](text); err != nil {
+		return invalid(r.ID, "with what the server adds to it, %w", err)
 	}
 	return nil
 }

@@ -149,6 +149,9 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if r.Body == nil {
 			r.Body = body
 		}
+		if err := mustBeReadable(r); err != nil {
+			return err
+		}
 		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
 			return err
 		}

@@ -282,6 +282,8 @@ func TestTwoWritersDoNotOverwriteEachOther(t *testing.T) {
 	w.must(412, http.MethodPut, cluster+version, `{"location":"westeurope"}`, "If-Match", old)
 	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"none of mine"`)
 	w.must(200, http.MethodPut, group+version, body, "If-Match", "*")
+	w.must(412, http.MethodPut, group+"-new"+version, body, "If-Match", "*")
+	w.must(404, http.MethodGet, group+"-new"+version, "")
 }
 
 func TestProtectedSettingsAreNeverShown(t *testing.T) {
@@ -383,6 +385,7 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 		"a reader who writes":       {"reader", "PUT", group + version, `{}`, nil, 403, "AuthorizationFailed"},
 		"what is not there, by one": {"guest", "GET", subscription + "/resourceGroups/none" + version, "", nil, 403, "AuthorizationFailed"},
 		"no api-version":            {"owner", "GET", group, "", nil, 400, "MissingApiVersionParameter"},
+		"a malformed query":         {"owner", "GET", group + version + "&$filter=name%20eq%20%27a;b%27", "", nil, 400, "BMSUserErrorInvalidInput"},
 		"a malformed api-version":   {"owner", "GET", group + "?api-version=latest", "", nil, 400, "InvalidApiVersionParameter"},
 		"a malformed id":            {"owner", "GET", "/subscriptions/..%2f" + version, "", nil, 400, "InvalidResourceId"},
 		"an unknown type":           {"owner", "GET", group + "/providers/Microsoft.Compute/virtualMachines/v" + version, "", nil, 404, "InvalidResourceType"},

@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -47,7 +50,7 @@ var (
 // ClusterKind is a Kubernetes cluster, under the name that clients of AKS know. It is pending until its extension has joined.
 func ClusterKind(tenant string) Kind {
 	return Kind{
-		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent, Body: trackedBody{},
+		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent, Body: clusterBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !clusterName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a cluster has 1 to 63 letters, digits, - and _")
@@ -63,10 +66,56 @@ func ClusterKind(tenant string) Kind {
 			if identity != nil {
 				f["identity"] = identity
 			}
-			return Verdict{Facts: facts(f)}, nil
+			body, err := withoutClusterSecrets(p.ID, p.Body)
+			return Verdict{Body: body, Facts: facts(f)}, err
 		},
 		Removable: mustBeUnprotected,
 	}
+}
+
+type clusterBody struct {
+	tracked
+	identified
+	clusterSecrets
+}
+
+// clusterSecrets are the fields of a managed cluster that Azure takes and never shows. There is no use for them here.
+type clusterSecrets struct {
+	Properties struct {
+		ServicePrincipalProfile struct {
+			Secret *string `json:"secret"`
+		} `json:"servicePrincipalProfile"`
+		WindowsProfile struct {
+			AdminPassword *string `json:"adminPassword"`
+		} `json:"windowsProfile"`
+		AADProfile struct {
+			ServerAppSecret *string `json:"serverAppSecret"`
+		} `json:"aadProfile"`
+	} `json:"properties"`
+}
+
+// withoutClusterSecrets is a body without its secrets.
+func withoutClusterSecrets(id catalogue.ID, body json.RawMessage) (json.RawMessage, error) {
+	found, err := arm.Decode[clusterSecrets](body)
+	if err != nil {
+		return nil, malformed(id, err)
+	}
+	for _, one := range []struct {
+		there *string
+		patch string
+	}{
+		{found.Properties.ServicePrincipalProfile.Secret, `{"properties":{"servicePrincipalProfile":{"secret":null}}}`},
+		{found.Properties.WindowsProfile.AdminPassword, `{"properties":{"windowsProfile":{"adminPassword":null}}}`},
+		{found.Properties.AADProfile.ServerAppSecret, `{"properties":{"aadProfile":{"serverAppSecret":null}}}`},
+	} {
+		if one.there == nil {
+			continue
+		}
+		if body, err = jsonpatch.MergePatch(body, []byte(one.patch)); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
 }
 
 // statePending is the state of a cluster that has not joined.

@@ -77,6 +77,10 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	}
 	w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate)
 
+	secret := strings.Replace(put, `"datasourceAuthCredentials":null`, `"datasourceAuthCredentials":{"objectType":"SecretStoreBasedAuthCredentials","secretStoreResource":{"value":"hush"}}`, 1)
+	if got := w.must(400, http.MethodPut, instanceID+version, secret); strings.Contains(got.text, "hush") || got.at("error", "target") != "properties.datasourceAuthCredentials" {
+		t.Errorf("with a secret: %s", got.text)
+	}
 	made := w.must(201, http.MethodPut, instanceID+version, put)
 	if made.at("properties", "currentProtectionState") != "ProtectionConfigured" || made.at("properties", "policyInfo", "policyVersion") == nil ||
 		!strings.Contains(made.text, `"excludedNamespaces":[]`) || !strings.Contains(made.text, `"datasourceAuthCredentials":null`) {

@@ -77,3 +77,13 @@ func TestAnIdentityIsTheServersToSay(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSecretsOfAManagedClusterAreNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	made := w.must(200, http.MethodPut, cluster+version, `{"location":"westeurope","properties":{"dnsPrefix":"a","servicePrincipalProfile":{"clientId":"c","Secret":"hush"},
+		"windowsProfile":{"adminUsername":"u","adminPassword":"hush"},"aadProfile":{"serverAppSecret":"hush"}}}`)
+	if strings.Contains(made.text, "hush") || made.at("properties", "servicePrincipalProfile", "clientId") != "c" || made.at("properties", "windowsProfile", "adminUsername") != "u" {
+		t.Errorf("made: %s", made.text)
+	}
+}

@@ -165,6 +165,9 @@ func BindingKind() Kind {
 			if len(body.Properties.Roles) != 1 || !strings.EqualFold(body.Properties.Roles[0], BackupOperator) {
 				return Verdict{}, invalid(p.ID, "properties.roles is %.200q", body.Properties.Roles).WithHint("the one role that there is: %s", BackupOperator)
 			}
+			if err := mayReadLinked(ctx, v, p, typeBinding, source); err != nil {
+				return Verdict{}, err
+			}
 			admitted, err := v.Resource(ctx, source)
 			if err != nil {
 				return Verdict{}, err

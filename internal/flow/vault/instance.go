@@ -113,15 +113,8 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
 // extension, that has not let the vault in, or that has not joined.
 func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
-	held, err := Held(ctx, v, p.By.Principal)
-	if err != nil {
+	if err := mayReadLinked(ctx, v, p, typeInstance, c.Cluster); err != nil {
 		return err
-	}
-	const read = typeCluster + "/read"
-	if !access.Decide(p.By.Principal, held, read, c.Cluster).Allowed {
-		return coffer.Errorf(coffer.CodeLinkedAuthorizationFailed,
-			"The client '%s' has permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action '%s' on the linked scope '%s', or the linked scope is invalid.",
-			p.By.Principal.Name, typeInstance, p.ID, read, c.Cluster).WithHint("ask for the role Reader on the cluster")
 	}
 	cluster, err := v.Resource(ctx, c.Cluster)
 	if missing(err) {
@@ -141,6 +134,21 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 		return err
 	}
 	return mustHaveJoined(cluster)
+}
+
+// mayReadLinked refuses to link a resource of a type to another one that the caller may not read, whether that is there or not.
+func mayReadLinked(ctx context.Context, v catalogue.View, p Proposal, kind string, linked catalogue.ID) error {
+	held, err := Held(ctx, v, p.By.Principal)
+	if err != nil {
+		return err
+	}
+	read := linked.Type() + "/read"
+	if access.Decide(p.By.Principal, held, read, linked).Allowed {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeLinkedAuthorizationFailed,
+		"The client '%s' has permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action '%s' on the linked scope '%s', or the linked scope is invalid.",
+		p.By.Principal.Name, kind, p.ID, read, linked).WithHint("ask for the role Reader on %s", linked.Name())
 }
 
 // mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -62,7 +63,11 @@ func ClusterKind(tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			f := object{"properties": object{"provisioningState": "Succeeded", "coffer": pending(p.ID)}}
+			state, err := clusterState(p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			f := object{"properties": object{"provisioningState": "Succeeded", "coffer": state}}
 			if identity != nil {
 				f["identity"] = identity
 			}
@@ -120,6 +125,22 @@ func withoutClusterSecrets(id catalogue.ID, body json.RawMessage) (json.RawMessa
 
 // statePending is the state of a cluster that has not joined.
 const statePending = "Pending"
+
+// clusterState is what is known of whether a cluster has joined: a change of its tags changes nothing of that.
+func clusterState(p Proposal) (any, error) {
+	if p.Before == nil {
+		return pending(p.ID), nil
+	}
+	var f struct {
+		Properties struct {
+			Coffer json.RawMessage `json:"coffer"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(orEmpty(p.Before.Facts), &f); err != nil {
+		return nil, fmt.Errorf("read the facts of %s: %w", p.ID, err)
+	}
+	return f.Properties.Coffer, nil
+}
 
 // pending is what is said of a cluster that has not joined, and of all that waits for that.
 func pending(cluster catalogue.ID) object {

@@ -75,7 +75,14 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		w.must(404, http.MethodGet, instanceID+version, "")
 		step.mend()
 	}
+	w.must(200, http.MethodPatch, cluster+version, `{"tags":{"a":"changes nothing of that"}}`)
 	w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate)
+	elsewhere := strings.Replace(cluster, "aks1", "east", 1)
+	w.must(201, http.MethodPut, elsewhere+version, `{"location":"eastus"}`)
+	inEast := strings.NewReplacer(cluster, elsewhere, `"resourceName":"aks1"`, `"resourceName":"east"`).Replace(put)
+	if got := w.must(400, http.MethodPut, instanceID+version, inEast); !strings.Contains(got.text, "eastus") {
+		t.Errorf("a cluster of another region that is said to be of this one: %s", got.text)
+	}
 
 	secret := strings.Replace(put, `"datasourceAuthCredentials":null`, `"datasourceAuthCredentials":{"objectType":"SecretStoreBasedAuthCredentials","secretStoreResource":{"value":"hush"}}`, 1)
 	if got := w.must(400, http.MethodPut, instanceID+version, secret); strings.Contains(got.text, "hush") || got.at("error", "target") != "properties.datasourceAuthCredentials" {
@@ -123,6 +130,36 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	}
 	w.must(200, http.MethodPut, binding+version, bindingBody)
 	w.must(201, http.MethodPut, instanceID+version, put)
+}
+
+func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	immutable := func(state string) {
+		w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"immutabilitySettings":{"state":"`+state+`"}}}}`)
+	}
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	w.must(201, http.MethodPut, extension+version, extensionBody)
+	w.must(201, http.MethodPut, binding+version, bindingBody)
+	w.join()
+	for tier, status := range map[string]int{"OperationalStore": 200, "VaultStore": 409} {
+		w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+		immutable("Unlocked")
+		err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+			return tx.PutPoint(ctx, catalogue.Point{
+				Instance: instanceID, Name: "p1", Time: time.Now(), Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"` + tier + `"}]}`),
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.do("owner", http.MethodDelete, instanceID+version, ""); got.status != status {
+			t.Errorf("with a recovery point in the %s: %d %s", tier, got.status, got.text)
+		}
+		immutable("Disabled")
+		w.do("owner", http.MethodDelete, instanceID+version, "")
+	}
 }
 
 func TestARestoreRequestIsValidated(t *testing.T) {

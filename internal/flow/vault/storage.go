@@ -48,8 +48,9 @@ func StorageKind() Kind {
 			if endpoint == "" {
 				endpoint = "https://" + p.ID.Name() + ".blob.core.windows.net/"
 			}
-			if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-				return Verdict{}, invalid(p.ID, "properties.coffer.endpoint is not a url of http or https without credentials")
+			if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+				// Signatures stand in queries, and everybody who may read the account reads its endpoint.
+				return Verdict{}, invalid(p.ID, "properties.coffer.endpoint is not a url of http or https without credentials and without a query")
 			}
 			return Verdict{Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "primaryEndpoints": object{"blob": endpoint}}})}, nil
 		},

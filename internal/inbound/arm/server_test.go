@@ -510,6 +510,12 @@ func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	if got := w.do("guest", http.MethodGet, url, ""); got.status != 404 {
 		t.Errorf("a guest: %d %s", got.status, got.text)
 	}
+	// Groups are spelled otherwise in roles than in ids.
+	w.must(201, http.MethodPut, group+"/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555559"+version,
+		`{"properties":{"roleDefinitionId":"/providers/Microsoft.Authorization/roleDefinitions/a795c7a0-d4a2-40c1-ae25-d81f01202912","principalId":"`+w.objectID("auditor")+`"}}`)
+	if got := w.do("auditor", http.MethodGet, url, ""); got.status != 200 {
+		t.Errorf("who may read the group: %d %s", got.status, got.text)
+	}
 }
 
 func TestTooManyRequestsAtOnceAreToldToComeAgain(t *testing.T) {

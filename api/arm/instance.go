@@ -137,6 +137,10 @@ func (i *Instance) Problems(at string) []Problem {
 	if i.DataSourceSetInfo != nil {
 		i.DataSourceSetInfo.form(At(at, "dataSourceSetInfo"), &f, TypeDatasourceSet, TypeDatasource)
 	}
+	if c := i.DatasourceAuthCredentials; len(c) > 0 && string(c) != "null" {
+		// It could have a secret in it, which would be kept, and shown, as it is.
+		f.add(At(at, "datasourceAuthCredentials"), "is there: clusters are backed up without credentials; leave it out")
+	}
 	f.optional(At(at, "validationType"), i.ValidationType, "ShallowValidation", "DeepValidation")
 	if path := At(at, "policyInfo"); f.required(path, i.PolicyInfo != nil) {
 		f.text(At(path, "policyId"), i.PolicyInfo.PolicyID, maxText)

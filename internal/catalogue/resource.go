@@ -63,8 +63,8 @@ type ResourceQuery struct {
 
 // Condition says what a write expects to find. The zero value expects nothing.
 type Condition struct {
-	// New expects that there is no such resource.
-	New bool
+	// New expects that there is no such resource, and Exists that there is one.
+	New, Exists bool
 	// Version, if it is not 0, expects this one, and Created, if it is not zero, one that was created then: one that is made anew
 	// begins with version 1 again.
 	Version int64

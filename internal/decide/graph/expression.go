@@ -16,6 +16,7 @@ type parser struct {
 	tokens []token
 	at     int
 	depth  int
+	made   *budget
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -226,6 +227,9 @@ var functions = map[string]struct {
 	"tostring": {1, func(a []any) any { return spell(a[0]) }},
 	"split": {2, func(a []any) any {
 		var parts []any
+		if spell(a[1]) == "" {
+			return []any{spell(a[0])}
+		}
 		for _, s := range strings.Split(spell(a[0]), spell(a[1])) {
 			parts = append(parts, s)
 		}
@@ -261,12 +265,37 @@ func (p *parser) call(name string) (expression, error) {
 		return nil, refused("%s takes %d arguments, not %d", name, f.arguments, len(arguments))
 	}
 	return func(r Row) any {
-		values := make([]any, len(arguments))
+		values, size := make([]any, len(arguments)), 0
 		for i, a := range arguments {
 			values[i] = a(r)
+			size += sizeOf(values[i])
+		}
+		if !p.made.take(size) {
+			return nil
 		}
 		return f.call(values)
 	}, nil
+}
+
+// sizeOf is about how long a value is when it is written, which is more than it takes to write it.
+func sizeOf(v any) int {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case []any:
+		size := 0
+		for _, one := range v {
+			size += cellSize + sizeOf(one)
+		}
+		return size
+	case map[string]any:
+		size := 0
+		for name, one := range v {
+			size += cellSize + len(name) + sizeOf(one)
+		}
+		return size
+	}
+	return cellSize
 }
 
 func columnOf(name string) expression { return func(r Row) any { return r[name] } }

@@ -64,7 +64,11 @@ func TestQueriesOfTheAzureCLI(t *testing.T) {
 		before := fmt.Sprint(rows(t))
 		given := rows(t)
 		var names []string
-		for _, r := range q.Run(given) {
+		found, err := q.Run(given)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		for _, r := range found {
 			names = append(names, r["name"].(string))
 		}
 		if got := strings.Join(names, " "); got != want {
@@ -97,7 +101,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		found := q.Run([]Row{{"a": []any{map[string]any{"b": "x"}}, "id": "/i"}, {"a": nil}})
+		found, _ := q.Run([]Row{{"a": []any{map[string]any{"b": "x"}}, "id": "/i"}, {"a": nil}})
 		if len(found) > 2 || slices.ContainsFunc(found, func(r Row) bool { return r == nil }) {
 			t.Errorf("%q makes %v", query, found)
 		}

@@ -11,6 +11,9 @@ import (
 const (
 	maxQuery = 32 << 10
 	maxDepth = 64
+	maxSteps = 100
+	// maxMade is how much a query may make of its rows, in bytes: without a bound, a few strcats after each other make terabytes.
+	maxMade = 128 << 20
 )
 
 // kind is what a token is.

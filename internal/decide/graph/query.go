@@ -17,6 +17,17 @@ type Query struct {
 	// Type is the resource type that the query begins by asking for, in lower case, or empty: rows of others need not be given.
 	Type  string
 	steps []step
+	// made is how much has been made of rows.
+	made *budget
+}
+
+// budget counts what a query makes.
+type budget struct{ spent int }
+
+// take says whether so many bytes more may be made.
+func (b *budget) take(n int) bool {
+	b.spent = min(b.spent+n, maxMade+1)
+	return b.spent <= maxMade
 }
 
 var firstType = regexp.MustCompile(`^\s*\w+\s*\|\s*where\s+type\s*(?:=~|==)\s*'([^']+)'\s*(?:\||$)`)
@@ -24,12 +35,15 @@ var firstType = regexp.MustCompile(`^\s*\w+\s*\|\s*where\s+type\s*(?:=~|==)\s*'(
 // step does something with all rows.
 type step func([]Row) []Row
 
-// Run answers the rows that a query makes of others, which stay as they are.
-func (q Query) Run(rows []Row) []Row {
+// Run answers the rows that a query makes of others, which stay as they are. It may be called once.
+func (q Query) Run(rows []Row) ([]Row, error) {
 	for _, s := range q.steps {
 		rows = s(rows)
+		if !q.made.take(0) {
+			return nil, refused("the query makes more than %d MiB of its rows", maxMade>>20)
+		}
 	}
-	return rows
+	return rows, nil
 }
 
 // Parse reads a query.
@@ -38,8 +52,8 @@ func Parse(query string) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	p := &parser{query: query, tokens: tokens}
-	q := Query{Table: p.next().value}
+	p := &parser{query: query, tokens: tokens, made: &budget{}}
+	q := Query{Table: p.next().value, made: p.made}
 	if asked := firstType.FindStringSubmatch(query); asked != nil {
 		q.Type = strings.ToLower(asked[1])
 	}
@@ -54,7 +68,9 @@ func Parse(query string) (Query, error) {
 		if err != nil {
 			return Query{}, err
 		}
-		q.steps = append(q.steps, s)
+		if q.steps = append(q.steps, s); len(q.steps) > maxSteps {
+			return Query{}, refused("the query has more than %d steps", maxSteps)
+		}
 	}
 	return q, nil
 }
@@ -92,6 +108,9 @@ func (p *parser) where() (step, error) {
 	}, nil
 }
 
+// cellSize is about what a cell takes beside its value.
+const cellSize = 8
+
 // columns are those of extend, which keeps the others, and of project, which does not.
 func (p *parser) columns(keep bool) (step, error) {
 	type column struct {
@@ -124,6 +143,9 @@ func (p *parser) columns(keep bool) (step, error) {
 		made := make([]Row, len(rows))
 		for i, r := range rows {
 			made[i] = Row{}
+			if !p.made.take(cellSize * (len(r) + len(all))) {
+				return nil
+			}
 			for name, value := range r {
 				if keep {
 					made[i][name] = value

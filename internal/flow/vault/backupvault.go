@@ -14,7 +14,7 @@ const typeInstance = typeVault + "/backupInstances"
 // BackupVaultKind is a Backup vault.
 func BackupVaultKind(tenant string) Kind {
 	return Kind{
-		Type: typeVault, Noun: "backup vault", Parents: []string{typeGroup},
+		Type: typeVault, Noun: "backup vault", Parents: []string{typeGroup}, Body: arm.VaultResource{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if err := decide.CheckName(p.ID.Name()); err != nil {
 				return Verdict{}, err

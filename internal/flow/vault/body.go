@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -69,9 +71,6 @@ func orEmpty(object json.RawMessage) json.RawMessage {
 
 // mergePatch merges a change into a body.
 func mergePatch(body, change json.RawMessage) (json.RawMessage, error) {
-	if err := mustBeObject(change); err != nil {
-		return nil, err
-	}
 	text, err := jsonpatch.MergePatch(body, change)
 	if err != nil {
 		return nil, coffer.Errorf(coffer.CodeInvalidInput, "the change cannot be merged: %w", err)
@@ -84,6 +83,31 @@ func mustBeObject(body json.RawMessage) error {
 		return coffer.Errorf(coffer.CodeInvalidInput, "the body is not a JSON object").WithHint("send {\"location\": ..., \"properties\": {...}}")
 	}
 	return nil
+}
+
+// mustBeReadable refuses what would be more, with what the server adds to it, than the server reads: it could never be changed again.
+func mustBeReadable(r catalogue.Resource) error {
+	r.Version = math.MaxInt64
+	text, err := Shown(r)
+	if err != nil {
+		return err
+	}
+	if _, err := arm.Decode[struct{}](text); err != nil {
+		return invalid(r.ID, "with what the server adds to it, %w", err)
+	}
+	return nil
+}
+
+// withoutIdentity takes out of a body who its identity is: that is for the server to say, and whoever could say it would be assigned
+// what roles others mean for the resource.
+func withoutIdentity(body json.RawMessage) (json.RawMessage, error) {
+	var said struct {
+		Identity map[string]json.RawMessage `json:"identity"`
+	}
+	if err := json.Unmarshal(body, &said); err != nil || said.Identity == nil {
+		return body, nil //nolint:nilerr // Judge says what is wrong with its form.
+	}
+	return jsonpatch.MergePatch(body, []byte(`{"identity":{"principalId":null,"tenantId":null}}`))
 }
 
 // setProperty sets a field of a body's properties.

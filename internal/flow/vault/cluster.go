@@ -3,10 +3,14 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -47,7 +51,7 @@ var (
 // ClusterKind is a Kubernetes cluster, under the name that clients of AKS know. It is pending until its extension has joined.
 func ClusterKind(tenant string) Kind {
 	return Kind{
-		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent,
+		Type: typeCluster, Noun: "cluster", Parents: []string{typeGroup}, Deleted: http.StatusNoContent, Body: clusterBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !clusterName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a cluster has 1 to 63 letters, digits, - and _")
@@ -59,18 +63,84 @@ func ClusterKind(tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			f := object{"properties": object{"provisioningState": "Succeeded", "coffer": pending(p.ID)}}
+			state, err := clusterState(p)
+			if err != nil {
+				return Verdict{}, err
+			}
+			f := object{"properties": object{"provisioningState": "Succeeded", "coffer": state}}
 			if identity != nil {
 				f["identity"] = identity
 			}
-			return Verdict{Facts: facts(f)}, nil
+			body, err := withoutClusterSecrets(p.ID, p.Body)
+			return Verdict{Body: body, Facts: facts(f)}, err
 		},
 		Removable: mustBeUnprotected,
 	}
 }
 
+type clusterBody struct {
+	tracked
+	identified
+	clusterSecrets
+}
+
+// clusterSecrets are the fields of a managed cluster that Azure takes and never shows. There is no use for them here.
+type clusterSecrets struct {
+	Properties struct {
+		ServicePrincipalProfile struct {
+			Secret *string `json:"secret"`
+		} `json:"servicePrincipalProfile"`
+		WindowsProfile struct {
+			AdminPassword *string `json:"adminPassword"`
+		} `json:"windowsProfile"`
+		AADProfile struct {
+			ServerAppSecret *string `json:"serverAppSecret"`
+		} `json:"aadProfile"`
+	} `json:"properties"`
+}
+
+// withoutClusterSecrets is a body without its secrets.
+func withoutClusterSecrets(id catalogue.ID, body json.RawMessage) (json.RawMessage, error) {
+	found, err := arm.Decode[clusterSecrets](body)
+	if err != nil {
+		return nil, malformed(id, err)
+	}
+	for _, one := range []struct {
+		there *string
+		patch string
+	}{
+		{found.Properties.ServicePrincipalProfile.Secret, `{"properties":{"servicePrincipalProfile":{"secret":null}}}`},
+		{found.Properties.WindowsProfile.AdminPassword, `{"properties":{"windowsProfile":{"adminPassword":null}}}`},
+		{found.Properties.AADProfile.ServerAppSecret, `{"properties":{"aadProfile":{"serverAppSecret":null}}}`},
+	} {
+		if one.there == nil {
+			continue
+		}
+		if body, err = jsonpatch.MergePatch(body, []byte(one.patch)); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}
+
 // statePending is the state of a cluster that has not joined.
 const statePending = "Pending"
+
+// clusterState is what is known of whether a cluster has joined: a change of its tags changes nothing of that.
+func clusterState(p Proposal) (any, error) {
+	if p.Before == nil {
+		return pending(p.ID), nil
+	}
+	var f struct {
+		Properties struct {
+			Coffer json.RawMessage `json:"coffer"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(orEmpty(p.Before.Facts), &f); err != nil {
+		return nil, fmt.Errorf("read the facts of %s: %w", p.ID, err)
+	}
+	return f.Properties.Coffer, nil
+}
 
 // pending is what is said of a cluster that has not joined, and of all that waits for that.
 func pending(cluster catalogue.ID) object {
@@ -90,20 +160,22 @@ func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resour
 	return coffer.Errorf(coffer.CodeConflict, "%s is protected by %s", r.ID, instances[0].ID).WithHint("delete the backup instance first")
 }
 
+type bindingBody struct {
+	Properties struct {
+		SourceResourceID string   `json:"sourceResourceId"`
+		Roles            []string `json:"roles"`
+	} `json:"properties"`
+}
+
 // BindingKind is trusted access: the consent that one vault may act in a cluster.
 func BindingKind() Kind {
 	return Kind{
-		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent,
+		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent, Body: bindingBody{},
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			if !bindingName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a binding has 1 to 24 letters, digits and -")
 			}
-			body, err := decode[struct {
-				Properties struct {
-					SourceResourceID string   `json:"sourceResourceId"`
-					Roles            []string `json:"roles"`
-				} `json:"properties"`
-			}](p)
+			body, err := decode[bindingBody](p)
 			if err != nil {
 				return Verdict{}, err
 			}
@@ -113,6 +185,9 @@ func BindingKind() Kind {
 			}
 			if len(body.Properties.Roles) != 1 || !strings.EqualFold(body.Properties.Roles[0], BackupOperator) {
 				return Verdict{}, invalid(p.ID, "properties.roles is %.200q", body.Properties.Roles).WithHint("the one role that there is: %s", BackupOperator)
+			}
+			if err := mayReadLinked(ctx, v, p, typeBinding, source); err != nil {
+				return Verdict{}, err
 			}
 			admitted, err := v.Resource(ctx, source)
 			if err != nil {
@@ -144,11 +219,13 @@ func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalog
 	return nil
 }
 
-// The extension's purpose of sealing, and how its secrets are named.
-const (
-	purposeSettings = "extension-settings"
-	settingPrefix   = "configurationProtectedSettings/"
-)
+// settingPrefix is how the secrets of an extension are named.
+const settingPrefix = "configurationProtectedSettings/"
+
+// settingPurpose is what a setting of an extension is sealed for: it is that of no other extension, and no other setting.
+func settingPurpose(extension catalogue.ID, secret string) string {
+	return "extension-setting " + extension.Key() + " " + secret
+}
 
 // maxSetting is how long the value of a setting may be.
 const maxSetting = 16 << 10
@@ -167,7 +244,7 @@ type extensionBody struct {
 // ExtensionKind is the Backup extension of a cluster with its settings, of which the protected ones are kept sealed.
 func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
 	return Kind{
-		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster}, Secrets: sealer,
+		Type: typeExtension, Noun: "extension", Parents: []string{typeCluster}, Secrets: sealer, Body: extensionBody{},
 		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			body, err := decode[extensionBody](p)
 			if err != nil {
@@ -241,7 +318,7 @@ func sealSettings(ctx context.Context, sealer catalogue.Sealer, p Proposal, sett
 		if value == nil {
 			continue
 		}
-		sealed, err := sealer.Seal(ctx, purposeSettings, []byte(*value))
+		sealed, err := sealer.Seal(ctx, settingPurpose(p.ID, settingPrefix+name), []byte(*value))
 		if err != nil {
 			return Verdict{}, err
 		}

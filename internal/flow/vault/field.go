@@ -17,6 +17,39 @@ type tracked struct {
 	Tags     map[string]string `json:"tags"`
 }
 
+// trackedBody is what is read of resources that have nothing else of their own.
+type trackedBody struct {
+	tracked
+	identified
+	Properties json.RawMessage `json:"properties"`
+}
+
+// identified are the fields of resources that have an identity.
+type identified struct {
+	Identity *struct {
+		Type string `json:"type"`
+	} `json:"identity"`
+}
+
+// ownBody has the names of what the server says of resources: clients that read names in any case are to find no other beside it.
+type ownBody struct {
+	ID         json.RawMessage `json:"id"`
+	Name       json.RawMessage `json:"name"`
+	Type       json.RawMessage `json:"type"`
+	ETag       json.RawMessage `json:"eTag"`
+	SystemData json.RawMessage `json:"systemData"`
+	Identity   arm.Identity    `json:"identity"`
+	Properties struct {
+		ProvisioningState      json.RawMessage `json:"provisioningState"`
+		CurrentProtectionState json.RawMessage `json:"currentProtectionState"`
+		ProtectionStatus       json.RawMessage `json:"protectionStatus"`
+		AKSAssignedIdentity    arm.Identity    `json:"aksAssignedIdentity"`
+		PrimaryEndpoints       json.RawMessage `json:"primaryEndpoints"`
+		Statuses               json.RawMessage `json:"statuses"`
+		Coffer                 json.RawMessage `json:"coffer"`
+	} `json:"properties"`
+}
+
 // Azure's bounds of tags.
 const (
 	maxTags     = 50
@@ -29,14 +62,31 @@ var locationForm = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9 -]{0,62}$`)
 // decode reads what a decision needs of a body. What is wrong with its form is told with its place.
 func decode[T any](p Proposal) (T, error) {
 	v, err := arm.Decode[T](p.Body)
-	if err == nil {
-		return v, nil
+	return v, malformed(p.ID, err)
+}
+
+// respell writes the names of a body's fields as a type has them.
+func respell(id catalogue.ID, body json.RawMessage, like any) (json.RawMessage, error) {
+	for _, t := range []any{like, ownBody{}} {
+		text, err := arm.Respell(body, t)
+		if err != nil {
+			return nil, malformed(id, err)
+		}
+		body = text
 	}
-	refused := invalid(p.ID, "%w", err)
+	return body, nil
+}
+
+// malformed is the error about a body that arm could not read.
+func malformed(id catalogue.ID, err error) error {
+	if err == nil {
+		return nil
+	}
+	refused := invalid(id, "%w", err)
 	if problem, ok := errors.AsType[*arm.Error](err); ok {
 		refused.Fields = []coffer.RefusedField{{Path: problem.Path, Reason: problem.Message}}
 	}
-	return v, refused
+	return refused
 }
 
 func invalid(id catalogue.ID, format string, args ...any) *coffer.Error {
@@ -94,11 +144,7 @@ type object = map[string]any
 
 // identityFacts are those of the system-assigned identity that a resource has had from its beginning, or gets now.
 func identityFacts(p Proposal, tenant string) (object, error) {
-	body, err := decode[struct {
-		Identity *struct {
-			Type string `json:"type"`
-		} `json:"identity"`
-	}](p)
+	body, err := decode[identified](p)
 	if err != nil || body.Identity == nil {
 		return nil, err
 	}

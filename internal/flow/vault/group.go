@@ -19,17 +19,19 @@ const (
 
 var guidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
+type subscriptionBody struct {
+	DisplayName string `json:"displayName"`
+}
+
 // SubscriptionKind is a subscription: resource groups that are governed together.
 func SubscriptionKind(tenant string) Kind {
 	return Kind{
-		Type: typeSubscription, Noun: "subscription", Parents: []string{""},
+		Type: typeSubscription, Noun: "subscription", Parents: []string{""}, Body: subscriptionBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !guidForm.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a subscription is a GUID")
 			}
-			body, err := decode[struct {
-				DisplayName string `json:"displayName"`
-			}](p)
+			body, err := decode[subscriptionBody](p)
 			if err != nil {
 				return Verdict{}, err
 			}
@@ -48,7 +50,7 @@ func SubscriptionKind(tenant string) Kind {
 // GroupKind is a resource group.
 func GroupKind() Kind {
 	return Kind{
-		Type: typeGroup, Noun: "resource group", Parents: []string{typeSubscription}, MustExist: true,
+		Type: typeGroup, Noun: "resource group", Parents: []string{typeSubscription}, MustExist: true, Body: trackedBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if name := p.ID.Name(); len(name) > 90 || strings.HasSuffix(name, ".") {
 				return Verdict{}, invalid(p.ID, "the name of a resource group has at most 90 characters, and no dot at its end")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,37 @@ import (
 // InstanceKind is a backup instance. What would keep it from being protected, as far as it can be known, is an error when it is
 // created, and not a state that it comes to later.
 func InstanceKind() Kind {
-	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Judge: judgeInstance}
+	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance, Removable: mustBeMutable}
+}
+
+// mustBeMutable refuses to delete an instance of an immutable vault as long as the vault tier has recovery points of it. They go when
+// their time has come.
+func mustBeMutable(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	_, settings, err := vaultSettings(ctx, v, r.ID.Parent())
+	if err != nil || settings.Immutability == arm.StateDisabled {
+		return err
+	}
+	for q := (catalogue.PointQuery{Instance: r.ID, Limit: pageSize}); ; {
+		page, err := v.Points(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, point := range page {
+			tiers, err := tiersOfPoint(point)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(tiers, arm.VaultStore.Is) {
+				return coffer.Errorf(coffer.CodeConflict, "the vault %s is immutable (%s), and keeps recovery points of %s, such as %s",
+					r.ID.Parent().Name(), settings.Immutability, r.ID.Name(), point.Name).
+					WithHint("wait until they have expired; or, if immutability is Unlocked, set it to Disabled first")
+			}
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: page[len(page)-1].Name}
+	}
 }
 
 func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
@@ -113,15 +144,8 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
 // extension, that has not let the vault in, or that has not joined.
 func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
-	held, err := Held(ctx, v, p.By.Principal)
-	if err != nil {
+	if err := mayReadLinked(ctx, v, p, typeInstance, c.Cluster); err != nil {
 		return err
-	}
-	const read = typeCluster + "/read"
-	if !access.Decide(p.By.Principal, held, read, c.Cluster).Allowed {
-		return coffer.Errorf(coffer.CodeLinkedAuthorizationFailed,
-			"The client '%s' has permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action '%s' on the linked scope '%s', or the linked scope is invalid.",
-			p.By.Principal.Name, typeInstance, p.ID, read, c.Cluster).WithHint("ask for the role Reader on the cluster")
 	}
 	cluster, err := v.Resource(ctx, c.Cluster)
 	if missing(err) {
@@ -134,6 +158,9 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	if err != nil {
 		return err
 	}
+	if err := mustBeOfRegion(ctx, v, cluster, p.ID.Parent()); err != nil {
+		return err
+	}
 	if len(extensions) == 0 {
 		return coffer.Errorf(coffer.CodeExtensionNotFound, "the cluster %s has no Backup extension", c.Cluster).WithHint("install it: coffer cluster join %s", c.Cluster)
 	}
@@ -141,6 +168,38 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 		return err
 	}
 	return mustHaveJoined(cluster)
+}
+
+// mustBeOfRegion refuses a cluster of another region than the vault's, whatever the body says of its region.
+func mustBeOfRegion(ctx context.Context, v catalogue.View, cluster catalogue.Resource, vault catalogue.ID) error {
+	location, _, err := vaultSettings(ctx, v, vault)
+	if err != nil {
+		return err
+	}
+	var body tracked
+	if err := json.Unmarshal(cluster.Body, &body); err != nil {
+		return fmt.Errorf("read the kept %s: %w", cluster.ID, err)
+	}
+	if region(body.Location) != region(location) {
+		return coffer.Errorf(coffer.CodeInvalidInput, "the cluster %s is in %s, and the vault %s in %s", cluster.ID, body.Location, vault.Name(), location).
+			WithHint("use a vault in the cluster's region")
+	}
+	return nil
+}
+
+// mayReadLinked refuses to link a resource of a type to another one that the caller may not read, whether that is there or not.
+func mayReadLinked(ctx context.Context, v catalogue.View, p Proposal, kind string, linked catalogue.ID) error {
+	held, err := Held(ctx, v, p.By.Principal)
+	if err != nil {
+		return err
+	}
+	read := linked.Type() + "/read"
+	if access.Decide(p.By.Principal, held, read, linked).Allowed {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeLinkedAuthorizationFailed,
+		"The client '%s' has permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action '%s' on the linked scope '%s', or the linked scope is invalid.",
+		p.By.Principal.Name, kind, p.ID, read, linked).WithHint("ask for the role Reader on %s", linked.Name())
 }
 
 // mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
@@ -227,8 +286,24 @@ func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID,
 		if _, err := policyOf(ctx, v, id.Parent(), c); err != nil {
 			return err
 		}
-		return checkCluster(ctx, v, p, c)
+		if err := checkCluster(ctx, v, p, c); err != nil {
+			return err
+		}
+		return mustBeOnlyInstance(ctx, v, id, c)
 	})
+}
+
+// ValidateModify is ValidateBackup of an instance that there is. It answers an operation that has ended: clients take nothing else.
+func (k *Keeper) ValidateModify(ctx context.Context, by Caller, id catalogue.ID, body []byte) (catalogue.Operation, error) {
+	if err := k.MustExist(ctx, id); err != nil {
+		return catalogue.Operation{}, err
+	}
+	if err := k.ValidateBackup(ctx, by, id, body); err != nil {
+		return catalogue.Operation{}, err
+	}
+	o := k.done(by, id, "ValidateForModifyBackup", k.now())
+	o.Result = facts(arm.OperationJob{ObjectType: arm.TypeOperationJob})
+	return o, k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error { return tx.PutOperation(ctx, o) })
 }
 
 // ValidateRestore answers what is wrong with a restore request, and writes nothing.
@@ -288,9 +363,13 @@ func tiersOf(ctx context.Context, v catalogue.View, id catalogue.ID, request *ar
 	if err != nil {
 		return nil, err
 	}
+	return tiersOfPoint(point)
+}
+
+func tiersOfPoint(point catalogue.Point) ([]arm.Word, error) {
 	var body arm.RecoveryPoint
 	if err := json.Unmarshal(point.Body, &body); err != nil {
-		return nil, fmt.Errorf("read the kept recovery point %s: %w", name, err)
+		return nil, fmt.Errorf("read the kept recovery point %s: %w", point.Name, err)
 	}
 	var tiers []arm.Word
 	for _, store := range body.RecoveryPointDataStoresDetails {

@@ -40,6 +40,8 @@ type Kind struct {
 	Type, Noun string
 	// Parents are the types that one may lie below; the empty one is the root of the tenant, and nil is any.
 	Parents []string
+	// Body is a value of the type that Judge reads a body as. The names of fields are kept as that type has them.
+	Body any
 	// Judge decides whether a proposal is kept, and how.
 	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
@@ -147,6 +149,9 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if r.Body == nil {
 			r.Body = body
 		}
+		if err := mustBeReadable(r); err != nil {
+			return err
+		}
 		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
 			return err
 		}
@@ -180,16 +185,26 @@ func keepSecrets(ctx context.Context, tx catalogue.Tx, owner catalogue.ID, v Ver
 
 // proposed is the whole body that a Put asks for, once its place is known to be there.
 func (k *Keeper) proposed(ctx context.Context, v catalogue.View, kind Kind, p Put, before *catalogue.Resource) (json.RawMessage, error) {
+	if err := mustBeObject(p.Body); err != nil {
+		return nil, err
+	}
+	asked, err := respell(p.ID, p.Body, kind.Body)
+	if err == nil {
+		asked, err = withoutIdentity(asked)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if p.Patch {
 		if before == nil {
 			return nil, coffer.Errorf(coffer.CodeResourceNotFound, "there is no %s %s to change", kind.Noun, p.ID)
 		}
-		return mergePatch(before.Body, p.Body)
+		return mergePatch(before.Body, asked)
 	}
-	if err := mustBeObject(p.Body); err != nil || before != nil {
-		return p.Body, err
+	if before != nil {
+		return asked, nil
 	}
-	return p.Body, k.mustHaveParent(ctx, v, p.ID)
+	return asked, k.mustHaveParent(ctx, v, p.ID)
 }
 
 // mustHaveParent fails unless what a new resource is part of is there.
@@ -233,28 +248,34 @@ func (k *Keeper) Get(ctx context.Context, id catalogue.ID) (r catalogue.Resource
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Resource, error) { return v.Resource(ctx, id) })
 }
 
-// List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. A
-// page may have fewer than Limit, which is less than 1,000.
+// List is one page of resources, those that pass visible only, and the Key that the next page is After; empty after the last. Limit is
+// less than 1,000. A page is full but for the last, and next is the Key of one that is visible: to who follows it, it says nothing of
+// what is not.
 func (k *Keeper) List(ctx context.Context, q catalogue.ResourceQuery, visible func(catalogue.ID) bool) (page []catalogue.Resource, next string, err error) {
 	err = k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		// One more says whether there is another page.
-		one := q
-		one.Limit++
-		all, err := v.Resources(ctx, one)
-		if err != nil {
-			return err
-		}
 		page, next = nil, ""
-		if len(all) > q.Limit {
-			all = all[:q.Limit]
-			next = all[q.Limit-1].ID.Key()
-		}
-		for _, r := range all {
-			if visible(r.ID) {
-				page = append(page, r)
+		// One more says whether there is another page. Where much is not visible, the rest is looked through in larger steps.
+		some := q
+		for some.Limit++; ; some.Limit = pageSize {
+			all, err := v.Resources(ctx, some)
+			if err != nil {
+				return err
 			}
+			for _, r := range all {
+				switch {
+				case !visible(r.ID):
+				case len(page) == q.Limit:
+					next = page[q.Limit-1].ID.Key()
+					return nil
+				default:
+					page = append(page, r)
+				}
+			}
+			if len(all) < some.Limit {
+				return nil
+			}
+			some.After = all[len(all)-1].ID.Key()
 		}
-		return nil
 	})
 	return page, next, err
 }

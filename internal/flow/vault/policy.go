@@ -15,7 +15,7 @@ import (
 // were promised.
 func PolicyKind() Kind {
 	return Kind{
-		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault}, Created: http.StatusOK,
+		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault}, Created: http.StatusOK, Body: arm.PolicyResource{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if err := retention.CheckName(p.ID.Name()); err != nil {
 				return Verdict{}, err

@@ -33,7 +33,7 @@ func (k *Keeper) Reveal(ctx context.Context, by Caller, id catalogue.ID) (map[st
 			return err
 		}
 		for _, s := range kept {
-			plain, err := kind.Secrets.Open(ctx, purposeSettings, s.Sealed)
+			plain, err := kind.Secrets.Open(ctx, settingPurpose(r.ID, s.Name), s.Sealed)
 			if err != nil {
 				return err
 			}

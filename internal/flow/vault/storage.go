@@ -13,11 +13,21 @@ const typeStorage = "Microsoft.Storage/storageAccounts"
 
 var storageName = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
 
+type storageBody struct {
+	tracked
+	Properties struct {
+		Coffer struct {
+			Provider string `json:"provider"`
+			Endpoint string `json:"endpoint"`
+		} `json:"coffer"`
+	} `json:"properties"`
+}
+
 // StorageKind is a storage account: the name of an endpoint that keeps blob containers. It is made by hand, or by whoever sets the
 // extension up; nothing is made at the endpoint.
 func StorageKind() Kind {
 	return Kind{
-		Type: typeStorage, Noun: "storage account", Parents: []string{typeGroup}, Created: http.StatusOK,
+		Type: typeStorage, Noun: "storage account", Parents: []string{typeGroup}, Created: http.StatusOK, Body: storageBody{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
 			if !storageName.MatchString(p.ID.Name()) {
 				return Verdict{}, invalid(p.ID, "the name of a storage account has 3 to 24 small letters and digits")
@@ -25,14 +35,7 @@ func StorageKind() Kind {
 			if err := checkTracked(p); err != nil {
 				return Verdict{}, err
 			}
-			body, err := decode[struct {
-				Properties struct {
-					Coffer struct {
-						Provider string `json:"provider"`
-						Endpoint string `json:"endpoint"`
-					} `json:"coffer"`
-				} `json:"properties"`
-			}](p)
+			body, err := decode[storageBody](p)
 			if err != nil {
 				return Verdict{}, err
 			}
@@ -45,8 +48,9 @@ func StorageKind() Kind {
 			if endpoint == "" {
 				endpoint = "https://" + p.ID.Name() + ".blob.core.windows.net/"
 			}
-			if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-				return Verdict{}, invalid(p.ID, "properties.coffer.endpoint is not a url of http or https without credentials")
+			if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+				// Signatures stand in queries, and everybody who may read the account reads its endpoint.
+				return Verdict{}, invalid(p.ID, "properties.coffer.endpoint is not a url of http or https without credentials and without a query")
 			}
 			return Verdict{Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "primaryEndpoints": object{"blob": endpoint}}})}, nil
 		},

@@ -110,3 +110,14 @@ func TestTheRoleOfTrustedAccessSaysWhatItAllows(t *testing.T) {
 		t.Errorf("got: %s", got.text)
 	}
 }
+
+func TestAnEndpointHasNoSecret(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	for _, endpoint := range []string{"https://a.example/?sig=hush", "https://user:hush@a.example", "https://a.example/#hush", "file:///etc", "//a"} {
+		got := w.must(400, http.MethodPut, group+"/providers/Microsoft.Storage/storageAccounts/account1"+version, `{"location":"a","properties":{"coffer":{"endpoint":"`+endpoint+`"}}}`)
+		if strings.Contains(got.text, "hush") {
+			t.Errorf("%s: %s", endpoint, got.text)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func describe(err error, requestID string) (status int, body arm.CloudError) {
 	}
 	info := &arm.UserFacingError{
 		Code: string(coded.Code), Message: coded.Message, IsRetryable: coded.Transient, IsUserError: status < http.StatusInternalServerError,
-		Properties: map[string]string{"ActivityId": requestID},
+		RecommendedAction: []string{}, Properties: map[string]string{"ActivityId": requestID},
 	}
 	if coded.Hint != "" {
 		info.RecommendedAction = []string{coded.Hint}

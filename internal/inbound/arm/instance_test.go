@@ -75,15 +75,33 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		w.must(404, http.MethodGet, instanceID+version, "")
 		step.mend()
 	}
+	w.must(200, http.MethodPatch, cluster+version, `{"tags":{"a":"changes nothing of that"}}`)
 	w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate)
+	elsewhere := strings.Replace(cluster, "aks1", "east", 1)
+	w.must(201, http.MethodPut, elsewhere+version, `{"location":"eastus"}`)
+	inEast := strings.NewReplacer(cluster, elsewhere, `"resourceName":"aks1"`, `"resourceName":"east"`).Replace(put)
+	if got := w.must(400, http.MethodPut, instanceID+version, inEast); !strings.Contains(got.text, "eastus") {
+		t.Errorf("a cluster of another region that is said to be of this one: %s", got.text)
+	}
 
+	secret := strings.Replace(put, `"datasourceAuthCredentials":null`, `"datasourceAuthCredentials":{"objectType":"SecretStoreBasedAuthCredentials","secretStoreResource":{"value":"hush"}}`, 1)
+	if got := w.must(400, http.MethodPut, instanceID+version, secret); strings.Contains(got.text, "hush") || got.at("error", "target") != "properties.datasourceAuthCredentials" {
+		t.Errorf("with a secret: %s", got.text)
+	}
 	made := w.must(201, http.MethodPut, instanceID+version, put)
 	if made.at("properties", "currentProtectionState") != "ProtectionConfigured" || made.at("properties", "policyInfo", "policyVersion") == nil ||
 		!strings.Contains(made.text, `"excludedNamespaces":[]`) || !strings.Contains(made.text, `"datasourceAuthCredentials":null`) {
 		t.Errorf("made: %s", made.text)
 	}
 	w.must(200, http.MethodPut, instanceID+version, put)
-	w.must(200, http.MethodPost, instanceID+"/validateForModifyBackup"+version, validate)
+	// Typed clients take 202 and nothing else, and follow it to its end.
+	accepted := w.must(202, http.MethodPost, instanceID+"/validateForModifyBackup"+version, validate)
+	for _, header := range []string{"Azure-AsyncOperation", "Location"} {
+		ended := w.must(200, http.MethodGet, strings.TrimPrefix(accepted.header.Get(header), w.URL), "")
+		if header == "Location" && ended.at("objectType") != "OperationJobExtendedInfo" || header != "Location" && ended.at("status") != "Succeeded" {
+			t.Errorf("%s: %s", header, ended.text)
+		}
+	}
 	w.must(404, http.MethodPost, vaultID+"/backupInstances/none/validateForModifyBackup"+version, validate)
 	if got := w.must(200, http.MethodGet, cluster+"/providers/Microsoft.DataProtection/backupInstances"+version, ""); len(got.names(t)) != 1 {
 		t.Errorf("what protects the cluster: %s", got.text)
@@ -92,6 +110,9 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		if got := w.do("owner", http.MethodDelete, path+version, ""); got.status != 409 && got.status != 400 {
 			t.Errorf("%s is deleted: %d %s", what, got.status, got.text)
 		}
+	}
+	if got := w.must(409, http.MethodPost, vaultID+"/validateForBackup"+version, validate); !strings.Contains(got.text, "aks1-one") {
+		t.Errorf("a second instance is valid: %s", got.text)
 	}
 	second := w.must(409, http.MethodPut, vaultID+"/backupInstances/aks1-two"+version, put)
 	if !strings.Contains(second.text, "aks1-one") {
@@ -109,6 +130,36 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	}
 	w.must(200, http.MethodPut, binding+version, bindingBody)
 	w.must(201, http.MethodPut, instanceID+version, put)
+}
+
+func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	immutable := func(state string) {
+		w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"immutabilitySettings":{"state":"`+state+`"}}}}`)
+	}
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	w.must(201, http.MethodPut, extension+version, extensionBody)
+	w.must(201, http.MethodPut, binding+version, bindingBody)
+	w.join()
+	for tier, status := range map[string]int{"OperationalStore": 200, "VaultStore": 409} {
+		w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+		immutable("Unlocked")
+		err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+			return tx.PutPoint(ctx, catalogue.Point{
+				Instance: instanceID, Name: "p1", Time: time.Now(), Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"` + tier + `"}]}`),
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.do("owner", http.MethodDelete, instanceID+version, ""); got.status != status {
+			t.Errorf("with a recovery point in the %s: %d %s", tier, got.status, got.text)
+		}
+		immutable("Disabled")
+		w.do("owner", http.MethodDelete, instanceID+version, "")
+	}
 }
 
 func TestARestoreRequestIsValidated(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
@@ -31,9 +32,7 @@ func (s *Server) instanceRoutes() []route {
 const extensionRouting = "Microsoft.DataProtection/backupInstances"
 
 // valid is the answer to a question to which there is nothing to say.
-var valid = struct {
-	ObjectType string `json:"objectType"`
-}{"OperationJobExtendedInfo"}
+var valid = arm.OperationJob{ObjectType: arm.TypeOperationJob}
 
 // candidate is the name of an instance that is not there yet; no instance can have it.
 const candidate = "(candidate)"
@@ -44,11 +43,11 @@ func (s *Server) validateForBackup(ctx context.Context, r request) (answer, erro
 }
 
 func (s *Server) validateForModify(ctx context.Context, r request) (answer, error) {
-	if err := s.Keeper.MustExist(ctx, r.target.ID); err != nil {
+	o, err := s.Keeper.ValidateModify(ctx, r.caller, r.target.ID, r.body)
+	if err != nil {
 		return answer{}, err
 	}
-	err := s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID, r.body)
-	return answer{status: http.StatusOK, body: valid}, err
+	return tracked(r, answer{status: http.StatusAccepted}, o), nil
 }
 
 func (s *Server) validateRestore(ctx context.Context, r request) (answer, error) {

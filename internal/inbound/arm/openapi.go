@@ -111,6 +111,9 @@ func describeRoute(r route, schemas openapi3.Schemas) (*openapi3.Operation, erro
 		done = done.WithJSONSchemaRef(reply)
 	}
 	o.AddResponse(http.StatusOK, done)
+	if r.accepts() {
+		o.AddResponse(http.StatusAccepted, openapi3.NewResponse().WithDescription("under way; follow Azure-AsyncOperation or Location"))
+	}
 	switch r.method {
 	case http.MethodPut:
 		o.AddResponse(http.StatusCreated, openapi3.NewResponse().WithDescription("created").WithJSONSchemaRef(reply))
@@ -118,6 +121,11 @@ func describeRoute(r route, schemas openapi3.Schemas) (*openapi3.Operation, erro
 		o.AddResponse(http.StatusNoContent, openapi3.NewResponse().WithDescription("there was none"))
 	}
 	return o, nil
+}
+
+// accepts says whether an answer may be that something is under way.
+func (r route) accepts() bool {
+	return strings.HasSuffix(r.kind, "/validateForModifyBackup") || strings.HasSuffix(r.kind, "/operationResults")
 }
 
 func (r route) isList() bool {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,7 +23,12 @@ var versionForm = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-(preview|privatepr
 
 // checkVersion refuses a request that does not say which version of the API it is for.
 func checkVersion(r *http.Request) error {
-	switch versions := r.URL.Query()["api-version"]; {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		// What cannot be read would be left out: a filter, or where a list goes on.
+		return coffer.Errorf(coffer.CodeInvalidInput, "the query of the url cannot be read").WithHint("escape what stands in it, such as ; and %%")
+	}
+	switch versions := query["api-version"]; {
 	case len(versions) == 0:
 		return coffer.Errorf(coffer.CodeMissingAPIVersion, "the request has no query parameter api-version").WithHint("add ?api-version=2025-07-01")
 	case len(versions) > 1 || !versionForm.MatchString(versions[0]):

@@ -178,7 +178,9 @@ func conditionOf(h http.Header) (c catalogue.Condition, err error) {
 		c.New = true
 	case none != "":
 		return c, coffer.Errorf(coffer.CodeInvalidInput, "If-None-Match is %.60q: only * is possible", none)
-	case match == "" || match == "*":
+	case match == "*":
+		c.Exists = true
+	case match == "":
 	default:
 		var ok bool
 		if c, ok = vault.ParseETag(match); !ok {

@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -131,7 +134,11 @@ func (plain) Seal(_ context.Context, purpose string, text []byte) ([]byte, error
 }
 
 func (plain) Open(_ context.Context, purpose string, sealed []byte) ([]byte, error) {
-	return bytes.TrimPrefix(sealed, []byte(purpose+":")), nil
+	text, ok := bytes.CutPrefix(sealed, []byte(purpose+":"))
+	if !ok {
+		return nil, errors.New("sealed for something else")
+	}
+	return text, nil
 }
 
 // reply is what came back.
@@ -275,6 +282,8 @@ func TestTwoWritersDoNotOverwriteEachOther(t *testing.T) {
 	w.must(412, http.MethodPut, cluster+version, `{"location":"westeurope"}`, "If-Match", old)
 	w.must(412, http.MethodDelete, cluster+version, "", "If-Match", `"none of mine"`)
 	w.must(200, http.MethodPut, group+version, body, "If-Match", "*")
+	w.must(412, http.MethodPut, group+"-new"+version, body, "If-Match", "*")
+	w.must(404, http.MethodGet, group+"-new"+version, "")
 }
 
 func TestProtectedSettingsAreNeverShown(t *testing.T) {
@@ -292,7 +301,7 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	// What is read can be written again: a null keeps what there was.
 	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":null,"other":"new"}}}`)
 	secrets := w.secrets(extension)
-	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
+	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-setting "+strings.ToLower(extension)+" configurationProtectedSettings/other:new" {
 		t.Errorf("secrets: %v", secrets)
 	}
 	reveal := extension + "/providers/Coffer.Backup/revealSecrets" + version
@@ -320,6 +329,26 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	want := []string{write + " 201 true", write + " 200 true", reading + " 200 true", reading + " 403 false", write + " 200 true"}
 	if !slices.Equal(writes, want) {
 		t.Errorf("the audit log has %q, want %q", writes, want)
+	}
+}
+
+func TestASealedSettingCannotBePassedOffAsAnother(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	other := group + "/providers/Microsoft.ContainerService/managedClusters/mine"
+	w.must(201, http.MethodPut, other+version, `{"location":"westeurope"}`)
+	mine := other + "/providers/Microsoft.KubernetesConfiguration/extensions/e"
+	w.must(201, http.MethodPut, extension+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes","configurationProtectedSettings":{"key":"hush"}}}`)
+	w.must(201, http.MethodPut, mine+version, `{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes","configurationProtectedSettings":{"key":"a"}}}`)
+	stolen := w.secrets(extension)["configurationProtectedSettings/key"]
+	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		return tx.PutSecret(ctx, catalogue.Secret{Owner: catalogue.ID(mine), Name: "configurationProtectedSettings/key", Sealed: []byte(stolen)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.do("owner", http.MethodPost, mine+"/providers/Coffer.Backup/revealSecrets"+version, ""); got.status != 500 || strings.Contains(got.text, "hush") {
+		t.Errorf("who can write to the database reads another's secrets: %d %s", got.status, got.text)
 	}
 }
 
@@ -356,6 +385,7 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 		"a reader who writes":       {"reader", "PUT", group + version, `{}`, nil, 403, "AuthorizationFailed"},
 		"what is not there, by one": {"guest", "GET", subscription + "/resourceGroups/none" + version, "", nil, 403, "AuthorizationFailed"},
 		"no api-version":            {"owner", "GET", group, "", nil, 400, "MissingApiVersionParameter"},
+		"a malformed query":         {"owner", "GET", group + version + "&$filter=name%20eq%20%27a;b%27", "", nil, 400, "BMSUserErrorInvalidInput"},
 		"a malformed api-version":   {"owner", "GET", group + "?api-version=latest", "", nil, 400, "InvalidApiVersionParameter"},
 		"a malformed id":            {"owner", "GET", "/subscriptions/..%2f" + version, "", nil, 400, "InvalidResourceId"},
 		"an unknown type":           {"owner", "GET", group + "/providers/Microsoft.Compute/virtualMachines/v" + version, "", nil, 404, "InvalidResourceType"},
@@ -435,6 +465,37 @@ func TestPagesAreFollowedToTheirEnd(t *testing.T) {
 	}
 }
 
+func TestAPageSaysNothingOfWhatMayNotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	hidden := subscription + "/resourceGroups/hidden"
+	for _, name := range []string{"/resourceGroups/aaa", "/resourceGroups/hidden", "/resourceGroups/zzz"} {
+		w.must(201, http.MethodPut, subscription+name+version, `{"location":"a"}`)
+	}
+	w.must(201, http.MethodPut, hidden+"/providers/Microsoft.DataProtection/backupVaults/secret"+version, vaultBody)
+	for _, path := range []string{
+		"/subscriptions" + version, subscription + "/resourceGroups" + version, subscription + "/resources" + version,
+		subscription + "/providers/Microsoft.DataProtection/backupVaults" + version,
+	} {
+		for _, who := range []string{"guest", "reader"} {
+			got := w.do(who, http.MethodGet, path+"&$top=1", "")
+			next, _ := got.at("nextLink").(string)
+			u, err := url.Parse(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := base64.RawURLEncoding.DecodeString(u.Query().Get("$skipToken"))
+			if who == "guest" && next != "" || strings.Contains(string(token), "hidden") || err != nil {
+				t.Errorf("%s by a %s leads to %s, %s (%v)", path, who, next, token, err)
+			}
+		}
+	}
+	// A page is full although what comes first may not be seen.
+	if got := w.do("reader", http.MethodGet, subscription+"/resourceGroups"+version+"&$top=1", ""); !slices.Equal(got.names(t), []string{"rg"}) || got.at("nextLink") != nil {
+		t.Errorf("to a reader: %s", got.text)
+	}
+}
+
 func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()
@@ -448,6 +509,12 @@ func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	}
 	if got := w.do("guest", http.MethodGet, url, ""); got.status != 404 {
 		t.Errorf("a guest: %d %s", got.status, got.text)
+	}
+	// Groups are spelled otherwise in roles than in ids.
+	w.must(201, http.MethodPut, group+"/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555559"+version,
+		`{"properties":{"roleDefinitionId":"/providers/Microsoft.Authorization/roleDefinitions/a795c7a0-d4a2-40c1-ae25-d81f01202912","principalId":"`+w.objectID("auditor")+`"}}`)
+	if got := w.do("auditor", http.MethodGet, url, ""); got.status != 200 {
+		t.Errorf("who may read the group: %d %s", got.status, got.text)
 	}
 }
 

@@ -92,3 +92,20 @@ func TestTrustedAccessWaitsForItsCluster(t *testing.T) {
 	w.must(200, http.MethodPut, binding+version, body)
 	w.must(409, http.MethodPut, cluster+"/trustedAccessRoleBindings/b2"+version, body)
 }
+
+// TestTrustedAccessTellsNothingOfAVaultThatMayNotBeRead holds that who may write to a cluster cannot find out by it which vaults there
+// are.
+func TestTrustedAccessTellsNothingOfAVaultThatMayNotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(201, http.MethodPut, cluster+"/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555558"+version,
+		`{"properties":{"roleDefinitionId":"/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c","principalId":"`+w.objectID("keeper")+`"}}`)
+	for _, id := range []string{vaultID, vaultID + "-none"} {
+		got := w.do("keeper", http.MethodPut, cluster+"/trustedAccessRoleBindings/b1"+version,
+			`{"properties":{"sourceResourceId":"`+id+`","roles":["Microsoft.DataProtection/backupVaults/backup-operator"]}}`)
+		if got.status != 403 || got.at("error", "code") != "LinkedAuthorizationFailed" {
+			t.Errorf("%s: %d %s", id, got.status, got.text)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (p *program) issueSecret(ctx context.Context, s session, to principalView, 
 			view.ClientSecret = ""
 		}
 	}
-	return p.render(view, func() error {
+	err = p.render(view, func() error {
 		secret := view.ClientSecret
 		if secret == "" {
 			secret = "in " + f.credentials
@@ -83,6 +83,11 @@ func (p *program) issueSecret(ctx context.Context, s session, to principalView, 
 		}
 		return p.describe(fields)
 	})
+	if err != nil && view.ClientSecret != "" {
+		// It is to be had now only, whatever is wrong with the output.
+		_, _ = fmt.Fprintf(p.Err, "coffer: the new secret of client %s is %s\n", view.ClientID, view.ClientSecret)
+	}
+	return err
 }
 
 // keepOwnSecret keeps somebody logged in who has ended the secret that the profile logs in by.

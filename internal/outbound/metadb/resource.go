@@ -178,6 +178,8 @@ func check(id catalogue.ID, was *existing, c catalogue.Condition) error {
 	switch {
 	case c.New && was != nil:
 		return failed("%s is there already", id)
+	case c.Exists && was == nil:
+		return failed("%s is not there", id)
 	case c.Version != 0 && was == nil:
 		return failed("%s is not there: its version %d was expected", id, c.Version)
 	case !c.Created.IsZero() && (was == nil || !was.created.At.Equal(c.Created)):

@@ -47,11 +47,12 @@ func testConditions(t *testing.T, db catalogue.Database) {
 		version   int64
 	}{
 		{name: "a version of what is not there", condition: catalogue.Condition{Version: 1}, code: coffer.CodePreconditionFailed},
+		{name: "replacing what is not there", condition: catalogue.Condition{Exists: true}, code: coffer.CodePreconditionFailed},
 		{name: "deleting what is not there", remove: true, code: coffer.CodeResourceNotFound},
 		{name: "deleting a version of what is not there", remove: true, condition: catalogue.Condition{Version: 1}, code: coffer.CodeResourceNotFound},
 		{name: "creating", condition: catalogue.Condition{New: true}, version: 1},
 		{name: "creating again", condition: catalogue.Condition{New: true}, code: coffer.CodePreconditionFailed, version: 1},
-		{name: "replacing", version: 2},
+		{name: "replacing", condition: catalogue.Condition{Exists: true}, version: 2},
 		{name: "replacing its version", condition: catalogue.Condition{Version: 2}, version: 3},
 		{name: "replacing an old version", condition: catalogue.Condition{Version: 2}, code: coffer.CodePreconditionFailed, version: 3},
 		{name: "replacing a version to come", condition: catalogue.Condition{Version: 4}, code: coffer.CodePreconditionFailed, version: 3},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,10 +15,11 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// Bounds of a query: how many rows it may look at, and how many it answers, as Azure's.
+// Bounds of a query: how many rows it may look at, and how many it answers and how many subscriptions it names, as Azure's.
 const (
-	maxGraphRows = 50_000
-	maxGraphPage = 1000
+	maxGraphRows          = 50_000
+	maxGraphPage          = 1000
+	maxGraphSubscriptions = 1000
 )
 
 // graphRoutes are the one of Azure Resource Graph, which list commands of the Azure CLI use.
@@ -53,24 +55,24 @@ func (s *Server) queryGraph(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	from := max(asked.Options.Skip, 0)
+	from := min(max(asked.Options.Skip, 0), maxGraphRows)
 	if asked.Options.SkipToken != "" {
-		if from, err = strconv.Atoi(asked.Options.SkipToken); err != nil || from < 0 {
+		if from, err = strconv.Atoi(asked.Options.SkipToken); err != nil || from < 0 || from > maxGraphRows {
 			return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "the $skipToken is not one of this server's").WithHint("give it back as it was")
 		}
 	}
-	scopes := []catalogue.ID{""}
-	if len(asked.Subscriptions) > 0 {
-		scopes = nil
-		for _, name := range asked.Subscriptions {
-			scopes = append(scopes, catalogue.ID("/subscriptions/"+name))
-		}
+	scopes, err := graphScopes(asked.Subscriptions)
+	if err != nil {
+		return answer{}, err
 	}
 	rows, err := s.graphRows(ctx, r, q.Type, scopes)
 	if err != nil {
 		return answer{}, err
 	}
-	found := q.Run(rows)
+	found, err := q.Run(rows)
+	if err != nil {
+		return answer{}, err
+	}
 	top := maxGraphPage
 	if asked.Options.Top > 0 {
 		top = min(asked.Options.Top, maxGraphPage)
@@ -81,6 +83,24 @@ func (s *Server) queryGraph(ctx context.Context, r request) (answer, error) {
 		a.SkipToken = strconv.Itoa(from + top)
 	}
 	return answer{status: http.StatusOK, body: a}, nil
+}
+
+// graphScopes are the subscriptions that a query is about, each once; none is all.
+func graphScopes(names []string) ([]catalogue.ID, error) {
+	if len(names) > maxGraphSubscriptions {
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "the query is about %d subscriptions: at most %d are possible", len(names), maxGraphSubscriptions).
+			WithHint("leave subscriptions out to ask about all")
+	}
+	if len(names) == 0 {
+		return []catalogue.ID{""}, nil
+	}
+	var scopes []catalogue.ID
+	for _, name := range names {
+		if id := catalogue.ID("/subscriptions/" + name); !slices.ContainsFunc(scopes, id.Is) {
+			scopes = append(scopes, id)
+		}
+	}
+	return scopes, nil
 }
 
 // graphRows are the resources and jobs that a query is about, as far as the caller may read them.

@@ -106,13 +106,11 @@ func TestAQueryThatMakesTooMuchIsRefused(t *testing.T) {
 		rows  []Row
 	}{
 		"a text that doubles":          {"R | extend a = '0123456789'" + strings.Repeat(" | extend a = strcat(a, a, a, a)", 40), []Row{{}}},
-		"one that doubles in one step": {"R | extend a = '0123456789'" + strings.Repeat(", a = strcat(a, a, a, a)", 40), []Row{{}}},
 		"a list of letters that grows": {"R | extend a = '0123456789'" + strings.Repeat(" | extend a = tostring(split(a, ''))", 40), []Row{{}}},
 		"many columns":                 {"R | extend a = 1" + strings.Repeat(", aaaa = id", 2000), many},
 		"many conditions":              {"R | where id == 'a'" + strings.Repeat(" or o contains 'z'", 1500), many},
-		"many words":                   {"R | where id" + strings.Repeat(" or a", 6000), many},
 		"many fields":                  {"R | where a" + strings.Repeat(".a", 15_000), many},
-		"sorted many times":            {"R" + strings.Repeat(" | order by o.x", 1500), many},
+		"sorted many times":            {"R" + strings.Repeat(" | order by id", 90), many},
 		"many values":                  {"R | where n in ('1'" + strings.Repeat(", '2'", 6000) + ")", many},
 	} {
 		q, err := Parse(tt.query)

@@ -11,6 +11,7 @@ import (
 const (
 	maxQuery = 32 << 10
 	maxDepth = 64
+	maxSteps = 100
 )
 
 // kind is what a token is.

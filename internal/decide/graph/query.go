@@ -86,7 +86,9 @@ func Parse(query string) (Query, error) {
 		if err != nil {
 			return Query{}, err
 		}
-		q.steps = append(q.steps, s)
+		if q.steps = append(q.steps, s); len(q.steps) > maxSteps {
+			return Query{}, refused("the query has more than %d steps", maxSteps)
+		}
 	}
 	return q, nil
 }

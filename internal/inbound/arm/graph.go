@@ -15,11 +15,14 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// Bounds of a query: how many rows it may look at, and how many it answers and how many subscriptions it names, as Azure's.
+// Bounds of queries: how many rows one may look at, and how many it answers, as Azure's.
 const (
-	maxGraphRows          = 50_000
-	maxGraphPage          = 1000
-	maxGraphSubscriptions = 1000
+	maxGraphRows = 50_000
+	maxGraphPage = 1000
+	// maxGraphScopes is how many subscriptions it may name, and maxGraphs how many queries are answered at a time, for each holds all
+	// of its rows: others wait.
+	maxGraphScopes = 1000
+	maxGraphs      = 4
 )
 
 // graphRoutes are the one of Azure Resource Graph, which list commands of the Azure CLI use.
@@ -55,15 +58,23 @@ func (s *Server) queryGraph(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	from := min(max(asked.Options.Skip, 0), maxGraphRows)
+	from := asked.Options.Skip
 	if asked.Options.SkipToken != "" {
-		if from, err = strconv.Atoi(asked.Options.SkipToken); err != nil || from < 0 || from > maxGraphRows {
+		if from, err = strconv.Atoi(asked.Options.SkipToken); err != nil || from < 0 {
 			return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "the $skipToken is not one of this server's").WithHint("give it back as it was")
 		}
 	}
+	// There is nothing beyond; more could not be counted with.
+	from = min(max(from, 0), maxGraphRows)
 	scopes, err := graphScopes(asked.Subscriptions)
 	if err != nil {
 		return answer{}, err
+	}
+	select {
+	case s.graphs <- struct{}{}:
+		defer func() { <-s.graphs }()
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
 	}
 	rows, err := s.graphRows(ctx, r, q.Type, scopes)
 	if err != nil {
@@ -85,20 +96,24 @@ func (s *Server) queryGraph(ctx context.Context, r request) (answer, error) {
 	return answer{status: http.StatusOK, body: a}, nil
 }
 
-// graphScopes are the subscriptions that a query is about, each once; none is all.
+// graphScopes are the subscriptions that a query names, each once, or the root if it names none.
 func graphScopes(names []string) ([]catalogue.ID, error) {
-	if len(names) > maxGraphSubscriptions {
-		return nil, coffer.Errorf(coffer.CodeInvalidInput, "the query is about %d subscriptions: at most %d are possible", len(names), maxGraphSubscriptions).
-			WithHint("leave subscriptions out to ask about all")
-	}
-	if len(names) == 0 {
-		return []catalogue.ID{""}, nil
+	if len(names) > maxGraphScopes {
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "the query names %d subscriptions: at most %d are possible", len(names), maxGraphScopes).
+			WithHint("name none: then it is about all")
 	}
 	var scopes []catalogue.ID
 	for _, name := range names {
-		if id := catalogue.ID("/subscriptions/" + name); !slices.ContainsFunc(scopes, id.Is) {
+		id, err := catalogue.ParseID("/subscriptions/" + name)
+		if err != nil || id.Name() != name {
+			return nil, coffer.Errorf(coffer.CodeInvalidInput, "%.60q is not the id of a subscription", name).WithHint("give its GUID")
+		}
+		if !slices.ContainsFunc(scopes, id.Is) {
 			scopes = append(scopes, id)
 		}
+	}
+	if len(scopes) == 0 {
+		scopes = []catalogue.ID{""}
 	}
 	return scopes, nil
 }

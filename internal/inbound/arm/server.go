@@ -47,11 +47,13 @@ type Server struct {
 	routes routes
 	// turns has a place for each request that is under way.
 	turns chan struct{}
+	// graphs has a place for each query of the resource graph that is being answered.
+	graphs chan struct{}
 }
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{Config: c, turns: make(chan struct{}, maxRequests)}
+	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs)}
 	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(),
 		s.directoryRoutes(), s.operationRoutes())
 	return s

@@ -194,8 +194,13 @@ func (id ID) Child(kind, name string) ID { return id + ID("/"+kind+"/"+name) }
 // Subscription is the name of the subscription, or empty.
 func (id ID) Subscription() string { return id.named("subscriptions", 0) }
 
-// ResourceGroup is the name of the group, or empty.
-func (id ID) ResourceGroup() string { return id.named("resourcegroups", 2) }
+// ResourceGroup is the name of the group, which lies in a subscription, or empty.
+func (id ID) ResourceGroup() string {
+	if id.Subscription() == "" {
+		return ""
+	}
+	return id.named("resourcegroups", 2)
+}
 
 // Group is the id of the resource group, or empty.
 func (id ID) Group() ID {

@@ -67,6 +67,14 @@ func TestIDsHaveScopes(t *testing.T) {
 	}
 }
 
+func TestAGroupLiesInASubscription(t *testing.T) {
+	for _, id := range []ID{"/resourceGroups/g", "/a/b/resourceGroups/g", "/subscriptions/s/a/b/resourceGroups/g", "/subscriptions/s"} {
+		if id.ResourceGroup() != "" || id.Group() != "" {
+			t.Errorf("%s is in the group %q, %q", id, id.ResourceGroup(), id.Group())
+		}
+	}
+}
+
 // FuzzParsePath holds that what is understood is canonical: it means the same once more.
 func FuzzParsePath(f *testing.F) {
 	f.Add("/subscriptions/s/resourceGroups/g/providers/Microsoft.DataProtection/backupVaults/v/backupInstances")

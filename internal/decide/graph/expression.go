@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -9,14 +10,13 @@ import (
 )
 
 // expression is a value of a row. What is not there is nil.
-type expression func(Row) any
+type expression func(*effort, Row) any
 
 type parser struct {
 	query  string
 	tokens []token
 	at     int
 	depth  int
-	made   *budget
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -59,12 +59,15 @@ func (p *parser) joined(by string, operand func() (expression, error)) (expressi
 		if second, err = operand(); err != nil {
 			return nil, err
 		}
-		left = func(r Row) any {
-			yes, _ := first(r).(bool)
+		left = func(e *effort, r Row) any {
+			if !e.spend(1) {
+				return nil
+			}
+			yes, _ := first(e, r).(bool)
 			if yes == (by == "or") {
 				return yes
 			}
-			also, _ := second(r).(bool)
+			also, _ := second(e, r).(bool)
 			return also
 		}
 	}
@@ -104,7 +107,10 @@ func (p *parser) comparison() (expression, error) {
 	}
 	p.at++
 	right, err := p.operand()
-	return func(r Row) any { return holds(left(r), right(r)) }, err
+	return func(e *effort, r Row) any {
+		e.spend(comparing)
+		return holds(e.scalar(left(e, r)), e.scalar(right(e, r)))
+	}, err
 }
 
 func (p *parser) membership(left expression, anyCase, negated bool) (expression, error) {
@@ -113,10 +119,11 @@ func (p *parser) membership(left expression, anyCase, negated bool) (expression,
 	if anyCase {
 		same = comparisons["=~"]
 	}
-	return func(r Row) any {
-		v := left(r)
+	return func(e *effort, r Row) any {
+		e.spend(comparing * len(values))
+		v := e.scalar(left(e, r))
 		for _, one := range values {
-			if same(v, one(r)) {
+			if same(v, one(e, r)) {
 				return !negated
 			}
 		}
@@ -158,9 +165,9 @@ func (p *parser) operand() (expression, error) {
 func (p *parser) primary() (expression, error) {
 	switch t := p.next(); {
 	case t.kind == text:
-		return func(Row) any { return t.value }, nil
+		return func(*effort, Row) any { return t.value }, nil
 	case t.kind == number:
-		return func(Row) any { return json.Number(t.value) }, nil
+		return func(*effort, Row) any { return json.Number(t.value) }, nil
 	case t.value == "(":
 		inner, err := p.expression()
 		if err != nil {
@@ -172,7 +179,7 @@ func (p *parser) primary() (expression, error) {
 	case t.kind == word && p.peek().value == "(" && p.peek().kind == sign:
 		return p.call(strings.ToLower(t.value))
 	case t.kind == word && (t.value == "true" || t.value == "false"):
-		return func(Row) any { return t.value == "true" }, nil
+		return func(*effort, Row) any { return t.value == "true" }, nil
 	case t.kind == word:
 		return columnOf(t.value), nil
 	default:
@@ -187,7 +194,7 @@ func momentOf(t token) (expression, error) {
 	if !ok {
 		return nil, refused("%.40q is not a time", written)
 	}
-	return func(Row) any { return at }, nil
+	return func(*effort, Row) any { return at }, nil
 }
 
 func parseTime(written string) (time.Time, bool) {
@@ -220,29 +227,35 @@ func (p *parser) arguments() ([]expression, error) {
 // functions are by name, with how many arguments they take; -1 is any number from three.
 var functions = map[string]struct {
 	arguments int
-	call      func(args []any) any
+	call      func(e *effort, args []any) any
 }{
-	"tolower":  {1, func(a []any) any { return lower(a[0]) }},
-	"toupper":  {1, func(a []any) any { return strings.ToUpper(spell(a[0])) }},
-	"tostring": {1, func(a []any) any { return spell(a[0]) }},
-	"split": {2, func(a []any) any {
-		var parts []any
-		if spell(a[1]) == "" {
-			return []any{spell(a[0])}
+	"tolower":  {1, func(_ *effort, a []any) any { return lower(a[0]) }},
+	"toupper":  {1, func(_ *effort, a []any) any { return strings.ToUpper(spell(a[0])) }},
+	"tostring": {1, func(_ *effort, a []any) any { return spell(a[0]) }},
+	"split": {2, func(e *effort, a []any) any {
+		text, by := spell(a[0]), spell(a[1])
+		if !e.spend(element * (strings.Count(text, by) + 1)) {
+			return nil
 		}
-		for _, s := range strings.Split(spell(a[0]), spell(a[1])) {
+		var parts []any
+		for _, s := range strings.Split(text, by) {
 			parts = append(parts, s)
 		}
 		return parts
 	}},
-	"strcat": {-1, func(a []any) any {
+	"strcat": {-1, func(e *effort, a []any) any {
 		var all strings.Builder
 		for _, one := range a {
-			all.WriteString(spell(one))
+			text := spell(one)
+			if e.left < all.Len()+len(text) {
+				e.spend(all.Len() + len(text))
+				return nil
+			}
+			all.WriteString(text)
 		}
 		return all.String()
 	}},
-	"case": {-1, func(a []any) any {
+	"case": {-1, func(_ *effort, a []any) any {
 		for i := 0; i+1 < len(a); i += 2 {
 			if yes, _ := a[i].(bool); yes {
 				return a[i+1]
@@ -264,47 +277,29 @@ func (p *parser) call(name string) (expression, error) {
 	if f.arguments >= 0 && len(arguments) != f.arguments {
 		return nil, refused("%s takes %d arguments, not %d", name, f.arguments, len(arguments))
 	}
-	return func(r Row) any {
-		values, size := make([]any, len(arguments)), 0
-		for i, a := range arguments {
-			values[i] = a(r)
-			size += sizeOf(values[i])
-		}
-		if !p.made.take(size) {
+	return func(e *effort, r Row) any {
+		if !e.spend(cell * (1 + len(arguments))) {
 			return nil
 		}
-		return f.call(values)
+		values := make([]any, len(arguments))
+		for i, a := range arguments {
+			values[i] = a(e, r)
+		}
+		made := f.call(e, values)
+		if text, ok := made.(string); ok {
+			e.spend(len(text))
+		}
+		return made
 	}, nil
 }
 
-// sizeOf is about how long a value is when it is written, which is more than it takes to write it.
-func sizeOf(v any) int {
-	switch v := v.(type) {
-	case string:
-		return len(v)
-	case []any:
-		size := 0
-		for _, one := range v {
-			size += cellSize + sizeOf(one)
-		}
-		return size
-	case map[string]any:
-		size := 0
-		for name, one := range v {
-			size += cellSize + len(name) + sizeOf(one)
-		}
-		return size
-	}
-	return cellSize
-}
-
-func columnOf(name string) expression { return func(r Row) any { return r[name] } }
+func columnOf(name string) expression { return func(_ *effort, r Row) any { return r[name] } }
 
 // fieldOf is a field of an object; its name is compared without case if it is not there as it is written.
 func fieldOf(value expression, name string) expression {
-	return func(r Row) any {
-		object, _ := value(r).(map[string]any)
-		if v, ok := object[name]; ok {
+	return func(e *effort, r Row) any {
+		object, _ := value(e, r).(map[string]any)
+		if v, ok := object[name]; ok || !e.spend(1+len(object)) {
 			return v
 		}
 		for have, v := range object {
@@ -324,8 +319,8 @@ func elementOf(value expression, index token) (expression, error) {
 	if err != nil {
 		return nil, refused("%.40q is no index", index.value)
 	}
-	return func(r Row) any {
-		if list, ok := value(r).([]any); ok && n < len(list) {
+	return func(e *effort, r Row) any {
+		if list, ok := value(e, r).([]any); ok && n < len(list) {
 			return list[n]
 		}
 		return nil
@@ -358,18 +353,23 @@ func compare(a, b any) int {
 	if x, y, ok := times(a, b); ok {
 		return x.Compare(y)
 	}
-	x, xErr := strconv.ParseFloat(spell(a), 64)
-	y, yErr := strconv.ParseFloat(spell(b), 64)
-	if xErr == nil && yErr == nil {
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
+	first, second := spell(a), spell(b)
+	x, isX := numberOf(first)
+	y, isY := numberOf(second)
+	if isX && isY {
+		return cmp.Compare(x, y)
 	}
-	return strings.Compare(spell(a), spell(b))
+	return strings.Compare(first, second)
+}
+
+// numberOf reads a number. A text of many digits is none.
+func numberOf(written string) (float64, bool) {
+	const longest = 64
+	if len(written) > longest {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(written, 64)
+	return n, err == nil
 }
 
 // times are both as times, if one is one.

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
 const vault = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.DataProtection/backupVaults/v1"
@@ -83,11 +86,67 @@ func TestQueriesOfTheAzureCLI(t *testing.T) {
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	for _, query := range []string{
 		"", "|", "Resources where", "Resources | where", "Resources | where (name == 'a'", "Resources | join x", "Resources | where evil(name)",
-		"Resources | extend = 1", "Resources | where a in ()", "Resources | where tolower() == 'a'", "Resources | where name == 'a", "Resources | take x",
+		"Resources | extend = 1", "Resources | where a in ()", "Resources | where tolower() == 'a'", "Resources | where name == 'a", "Resources | take x", "Resources | take '-5'",
 		"Resources | where datetime(never) > a", "Resources | where " + strings.Repeat("(", 200) + "a", "Resources | where a[", "Resources | where a.", strings.Repeat("a", maxQuery+1),
 	} {
 		if _, err := Parse(query); err == nil {
 			t.Errorf("%.60q is taken for a query", query)
+		}
+	}
+}
+
+func TestAQueryThatMakesTooMuchIsRefused(t *testing.T) {
+	many, seven, object := make([]Row, 50_000), strings.Repeat("7", 1000), map[string]any{"x": strings.Repeat("y", 5000)}
+	for i := range many {
+		many[i] = Row{"id": fmt.Sprintf("%s/backupInstances/i%05d", vault, i), "name": fmt.Sprint(i), "n": seven, "o": object}
+	}
+	began := time.Now()
+	for name, tt := range map[string]struct {
+		query string
+		rows  []Row
+	}{
+		"a text that doubles":          {"R | extend a = '0123456789'" + strings.Repeat(" | extend a = strcat(a, a, a, a)", 40), []Row{{}}},
+		"a list of letters that grows": {"R | extend a = '0123456789'" + strings.Repeat(" | extend a = tostring(split(a, ''))", 40), []Row{{}}},
+		"many columns":                 {"R | extend a = 1" + strings.Repeat(", aaaa = id", 2000), many},
+		"many conditions":              {"R | where id == 'a'" + strings.Repeat(" or o contains 'z'", 1500), many},
+		"many fields":                  {"R | where a" + strings.Repeat(".a", 15_000), many},
+		"sorted many times":            {"R" + strings.Repeat(" | order by id", 90), many},
+		"many values":                  {"R | where n in ('1'" + strings.Repeat(", '2'", 6000) + ")", many},
+	} {
+		q, err := Parse(tt.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := q.Run(tt.rows); coffer.CodeOf(err) != coffer.CodeInvalidInput || found != nil {
+			t.Errorf("%s: %d rows, %v", name, len(found), err)
+		}
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("refusing takes %v", took)
+	}
+	q, err := Parse(instances + ` | where datasourceId in~ ('` + strings.Repeat("x", 500) + `') or vaultName == 'v1' | order by name asc`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range many {
+		r["type"], r["properties"] = "microsoft.dataprotection/backupvaults/backupinstances", map[string]any{"dataSourceInfo": map[string]any{"datasourceType": "microsoft.containerservice/managedclusters"}}
+	}
+	if found, err := q.Run(many); err != nil || len(found) != len(many) {
+		t.Errorf("a query of the Azure CLI about as many resources as are possible: %d, %v", len(found), err)
+	}
+}
+
+func TestALongQueryIsReadAtOnce(t *testing.T) {
+	for _, query := range []string{
+		"R | where n in ('1'" + strings.Repeat(",'2'", 8000) + ")",
+		"R | where a" + strings.Repeat(" or a", 6000),
+		"R | extend " + strings.Repeat("a", 30_000) + " = 1",
+		"R | where a == '" + strings.Repeat("'", 30_000),
+	} {
+		began := time.Now()
+		_, _ = Parse(query)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%.40q takes %v", query, took)
 		}
 	}
 }
@@ -101,7 +160,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		found, _ := q.Run([]Row{{"a": []any{map[string]any{"b": "x"}}, "id": "/i"}, {"a": nil}})
+		found, err := q.Run([]Row{{"a": []any{map[string]any{"b": "x"}}, "id": "/i"}, {"a": nil}})
+		if err != nil {
+			return
+		}
 		if len(found) > 2 || slices.ContainsFunc(found, func(r Row) bool { return r == nil }) {
 			t.Errorf("%q makes %v", query, found)
 		}

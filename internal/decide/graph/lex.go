@@ -12,8 +12,6 @@ const (
 	maxQuery = 32 << 10
 	maxDepth = 64
 	maxSteps = 100
-	// maxMade is how much a query may make of its rows, in bytes: without a bound, a few strcats after each other make terabytes.
-	maxMade = 128 << 20
 )
 
 // kind is what a token is.
@@ -35,12 +33,14 @@ type token struct {
 	at    int
 }
 
+// maxToken bounds all tokens but texts. Only so much is looked at for each: a long query would take the square of its length.
+const maxToken = 256
+
 // shapes are tried in this order. Operators are words, but for those of signs.
 var shapes = []struct {
 	kind kind
 	form *regexp.Regexp
 }{
-	{text, regexp.MustCompile(`^'[^']*'|^"[^"]*"`)},
 	{moment, regexp.MustCompile(`(?i)^datetime\([^()]*\)`)},
 	{number, regexp.MustCompile(`^[0-9]+(\.[0-9]+)?`)},
 	{word, regexp.MustCompile(`^!?[A-Za-z_][A-Za-z0-9_]*~?`)},
@@ -58,16 +58,11 @@ func lex(query string) ([]token, error) {
 			at += len(rest) - len(trimmed)
 			continue
 		}
-		t := token{kind: end, at: at}
-		for _, s := range shapes {
-			if match := s.form.FindString(rest); match != "" {
-				t = token{kind: s.kind, value: match, at: at}
-				break
-			}
-		}
-		if t.kind == end {
+		t := read(rest)
+		if t.kind == end || t.kind != text && len(t.value) == maxToken {
 			return nil, refused("the query cannot be understood at %.40q", rest)
 		}
+		t.at = at
 		at += len(t.value)
 		if t.kind == text {
 			t.value = t.value[1 : len(t.value)-1]
@@ -75,6 +70,23 @@ func lex(query string) ([]token, error) {
 		found = append(found, t)
 	}
 	return append(found, token{kind: end, at: len(query)}), nil
+}
+
+// read is the token that something begins with, a text with its quotes; none is of kind end.
+func read(rest string) token {
+	if quote := rest[0]; quote == '\'' || quote == '"' {
+		if length := strings.IndexByte(rest[1:], quote); length >= 0 {
+			return token{kind: text, value: rest[:length+2]}
+		}
+		return token{}
+	}
+	rest = rest[:min(maxToken, len(rest))]
+	for _, s := range shapes {
+		if match := s.form.FindString(rest); match != "" {
+			return token{kind: s.kind, value: match}
+		}
+	}
+	return token{}
 }
 
 func refused(format string, args ...any) error {

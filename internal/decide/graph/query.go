@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,33 +18,50 @@ type Query struct {
 	// Type is the resource type that the query begins by asking for, in lower case, or empty: rows of others need not be given.
 	Type  string
 	steps []step
-	// made is how much has been made of rows.
-	made *budget
-}
-
-// budget counts what a query makes.
-type budget struct{ spent int }
-
-// take says whether so many bytes more may be made.
-func (b *budget) take(n int) bool {
-	b.spent = min(b.spent+n, maxMade+1)
-	return b.spent <= maxMade
 }
 
 var firstType = regexp.MustCompile(`^\s*\w+\s*\|\s*where\s+type\s*(?:=~|==)\s*'([^']+)'\s*(?:\||$)`)
 
 // step does something with all rows.
-type step func([]Row) []Row
+type step func(*effort, []Row) []Row
 
-// Run answers the rows that a query makes of others, which stay as they are. It may be called once.
+// Run answers the rows that a query makes of others, which stay as they are. A query that would make too much of them is refused.
 func (q Query) Run(rows []Row) ([]Row, error) {
+	e, given := &effort{left: maxEffort}, len(rows)
 	for _, s := range q.steps {
-		rows = s(rows)
-		if !q.made.take(0) {
-			return nil, refused("the query makes more than %d MiB of its rows", maxMade>>20)
+		if rows = s(e, rows); e.left < 0 {
+			return nil, refused("the query takes too much to answer: it makes more of %d resources than is possible", given)
 		}
 	}
 	return rows, nil
+}
+
+// effort bounds what a query may cost: a short one can double a text as often as it has steps. It is counted in bytes that are made
+// or looked at.
+type effort struct{ left int }
+
+const (
+	maxEffort = 100_000_000
+	// A value in a row costs cell, one in a list costs element, and a comparison costs comparing.
+	cell, element, comparing = 8, 32, 4
+)
+
+// scalar is a value that can be compared: objects and lists are as they are written.
+func (e *effort) scalar(v any) any {
+	switch v.(type) {
+	case map[string]any, []any:
+		v = spell(v)
+	}
+	if text, ok := v.(string); ok {
+		e.spend(len(text))
+	}
+	return v
+}
+
+// spend says whether there is as much left. What is asked for after the end need not be done: the query is refused.
+func (e *effort) spend(n int) bool {
+	e.left -= n
+	return e.left >= 0
 }
 
 // Parse reads a query.
@@ -52,8 +70,8 @@ func Parse(query string) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	p := &parser{query: query, tokens: tokens, made: &budget{}}
-	q := Query{Table: p.next().value, made: p.made}
+	p := &parser{query: query, tokens: tokens}
+	q := Query{Table: p.next().value}
 	if asked := firstType.FindStringSubmatch(query); asked != nil {
 		q.Type = strings.ToLower(asked[1])
 	}
@@ -97,19 +115,19 @@ func (p *parser) where() (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(rows []Row) []Row {
+	return func(e *effort, rows []Row) []Row {
 		var kept []Row
 		for _, r := range rows {
-			if yes, _ := condition(r).(bool); yes {
+			if !e.spend(1) {
+				break
+			}
+			if yes, _ := condition(e, r).(bool); yes {
 				kept = append(kept, r)
 			}
 		}
 		return kept
 	}, nil
 }
-
-// cellSize is about what a cell takes beside its value.
-const cellSize = 8
 
 // columns are those of extend, which keeps the others, and of project, which does not.
 func (p *parser) columns(keep bool) (step, error) {
@@ -139,17 +157,15 @@ func (p *parser) columns(keep bool) (step, error) {
 		}
 		p.at++
 	}
-	return func(rows []Row) []Row {
+	return func(e *effort, rows []Row) []Row {
 		made := make([]Row, len(rows))
 		for i, r := range rows {
-			made[i] = Row{}
-			if !p.made.take(cellSize * (len(r) + len(all))) {
-				return nil
+			if !e.spend(cell * (len(r) + len(all))) {
+				break
 			}
-			for name, value := range r {
-				if keep {
-					made[i][name] = value
-				}
+			made[i] = make(Row, len(all))
+			if keep {
+				made[i] = maps.Clone(r)
 			}
 			for _, c := range all {
 				// A column may be made of one before it.
@@ -157,7 +173,7 @@ func (p *parser) columns(keep bool) (step, error) {
 				if keep {
 					source = made[i]
 				}
-				made[i][c.name] = c.value(source)
+				made[i][c.name] = c.value(e, source)
 			}
 		}
 		return made
@@ -166,10 +182,10 @@ func (p *parser) columns(keep bool) (step, error) {
 
 func (p *parser) take() (step, error) {
 	n, err := strconv.Atoi(p.next().value)
-	if err != nil {
+	if err != nil || n < 0 {
 		return nil, refused("take needs a number")
 	}
-	return func(rows []Row) []Row { return rows[:min(n, len(rows))] }, nil
+	return func(_ *effort, rows []Row) []Row { return rows[:min(n, len(rows))] }, nil
 }
 
 func (p *parser) order() (step, error) {
@@ -185,14 +201,29 @@ func (p *parser) order() (step, error) {
 		descending = direction == "desc"
 		p.at++
 	}
-	return func(rows []Row) []Row {
-		sorted := slices.Clone(rows)
-		slices.SortStableFunc(sorted, func(a, b Row) int {
+	return func(e *effort, rows []Row) []Row {
+		type keyed struct {
+			row Row
+			key any
+		}
+		sorted := make([]keyed, len(rows))
+		for i, r := range rows {
+			// Sorting compares each row with some others.
+			if !e.spend(16 * comparing) {
+				return nil
+			}
+			sorted[i] = keyed{r, e.scalar(by(e, r))}
+		}
+		slices.SortStableFunc(sorted, func(a, b keyed) int {
 			if descending {
 				a, b = b, a
 			}
-			return compare(by(a), by(b))
+			return compare(a.key, b.key)
 		})
-		return sorted
+		found := make([]Row, len(sorted))
+		for i, s := range sorted {
+			found[i] = s.row
+		}
+		return found
 	}, nil
 }

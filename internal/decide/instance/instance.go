@@ -93,6 +93,12 @@ func (r *reader) id(path, text, kind, example string) catalogue.ID {
 	case !strings.EqualFold(id.Type(), kind):
 		r.Addf(path, "write "+example, "is the id of a %s: expected a %s", id.Type(), kind)
 		return ""
+	case id.Group() == "":
+		r.Addf(path, "write "+example, "lies in no resource group of a subscription")
+		return ""
+	case kind == groupsType && !id.Is(id.Group()):
+		r.Addf(path, "write "+example, "is not the id of a resource group: those lie in a subscription")
+		return ""
 	}
 	return id
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/refusal"
+	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
 // Choice is the rule that a recovery point falls under, and why.
@@ -17,15 +18,17 @@ type Choice struct {
 
 // Choose finds the rule for a recovery point of the schedule. at is the time that it was scheduled for, and previous that of the
 // latest successful one before it, by which it is known whether this one is the first of its day, week, month or year; zero is none.
-// Weeks begin on Sunday, and days at midnight by the clock of the policy's zone.
+// Weeks begin on Sunday, and days at midnight by the clock of the policy's zone. A tag for a time of the day is for the backup that was
+// scheduled for it, or, on a day when the clock is changed and none was, for the first one after it.
 func (p Policy) Choose(at, previous time.Time) Choice {
 	at = at.In(p.zone())
+	slot := schedule.Schedule{Intervals: p.Schedule.Intervals, Zone: p.zone()}.Slot(at)
 	if !previous.IsZero() {
 		previous = previous.In(p.zone())
 	}
 	for _, t := range p.Tags {
 		if rule, ok := p.Rule(t.Name); ok {
-			if why, holds := t.holds(at, previous); holds {
+			if why, holds := t.holds(slot, at, previous); holds {
 				return Choice{Rule: rule, Reason: "tag " + t.Name + ": " + why}
 			}
 		}
@@ -33,12 +36,12 @@ func (p Policy) Choose(at, previous time.Time) Choice {
 	return Choice{Rule: p.Default(), Reason: "no tag is for it"}
 }
 
-func (t Tag) holds(at, previous time.Time) (string, bool) {
+func (t Tag) holds(slot schedule.Slot, at, previous time.Time) (string, bool) {
 	if t.Default {
 		return "no other tag is for it", true
 	}
 	for _, c := range t.Criteria {
-		if why, ok := c.holds(at, previous); ok {
+		if why, ok := c.holds(slot, at, previous); ok {
 			return why, true
 		}
 	}

@@ -86,6 +86,61 @@ func TestDaysBeginByTheClockOfThePolicy(t *testing.T) {
 	}
 }
 
+// TestATimeOfTheDayHasOnePointEachDay goes through years with days on which the clock is put forward, so that what is scheduled for
+// half past two is due at half past three and all that follows later too, or back, so that half past two comes twice. Such days are
+// Sundays as a rule: a weekly tag must not be lost on them.
+func TestATimeOfTheDayHasOnePointEachDay(t *testing.T) {
+	for _, tt := range []struct{ zone, period, time string }{
+		{"Europe/Berlin", "P1D", "02:30"},
+		{"Europe/Berlin", "PT4H", "02:30"},
+		{"Europe/Berlin", "PT4H", "06:30"},
+		{"Europe/Berlin", "PT4H", "22:30"},
+		{"Europe/Berlin", "PT1H", "02:30"},
+		{"America/Santiago", "PT30M", "00:00"},
+		{"Australia/Lord_Howe", "PT12H", "14:30"},
+		{"UTC", "PT12H", "14:30"},
+	} {
+		p := mustParse(t, body("R/2024-01-01T02:30:00/"+tt.period, tt.zone, []string{tag("Special", 10, `"scheduleTimes":["`+tt.time+`"]`)}, rule("Special", lifecycle("OperationalStore", "P30D"))))
+		slot, _ := p.Schedule.Next(time.Time{})
+		last := slot
+		for ; slot.Year() < 2027; slot, _ = p.Schedule.Next(slot) {
+			if p.Choose(slot, time.Time{}).Rule.Name != "Special" {
+				continue
+			}
+			if between := slot.Sub(last); last.YearDay() != 1 && (between < 20*time.Hour || between > 28*time.Hour) {
+				t.Errorf("%s, each %s: of those with the tag of %s, %v follows %v", tt.zone, tt.period, tt.time, slot, last)
+			}
+			last = slot
+		}
+		if last.Month() != time.December {
+			t.Errorf("%s, each %s: the last with the tag of %s is %v", tt.zone, tt.period, tt.time, last)
+		}
+	}
+}
+
+func TestTheDayOfATimeIsThatOfTheTime(t *testing.T) {
+	p := mustParse(t, body("R/2024-01-01T02:30:00/PT4H", "Europe/Berlin", []string{tag("Weekly", 10, `"daysOfTheWeek":["Sunday"],"scheduleTimes":["22:30"]`)},
+		rule("Weekly", lifecycle("OperationalStore", "P30D"))))
+	// The clock was put back in the night to Sunday: what was due at 21:30 and at 01:30 stands around half past ten.
+	if got := p.Choose(at(t, "2026-10-25T20:30:00Z"), time.Time{}); got.Rule.Name != "Default" {
+		t.Errorf("before it: %+v", got)
+	}
+	if got := p.Choose(at(t, "2026-10-26T00:30:00Z"), time.Time{}); got.Rule.Name != "Weekly" || got.Reason != "tag Weekly: it is of a Sunday, it was scheduled for 22:30" {
+		t.Errorf("after it: %+v", got)
+	}
+}
+
+func TestATimeIsOfTheIntervalThatHasIt(t *testing.T) {
+	// 2026-11-17 is a Tuesday.
+	p := mustParse(t, strings.Replace(body("R/2026-11-17T02:30:00/P1W", "UTC", []string{tag("Special", 10, `"daysOfTheWeek":["Tuesday","Wednesday"],"scheduleTimes":["02:30"]`)},
+		rule("Special", lifecycle("OperationalStore", "P30D"))), `/P1W"`, `/P1W","R/2026-11-17T14:30:00/P1D","R/2026-11-17T04:00:00/PT12H"`, 1))
+	for slot := at(t, "2026-11-17T02:30:00Z"); slot.Month() < time.December; slot, _ = p.Schedule.Next(slot) {
+		if got := p.Choose(slot, time.Time{}); got.Rule.Name == "Special" != (slot.Hour() == 2) {
+			t.Errorf("%v: %+v", slot, got)
+		}
+	}
+}
+
 // TestEachPeriodHasOnePointOfItsRule compares with brute force: of all that succeeded in years, sorted by periods, the first of a year
 // is the year's, the first of a month that is not is the month's, and so on.
 func TestEachPeriodHasOnePointOfItsRule(t *testing.T) {

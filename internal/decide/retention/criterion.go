@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
 // Criterion says which recovery points get a tag: all that is set has to hold, and of each list one element.
@@ -133,9 +134,27 @@ func (p Policy) zone() *time.Location {
 
 // holds says whether a backup that was scheduled for a time gets the tag, and why. previous is the latest one before it; zero is
 // none. Both are in the zone of the policy.
-func (c Criterion) holds(at, previous time.Time) (string, bool) {
+func (c Criterion) holds(slot schedule.Slot, at, previous time.Time) (string, bool) {
+	if len(c.Times) == 0 {
+		return c.dateHolds(at, previous)
+	}
+	for _, minute := range c.Times {
+		moment, ok := slot.StandsFor(minute)
+		if !ok {
+			continue
+		}
+		reason := fmt.Sprintf("it was scheduled for %02d:%02d", minute/60, minute%60)
+		if more, ok := c.dateHolds(moment, previous); ok {
+			return strings.TrimPrefix(more+", "+reason, ", "), true
+		}
+	}
+	return "", false
+}
+
+// dateHolds is holds for all but the time of the day.
+func (c Criterion) dateHolds(at, previous time.Time) (string, bool) {
 	var why []string
-	for _, test := range []func(at, previous time.Time) (string, bool){c.first, c.week, c.dayOfMonth, c.month, c.time} {
+	for _, test := range []func(at, previous time.Time) (string, bool){c.first, c.week, c.dayOfMonth, c.month} {
 		reason, ok := test(at, previous)
 		if !ok {
 			return "", false
@@ -222,11 +241,4 @@ func (c Criterion) month(at, _ time.Time) (string, bool) {
 		return "", true
 	}
 	return "it is of " + at.Month().String(), slices.Contains(c.Months, at.Month())
-}
-
-func (c Criterion) time(at, _ time.Time) (string, bool) {
-	if len(c.Times) == 0 {
-		return "", true
-	}
-	return "it was scheduled for " + at.Format("15:04"), slices.Contains(c.Times, minuteOf(at))
 }

@@ -11,6 +11,9 @@ import (
 // zoneForm is what the names of time zones look like: nothing that leads out of where they are kept.
 var zoneForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
 
+// noZones are found like zones.
+var noZones = map[string]bool{"local": true, "localtime": true, "factory": true}
+
 // Zone finds a time zone by its IANA name (Europe/Berlin) or by Windows' (W. Europe Standard Time). No name is UTC.
 func Zone(name string) (*time.Location, error) {
 	const longest = 100
@@ -25,8 +28,8 @@ func Zone(name string) (*time.Location, error) {
 	if mapped, ok := windowsZones[strings.ToLower(name)]; ok && len(name) <= longest {
 		iana = mapped
 	}
-	// Local is wherever the server happens to be; the others of these folders and files are no zones that people mean.
-	if len(name) > longest || !zoneForm.MatchString(iana) || strings.EqualFold(iana, "local") ||
+	// Local and localtime are wherever the server happens to be; the others of these folders and files are no zones that people mean.
+	if len(name) > longest || !zoneForm.MatchString(iana) || noZones[strings.ToLower(iana)] ||
 		strings.HasPrefix(iana, "right/") || strings.HasPrefix(iana, "posix") {
 		return refuse()
 	}

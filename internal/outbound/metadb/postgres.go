@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,8 +132,8 @@ func judgePostgres(place string) func(error) verdict {
 			return unusable("refuses what is needed", "give the user of --database the right to create tables in the schema, and to use them")
 		case class == "08" || class == "53" || class == "58" || strings.HasPrefix(refused.Code, "57P"):
 			return unusable("does not answer", unreachable)
-		case refused.Code == "57014" || refused.Code == "55P03":
-			return unusable("did not answer in time", "try again later, or raise its statement_timeout and lock_timeout")
+		case slices.Contains([]string{"57014", "55P03", "25P03", "25P04"}, refused.Code):
+			return unusable("did not answer in time", "try again later, or raise its timeouts: statement_timeout, lock_timeout, those of transactions")
 		case class == "40" || refused.Code == "23505" || refused.Code == "23503":
 			// The code looks before it writes, so that a violated constraint is another's write in between.
 			return verdict{kind: inTheWay}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -328,5 +329,43 @@ func TestAStatementThatTakesTooLongIsWorthAnotherTry(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestATransactionThatIsEndedForBeingIdleIsWorthAnotherTry has the server end the session of one that waits for a key too long.
+func TestATransactionThatIsEndedForBeingIdleIsWorthAnotherTry(t *testing.T) {
+	p := newSchemaPlace(t)
+	address, err := url.Parse(p.Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := address.Query()
+	values.Set("idle_in_transaction_session_timeout", "50")
+	address.RawQuery = values.Encode()
+	db, other := place{Postgres: address.String()}.mustOpen(t, nil), p.mustOpen(t, nil)
+	if err := seed(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	mustBeAway(t, db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		if err := useCase(ctx, tx); err != nil {
+			return err
+		}
+		var pid int
+		if err := tx.(*transaction).tx.QueryRowContext(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+			return err
+		}
+		_, err := other.write.ExecContext(ctx, fmt.Sprintf(`DO $$ BEGIN
+			WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = %d) LOOP
+				PERFORM pg_sleep(0.01);
+				PERFORM pg_stat_clear_snapshot();
+			END LOOP;
+		END $$`, pid))
+		if err != nil {
+			return err
+		}
+		return tx.PutOperation(ctx, catalogue.Operation{ID: "late"})
+	}), "in time")
+	if err := db.Update(t.Context(), useCase); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }

@@ -86,16 +86,17 @@ func mustBeObject(body json.RawMessage) error {
 	return nil
 }
 
-// setProperty sets a field of a body's properties.
+// setProperty sets a field of a body's properties, whichever way a client spelled their names: what it had there is gone.
 func setProperty(body json.RawMessage, name string, value any) (json.RawMessage, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(body, &all); err != nil {
 		return nil, err
 	}
 	properties := map[string]json.RawMessage{}
-	if err := json.Unmarshal(orEmpty(all["properties"]), &properties); err != nil {
+	if err := json.Unmarshal(orEmpty(take(all, "properties")), &properties); err != nil {
 		return nil, err
 	}
+	take(properties, name)
 	text, err := json.Marshal(value)
 	if err != nil {
 		return nil, err
@@ -105,4 +106,16 @@ func setProperty(body json.RawMessage, name string, value any) (json.RawMessage,
 		return nil, err
 	}
 	return json.Marshal(all)
+}
+
+// take removes a field in all spellings that arm.Decode reads it in, and answers its value. It reads one only, and refuses two.
+func take(object map[string]json.RawMessage, name string) (value json.RawMessage) {
+	plain := strings.NewReplacer("-", "", "_", "")
+	for spelling, v := range object {
+		if strings.EqualFold(plain.Replace(spelling), name) {
+			value = v
+			delete(object, spelling)
+		}
+	}
+	return value
 }

@@ -22,6 +22,8 @@ import (
 const (
 	requestTime = time.Minute
 	maxRequests = 256
+	// recordTime is how long it may take to record that a request was refused.
+	recordTime = 10 * time.Second
 )
 
 // Config is what a Server needs; all of it.
@@ -46,7 +48,8 @@ type Server struct {
 	Config
 	routes routes
 	// turns has a place for each request that is under way.
-	turns chan struct{}
+	turns    chan struct{}
+	refusals refusals
 }
 
 // New makes a server.
@@ -126,8 +129,10 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := x.authorize(ctx, grants, target); err != nil {
-		return answer{}, err
+	if route.action != "" {
+		if err := grants.Check(route.action, target.ID); err != nil {
+			return answer{}, x.refused(ctx, target, err)
+		}
 	}
 	body, err := readBody(x.w, x.r)
 	if err != nil {
@@ -137,7 +142,10 @@ func (x *exchange) serve() (a answer, err error) {
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
 		grants: grants,
 	})
-	if err == nil && x.r.Method == http.MethodHead {
+	switch code := coffer.CodeOf(err); {
+	case code == coffer.CodeAuthorizationFailed, code == coffer.CodeLinkedAuthorizationFailed:
+		err = x.refused(ctx, target, err)
+	case err == nil && x.r.Method == http.MethodHead:
 		a = answer{status: http.StatusNoContent}
 	}
 	return a, err
@@ -151,15 +159,20 @@ func (x *exchange) method(target catalogue.Target) string {
 	return x.r.Method
 }
 
-// authorize refuses what the caller may not do; a write that is refused is recorded.
-func (x *exchange) authorize(ctx context.Context, grants vault.Grants, target catalogue.Target) error {
-	if x.route.action == "" {
-		return nil
-	}
-	err := grants.Check(x.route.action, target.ID)
-	if err == nil || x.route.method == http.MethodGet {
+// refused records that somebody may not do what they asked for, if it is a write, and is what they are told. Whoever has no role at all
+// can ask for what they may not do, so they are bounded in how much they write into the log.
+func (x *exchange) refused(ctx context.Context, target catalogue.Target, err error) error {
+	if x.route.method == http.MethodGet {
 		return err
 	}
+	if !x.server.refusals.take(x.caller.Principal.ObjectID, time.Now()) {
+		tooMany := coffer.Errorf(coffer.CodeTooManyRequests, "too many requests of yours were refused").WithHint("ask for the role that they need, and try again in a minute")
+		tooMany.Transient = true
+		return tooMany
+	}
+	// Who does not wait for the answer is recorded all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
 	status, body := describe(err, x.id)
 	if failed := x.server.Access.RecordRefusal(ctx, x.caller, x.route.action, target.ID, status, coffer.Code(body.Error.Code)); failed != nil {
 		x.server.Log.Error("a refused write is not in the audit log", "correlation", x.id, "error", failed)

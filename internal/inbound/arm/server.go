@@ -22,6 +22,8 @@ import (
 const (
 	requestTime = time.Minute
 	maxRequests = 256
+	// maxRequestsOfOne is how many of them are one principal's: whoever sends slowly does not take the turns of all.
+	maxRequestsOfOne = 64
 	// recordTime is how long it may take to record that a request was refused.
 	recordTime = 10 * time.Second
 )
@@ -48,7 +50,9 @@ type Server struct {
 	Config
 	routes routes
 	// turns has a place for each request that is under way.
-	turns    chan struct{}
+	turns chan struct{}
+	// busy are the requests of each principal that are under way.
+	busy     busy
 	refusals refusals
 }
 
@@ -77,7 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a, err = x.serve()
 		<-s.turns
 	default:
-		err = &coffer.Error{Code: coffer.CodeTooManyRequests, Message: "too many requests are under way", Hint: "try again later", Transient: true}
+		err = tooMany("too many requests are under way", "try again later")
 	}
 	if ctx.Err() == context.DeadlineExceeded && err != nil {
 		err = &coffer.Error{Code: coffer.CodeTimeout, Message: "the request took longer than " + requestTime.String(), Transient: true, Err: err}
@@ -112,6 +116,10 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{header: http.Header{"Www-Authenticate": {`Bearer realm="coffer"`}}}, err
 	}
+	if !x.server.busy.enter(principal.ObjectID) {
+		return answer{}, tooMany("too many requests of yours are under way", "send fewer at a time")
+	}
+	defer x.server.busy.leave(principal.ObjectID)
 	target, err := catalogue.ParsePath(x.r.URL.Path)
 	if err != nil {
 		return answer{}, err
@@ -151,6 +159,10 @@ func (x *exchange) serve() (a answer, err error) {
 	return a, err
 }
 
+func tooMany(message, hint string) *coffer.Error {
+	return &coffer.Error{Code: coffer.CodeTooManyRequests, Message: message, Hint: hint, Transient: true}
+}
+
 // method is by which a route is found: HEAD asks whether there is a resource, and is a GET without a body.
 func (x *exchange) method(target catalogue.Target) string {
 	if x.r.Method == http.MethodHead && target.Rest == "" {
@@ -166,9 +178,7 @@ func (x *exchange) refused(ctx context.Context, target catalogue.Target, err err
 		return err
 	}
 	if !x.server.refusals.take(x.caller.Principal.ObjectID, time.Now()) {
-		tooMany := coffer.Errorf(coffer.CodeTooManyRequests, "too many requests of yours were refused").WithHint("ask for the role that they need, and try again in a minute")
-		tooMany.Transient = true
-		return tooMany
+		return tooMany("too many requests of yours were refused", "ask for the role that they need, and try again in a minute")
 	}
 	// Who does not wait for the answer is recorded all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)

@@ -493,6 +493,43 @@ func TestTooManyRequestsAtOnceAreToldToComeAgain(t *testing.T) {
 	w.must(200, http.MethodGet, "/subscriptions"+version, "")
 }
 
+// Whoever has a token may send a query: those who send it slowly must not keep all others from the server.
+func TestSlowSendersDoNotTakeTheTurnsOfOthers(t *testing.T) {
+	w := newWorld(t)
+	s := w.Config.Handler.(*Server)
+	const path = "/providers/Microsoft.ResourceGraph/resources" + version
+	ends, end := io.Pipe()
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer func() { _ = end.Close() }()
+	statuses := make(chan int, maxRequests)
+	for range maxRequests {
+		all.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.URL+path, ends)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.ContentLength = 1 << 20
+			r.Header.Set("Authorization", "Bearer guest")
+			r.Header.Set("Content-Type", "application/json")
+			if a, err := w.Client().Do(r); err == nil {
+				statuses <- a.StatusCode
+				_ = a.Body.Close()
+			}
+		})
+	}
+	for range maxRequests - maxRequestsOfOne {
+		if status := <-statuses; status != 429 {
+			t.Errorf("a request too many: %d", status)
+		}
+	}
+	if n := len(s.turns); n > maxRequestsOfOne {
+		t.Errorf("one principal has %d turns", n)
+	}
+	w.must(200, http.MethodGet, "/subscriptions"+version, "")
+}
+
 func TestTwoWritersAtOnceMakeOneResource(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()

@@ -144,11 +144,13 @@ func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalog
 	return nil
 }
 
-// The extension's purpose of sealing, and how its secrets are named.
-const (
-	purposeSettings = "extension-settings"
-	settingPrefix   = "configurationProtectedSettings/"
-)
+// settingPrefix is how the secrets of an extension are named.
+const settingPrefix = "configurationProtectedSettings/"
+
+// purposeOf is what a setting is sealed for: one secret of one extension.
+func purposeOf(owner catalogue.ID, secret string) string {
+	return "extension-settings " + owner.Key() + " " + secret
+}
 
 // maxSetting is how long the value of a setting may be.
 const maxSetting = 16 << 10
@@ -241,7 +243,7 @@ func sealSettings(ctx context.Context, sealer catalogue.Sealer, p Proposal, sett
 		if value == nil {
 			continue
 		}
-		sealed, err := sealer.Seal(ctx, purposeSettings, []byte(*value))
+		sealed, err := sealer.Seal(ctx, purposeOf(p.ID, settingPrefix+name), []byte(*value))
 		if err != nil {
 			return Verdict{}, err
 		}

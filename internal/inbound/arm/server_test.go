@@ -131,7 +131,11 @@ func (plain) Seal(_ context.Context, purpose string, text []byte) ([]byte, error
 }
 
 func (plain) Open(_ context.Context, purpose string, sealed []byte) ([]byte, error) {
-	return bytes.TrimPrefix(sealed, []byte(purpose+":")), nil
+	text, ok := bytes.CutPrefix(sealed, []byte(purpose+":"))
+	if !ok {
+		return nil, fmt.Errorf("it was not sealed for %q", purpose)
+	}
+	return text, nil
 }
 
 // reply is what came back.
@@ -292,7 +296,7 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	// What is read can be written again: a null keeps what there was.
 	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":null,"other":"new"}}}`)
 	secrets := w.secrets(extension)
-	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-settings:new" {
+	if len(secrets) != 2 || !strings.HasSuffix(secrets["configurationProtectedSettings/other"], ":new") {
 		t.Errorf("secrets: %v", secrets)
 	}
 	reveal := extension + "/providers/Coffer.Backup/revealSecrets" + version
@@ -320,6 +324,32 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	want := []string{write + " 201 true", write + " 200 true", reading + " 200 true", reading + " 403 false", write + " 200 true"}
 	if !slices.Equal(writes, want) {
 		t.Errorf("the audit log has %q, want %q", writes, want)
+	}
+}
+
+// Who can write to the database cannot read a secret by giving it to a resource, or under a name, that they may reveal.
+func TestASealedSettingIsOfOneExtensionAndName(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	const other = group + "/providers/Microsoft.ContainerService/managedClusters/aks2"
+	const theirs = other + "/providers/Microsoft.KubernetesConfiguration/extensions/azure-aks-backup"
+	const body = `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":"hush","other":"x"}}}`
+	w.must(201, http.MethodPut, other+version, `{"location":"westeurope"}`)
+	w.must(201, http.MethodPut, extension+version, body)
+	w.must(201, http.MethodPut, theirs+version, body)
+	sealed := w.secrets(extension)["configurationProtectedSettings/key"]
+	for _, to := range []catalogue.Secret{
+		{Owner: theirs, Name: "configurationProtectedSettings/key"}, {Owner: extension, Name: "configurationProtectedSettings/other"},
+	} {
+		to.Sealed = []byte(sealed)
+		err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error { return tx.PutSecret(ctx, to) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := w.do("owner", http.MethodPost, string(to.Owner)+"/providers/Coffer.Backup/revealSecrets"+version, "")
+		if got.status != 500 || strings.Contains(got.text, "hush") {
+			t.Errorf("%s of %s is revealed: %d %s", to.Name, to.Owner, got.status, got.text)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package vault
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -196,14 +198,26 @@ func (a *Access) DeletePrincipal(ctx context.Context, by Caller, id catalogue.ID
 	return existed, err
 }
 
-// dropAssignments deletes all role assignments to a service principal.
+// dropAssignments deletes all role assignments to a service principal, and those at it: who makes one of its name anew has not let
+// anybody in.
 func (a *Access) dropAssignments(ctx context.Context, tx catalogue.Tx, by Caller, principal catalogue.Resource, at time.Time) error {
 	going, err := checkOthersOwn(ctx, tx, principal)
 	if err != nil {
 		return err
 	}
+	gone := map[string]catalogue.ID{}
 	for _, g := range going {
-		if err := deleteAssignment(ctx, tx, by, g.ID, at, catalogue.Condition{}); err != nil {
+		gone[g.ID.Key()] = g.ID
+	}
+	err = each(ctx, tx, catalogue.ResourceQuery{Type: access.AssignmentType, Under: principal.ID}, func(r catalogue.Resource) error {
+		gone[r.ID.Key()] = r.ID
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(gone)) {
+		if err := deleteAssignment(ctx, tx, by, gone[key], at, catalogue.Condition{}); err != nil {
 			return err
 		}
 	}

@@ -66,7 +66,7 @@ func DisplayNameOf(r catalogue.Resource) (string, error) {
 			DisplayName string `json:"displayName"`
 		} `json:"properties"`
 	}
-	if err := json.Unmarshal(r.Body, &b); err != nil {
+	if err := json.Unmarshal(r.Body, &b, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return "", coffer.Errorf(coffer.CodeInvalidContent, "the service principal cannot be read: %w", err).
 			WithHint(`send {"properties": {"displayName": "..."}}`)
 	}

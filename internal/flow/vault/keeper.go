@@ -314,11 +314,7 @@ func (k *Keeper) deleteBelow(ctx context.Context, tx catalogue.Tx, by Caller, id
 			if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
 				return err
 			}
-			action := r.ID.Type()
-			if kind, ok := k.Kinds[strings.ToLower(action)]; ok {
-				action = kind.Action()
-			}
-			if err := appendEntry(ctx, tx, by.entry(now, action+"/delete", r.ID, http.StatusOK), &r, nil); err != nil {
+			if err := appendEntry(ctx, tx, by.entry(now, k.Kinds.Action(r.ID)+"/delete", r.ID, http.StatusOK), &r, nil); err != nil {
 				return err
 			}
 		}
@@ -351,6 +347,14 @@ func (k Kinds) of(id catalogue.ID) (Kind, error) {
 	}
 	return Kind{}, coffer.Errorf(coffer.CodeTypeNotFound, "a %s cannot lie below %s, which is of type %s", kind.Noun, id.Parent(), id.Parent().Type()).
 		WithHint("it lies below one of type %s", strings.Join(kind.Parents, " or "))
+}
+
+// Action is the type of a resource as role definitions spell it.
+func (k Kinds) Action(id catalogue.ID) string {
+	if kind, ok := k[strings.ToLower(id.Type())]; ok {
+		return kind.Action()
+	}
+	return id.Type()
 }
 
 // find is a resource, or nil.

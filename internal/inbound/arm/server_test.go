@@ -23,6 +23,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
 )
@@ -506,6 +507,12 @@ func TestAnOperationIsFollowedAndSeenByWhoMay(t *testing.T) {
 	}
 	if got := w.do("guest", http.MethodGet, url, ""); got.status != 404 {
 		t.Errorf("a guest: %d %s", got.status, got.text)
+	}
+	// Of resource groups, roles have another word than their type.
+	w.must(201, http.MethodPut, group+"/providers/Microsoft.Authorization/roleAssignments/66666666-6666-4666-8666-666666666666"+version,
+		`{"properties":{"roleDefinitionId":"`+subscription+`/providers/Microsoft.Authorization/roleDefinitions/`+access.BackupReaderID+`","principalId":"`+w.objectID("auditor")+`"}}`)
+	if got := w.do("auditor", http.MethodGet, url, ""); got.status != 200 {
+		t.Errorf("who may read resource groups by a role of backups: %d %s", got.status, got.text)
 	}
 }
 

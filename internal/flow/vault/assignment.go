@@ -18,6 +18,9 @@ import (
 // assignment's scope, as the database has it now: that is looked at in the transaction that writes.
 func (a *Access) PutAssignment(ctx context.Context, by Caller, id catalogue.ID, body []byte, c catalogue.Condition) (put catalogue.Resource, created bool, err error) {
 	assignment, err := access.ReadAssignment(id, body)
+	if err == nil {
+		err = checkSize(id, body)
+	}
 	if err != nil {
 		return catalogue.Resource{}, false, err
 	}

@@ -86,6 +86,19 @@ func mustBeObject(body json.RawMessage) error {
 	return nil
 }
 
+// maxKept is how large the body of a resource may be: pages have 500 of them, the audit log two with each entry, and all are in memory
+// at a time.
+const maxKept = 256 << 10
+
+// checkSize refuses a body that is too large to be kept.
+func checkSize(id catalogue.ID, body json.RawMessage) error {
+	if len(body) > maxKept {
+		return coffer.Errorf(coffer.CodeTooLarge, "%s has %d bytes: at most %d are kept of a resource", id, len(body), maxKept).
+			WithHint("leave out what is not its settings")
+	}
+	return nil
+}
+
 // setProperty sets a field of a body's properties, whichever way a client spelled their names: what it had there is gone.
 func setProperty(body json.RawMessage, name string, value any) (json.RawMessage, error) {
 	var all map[string]json.RawMessage

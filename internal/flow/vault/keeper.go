@@ -147,6 +147,9 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if r.Body == nil {
 			r.Body = body
 		}
+		if err := checkSize(r.ID, r.Body); err != nil {
+			return err
+		}
 		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
 			return err
 		}

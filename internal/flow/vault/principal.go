@@ -132,7 +132,10 @@ func readPrincipal(id catalogue.ID, body []byte) (catalogue.Resource, error) {
 	if err != nil {
 		return r, err
 	}
-	return r, checkDisplayName("properties.displayName", name)
+	if err := checkDisplayName("properties.displayName", name); err != nil {
+		return r, err
+	}
+	return r, checkSize(id, body)
 }
 
 func checkPrincipalID(id catalogue.ID) error {

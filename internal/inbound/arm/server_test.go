@@ -465,6 +465,21 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 	}
 }
 
+// Pages have many resources: whoever may write some must not make one that is more than the server's memory.
+func TestWhatIsKeptIsNotTooLarge(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	half := strings.Repeat("a", 150<<10)
+	w.must(413, http.MethodPut, group+version, `{"location":"westeurope","a":"`+half+half+`"}`)
+	w.must(200, http.MethodPut, group+version, `{"location":"westeurope","a":"`+half+`"}`)
+	w.must(413, http.MethodPatch, group+version, `{"b":"`+half+`"}`)
+	w.must(413, http.MethodPut, "/providers/Coffer.Backup/servicePrincipals/66666666-6666-4666-8666-666666666666"+version,
+		`{"properties":{"displayName":"a"},"a":"`+half+half+`"}`)
+	w.must(413, http.MethodPut, group+"/providers/Microsoft.Authorization/roleAssignments/66666666-6666-4666-8666-666666666666"+version,
+		`{"properties":{"roleDefinitionId":"`+subscription+`/providers/Microsoft.Authorization/roleDefinitions/`+access.ReaderID+`","principalId":"`+
+			w.objectID("reader")+`","description":"`+half+half+`"}}`)
+}
+
 func TestPagesAreFollowedToTheirEnd(t *testing.T) {
 	w := newWorld(t)
 	w.must(201, http.MethodPut, subscription+version, `{"displayName":"Lab"}`)

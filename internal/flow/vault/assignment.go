@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func checkScopeExists(ctx context.Context, v catalogue.View, scope catalogue.ID)
 		case id == "":
 			continue
 		case id.Is(subscription), id.Is(scope.Group()):
-		case !strings.EqualFold(provider, "Microsoft.DataProtection") && !strings.EqualFold(provider, "Microsoft.ContainerService") && !strings.EqualFold(provider, "Coffer.Backup"):
+		case !slices.ContainsFunc(keptProviders, func(kept string) bool { return strings.EqualFold(kept, provider) }):
 			continue
 		}
 		if _, err := v.Resource(ctx, id); err != nil {
@@ -108,6 +109,9 @@ func checkScopeExists(ctx context.Context, v catalogue.View, scope catalogue.ID)
 	}
 	return nil
 }
+
+// keptProviders are those whose resources are all kept here.
+var keptProviders = []string{"Microsoft.DataProtection", "Microsoft.ContainerService", "Microsoft.KubernetesConfiguration", "Coffer.Backup"}
 
 type assignmentFacts struct {
 	Properties assignmentProperties `json:"properties"`

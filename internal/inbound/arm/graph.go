@@ -14,10 +14,11 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// Bounds of a query: how many rows it may look at, and how many it answers, as Azure's.
+// Bounds of a query: how many rows and subscriptions it may look at, and how many it answers, as Azure's.
 const (
-	maxGraphRows = 50_000
-	maxGraphPage = 1000
+	maxGraphRows          = 50_000
+	maxGraphSubscriptions = 1000
+	maxGraphPage          = 1000
 )
 
 // graphRoutes are the one of Azure Resource Graph, which list commands of the Azure CLI use.
@@ -60,6 +61,10 @@ func (s *Server) queryGraph(ctx context.Context, r request) (answer, error) {
 		}
 	}
 	scopes := []catalogue.ID{""}
+	if n := len(asked.Subscriptions); n > maxGraphSubscriptions {
+		return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "the query names %d subscriptions: at most %d are possible", n, maxGraphSubscriptions).
+			WithHint("name none to ask about all")
+	}
 	if len(asked.Subscriptions) > 0 {
 		scopes = nil
 		for _, name := range asked.Subscriptions {

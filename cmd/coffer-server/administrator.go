@@ -53,6 +53,11 @@ func (s *service) ensureAdministrator(ctx context.Context, o options, access *va
 	offered, err := readCredential(filepath.Join(o.dataDir, administratorFile), os.ReadFile)
 	had := err == nil
 	if errors.Is(err, os.ErrNotExist) {
+		// There may be an administrator, whose file was put away: then none is made that would have to be thrown away again.
+		made, failed := access.Administered(ctx)
+		if failed != nil || made {
+			return failed
+		}
 		var fresh vault.ClientCredential
 		fresh, err = vault.NewCredential(rand.Reader)
 		offered.ClientID, offered.ClientSecret = fresh.ClientID, string(fresh.Secret)
@@ -67,9 +72,14 @@ func (s *service) ensureAdministrator(ctx context.Context, o options, access *va
 	if err != nil {
 		return fmt.Errorf("make the first administrator: %w", err)
 	}
-	if admin.ClientID != offered.ClientID && !had {
-		// Another replica has made it, or it was made long ago and the file was put away: this credential is good for nothing.
-		return os.Remove(filepath.Join(o.dataDir, administratorFile))
+	name := filepath.Join(o.dataDir, administratorFile)
+	switch {
+	case admin.ClientID != offered.ClientID && !had:
+		// Another replica has made it just now: this credential is good for nothing.
+		return os.Remove(name)
+	case !admin.Valid:
+		// It may be a file that somebody else keeps there.
+		s.log.Warn("the file is not, or no longer, the credential of the first administrator; it may be put away", "file", name, "administrator", admin.ClientID)
 	}
 	return nil
 }

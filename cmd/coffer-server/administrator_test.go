@@ -87,6 +87,34 @@ func TestAPreparedCredentialIsTheAdministrators(t *testing.T) {
 	}
 }
 
+func TestAnAdministratorsFileThatLetsNobodyInIsSaidToBe(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := launch(t, data)
+	p.login()
+	c, err := p.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	name := filepath.Join(data, administratorFile)
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	p = launch(t, data)
+	eventually(t, "the server starts without the file", func() bool { return p.loginWith(c) == nil })
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		t.Errorf("there is a file again: %v", err)
+	}
+	p.kill()
+	other := mustPrepare(t, name)
+	p = launch(t, data)
+	eventually(t, "the server starts with another file", func() bool { return p.loginWith(c) == nil })
+	p.kill()
+	if log := p.errors.String(); !strings.Contains(log, "not, or no longer") || !strings.Contains(log, c.ClientID) || strings.Contains(log, other.ClientSecret) {
+		t.Errorf("the log says: %s", log)
+	}
+}
+
 func TestNoAdministratorIsMadeOfAnythingButThePreparedCredential(t *testing.T) {
 	folder := t.TempDir()
 	good, err := json.Marshal(mustPrepare(t, filepath.Join(folder, "good"))) //nolint:gosec // A secret of this test.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -30,7 +31,11 @@ func readConfig(flags *pflag.FlagSet, file string) error {
 		if flag.Changed {
 			continue
 		}
-		if err := flags.Set(name, spell(value)); err != nil {
+		text, err := spell(value)
+		if err == nil {
+			err = flags.Set(name, text)
+		}
+		if err != nil {
 			return fmt.Errorf("--config %s: %s: %w", file, name, err)
 		}
 	}
@@ -38,14 +43,19 @@ func readConfig(flags *pflag.FlagSet, file string) error {
 }
 
 // spell writes a value as a flag takes it.
-func spell(value any) string {
+func spell(value any) (string, error) {
 	list, ok := value.([]any)
 	if !ok {
-		return fmt.Sprint(value)
+		list = []any{value}
 	}
 	words := make([]string, len(list))
 	for i, v := range list {
-		words[i] = fmt.Sprint(v)
+		switch v.(type) {
+		case string, bool, float64:
+			words[i] = fmt.Sprint(v)
+		default:
+			return "", errors.New("it has no value that a flag could have: write a text, or a list of texts")
+		}
 	}
-	return strings.Join(words, ",")
+	return strings.Join(words, ","), nil
 }

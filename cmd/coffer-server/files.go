@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -77,32 +78,49 @@ func writeFile(name string, text []byte, mode os.FileMode) (err error) {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
+// certificateRetried is how soon a certificate is looked at again: one that has changed, or could not be read.
+const certificateRetried = 10 * time.Second
+
 // certificateFile is a certificate that somebody else renews: it is read again when it has changed.
 type certificateFile struct {
 	cert, key string
+	log       *slog.Logger
+	now       func() time.Time
 
-	mu     sync.Mutex // guards all below
-	read   time.Time
-	loaded *tls.Certificate
+	mu sync.Mutex // guards all below
+	// changed is when the file that is loaded was, and tried when it was looked at last.
+	changed, tried time.Time
+	loaded         *tls.Certificate
 }
 
 func (c *certificateFile) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info, err := os.Stat(c.cert)
-	if err == nil && c.loaded != nil && !info.ModTime().After(c.read) {
+	if age := c.now().Sub(c.tried); c.loaded != nil && age >= 0 && age < certificateRetried {
 		return c.loaded, nil
 	}
-	var pair tls.Certificate
-	if err == nil {
-		pair, err = tls.LoadX509KeyPair(c.cert, c.key)
-	}
+	c.tried = c.now()
+	err := c.load()
 	switch {
-	case err == nil:
-		c.loaded, c.read = &pair, info.ModTime()
-	case c.loaded == nil:
+	case err != nil && c.loaded == nil:
 		return nil, err
+	case err != nil:
+		// While it is being replaced, the one before serves; where that is not the reason, it will end.
+		c.log.Error("the certificate has changed and cannot be read: the one before is served", "cert", c.cert, "key", c.key, "error", err)
 	}
-	// While it is being replaced, the one before serves.
 	return c.loaded, nil
+}
+
+// load reads the certificate if it is another one than before.
+func (c *certificateFile) load() error {
+	info, err := os.Stat(c.cert)
+	if err != nil || c.loaded != nil && info.ModTime().Equal(c.changed) {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return err
+	}
+	c.loaded, c.changed = &pair, info.ModTime()
+	return nil
 }

@@ -220,10 +220,18 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	if err := os.WriteFile(config, []byte("colour: red\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	empty, nested := filepath.Join(folder, "empty.yaml"), filepath.Join(folder, "nested.yaml")
+	for file, text := range map[string]string{empty: "data-dir:\n", nested: "hostname: [{a: b}]\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args []string
 		says string
 	}{
+		{[]string{"--config", empty}, "data-dir: it has no value"},
+		{[]string{"--data-dir", folder, "--config", nested}, "hostname: it has no value"},
 		{nil, "--data-dir is not given"},
 		{[]string{"--data-dir", folder, "--tls-cert", "a"}, "go together"},
 		{[]string{"--data-dir", folder, "--url", "https://vaults.example.com/"}, "without a slash"},

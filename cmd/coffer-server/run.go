@@ -226,7 +226,7 @@ func (s *service) secure(o options) error {
 	}
 	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.own.Serve(hosts), NextProtos: []string{"h2", "http/1.1"}}
 	if o.tlsCert != "" {
-		given := &certificateFile{cert: o.tlsCert, key: o.tlsKey}
+		given := &certificateFile{cert: o.tlsCert, key: o.tlsKey, log: s.log, now: time.Now}
 		if _, err := given.get(nil); err != nil {
 			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}

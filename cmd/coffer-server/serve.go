@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,8 +32,22 @@ const (
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: maxHeader, ErrorLog: stdlog.New(connectionLog{log}, "", 0),
 	}
+}
+
+// connectionLog is what net/http says of connections, and of handlers that panicked: there is nobody else to say it to.
+type connectionLog struct{ log *slog.Logger }
+
+// Write logs one line.
+func (l connectionLog) Write(line []byte) (int, error) {
+	level := slog.LevelError
+	// That comes of whoever scans ports.
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "connection", "error", string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // listener is a server and where it listens.
@@ -66,7 +82,10 @@ func serve(ctx context.Context, all []listener) error {
 			<-running.Done()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 			defer cancel()
-			return l.server.Shutdown(last)
+			if err := l.server.Shutdown(last); err != nil {
+				return errors.Join(fmt.Errorf("requests on %s were cut off, %s after the server was told to stop: %w", l.Addr(), drainTime, err), l.server.Close())
+			}
+			return nil
 		})
 	}
 	return group.Wait()

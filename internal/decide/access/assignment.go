@@ -83,7 +83,8 @@ func ReadAssignment(id catalogue.ID, body []byte) (Assignment, error) {
 			WithHint("take a new GUID as its name")
 	}
 	var b assignmentBody
-	if err := json.Unmarshal(body, &b); err != nil {
+	// A field that is spelled otherwise is meant all the same: a condition that is not seen would be left out of account.
+	if err := json.Unmarshal(body, &b, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return Assignment{}, coffer.Errorf(coffer.CodeInvalidContent, "the role assignment cannot be read: %w", err).
 			WithHint(`send {"properties": {"roleDefinitionId": "...", "principalId": "..."}}`)
 	}

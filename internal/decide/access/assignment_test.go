@@ -42,6 +42,8 @@ func TestTheBodyOfARoleAssignmentIsRead(t *testing.T) {
 		{"a principal of 300 letters", group + below, strings.Replace(toAnn, ann, strings.Repeat("a", 300), 1) + `,"principalType":"User"`, coffer.CodeInvalidContent},
 		{"a kind that nobody knows", group + below, toAnn + `,"principalType":"Robot"`, coffer.CodeInvalidContent},
 		{"a condition", group + below, toAnn + `,"condition":"@Resource[x] StringEquals 'y'"`, coffer.CodeInvalidContent},
+		{"a condition in another spelling", group + below, toAnn + `,"Condition":"@Resource[x] StringEquals 'y'"`, coffer.CodeInvalidContent},
+		{"all in another spelling", group + below, strings.ToUpper(strings.Split(toAnn, ":")[0]) + toAnn[strings.Index(toAnn, ":"):] + `,"PrincipalType":"User"`, ""},
 		{"an unknown role", group + below, strings.Replace(toAnn, ReaderID, guid, 1), coffer.CodeRoleDefinitionNotFound},
 		{"a role's name", group + below, strings.Replace(toAnn, ReaderID, "Reader", 1), coffer.CodeRoleDefinitionNotFound},
 		{"no role", group + below, `"principalId":"` + ann + `"`, coffer.CodeRoleDefinitionNotFound},

@@ -100,7 +100,6 @@ func TestAQueryThatMakesTooMuchIsRefused(t *testing.T) {
 	for i := range many {
 		many[i] = Row{"id": fmt.Sprintf("%s/backupInstances/i%05d", vault, i), "name": fmt.Sprint(i), "n": seven, "o": object}
 	}
-	began := time.Now()
 	for name, tt := range map[string]struct {
 		query string
 		rows  []Row
@@ -120,9 +119,6 @@ func TestAQueryThatMakesTooMuchIsRefused(t *testing.T) {
 		if found, err := q.Run(tt.rows); coffer.CodeOf(err) != coffer.CodeInvalidInput || found != nil {
 			t.Errorf("%s: %d rows, %v", name, len(found), err)
 		}
-	}
-	if took := time.Since(began); took > time.Minute {
-		t.Errorf("refusing takes %v", took)
 	}
 	q, err := Parse(instances + ` | where datasourceId in~ ('` + strings.Repeat("x", 500) + `') or vaultName == 'v1' | order by name asc`)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 // assignment's scope, as the database has it now: that is looked at in the transaction that writes.
 func (a *Access) PutAssignment(ctx context.Context, by Caller, id catalogue.ID, body []byte, c catalogue.Condition) (put catalogue.Resource, created bool, err error) {
 	assignment, err := access.ReadAssignment(id, body)
+	if err == nil {
+		err = checkSize(id, body)
+	}
 	if err != nil {
 		return catalogue.Resource{}, false, err
 	}
@@ -96,7 +100,7 @@ func checkScopeExists(ctx context.Context, v catalogue.View, scope catalogue.ID)
 		case id == "":
 			continue
 		case id.Is(subscription), id.Is(scope.Group()):
-		case !strings.EqualFold(provider, "Microsoft.DataProtection") && !strings.EqualFold(provider, "Microsoft.ContainerService") && !strings.EqualFold(provider, "Coffer.Backup"):
+		case !slices.ContainsFunc(keptProviders, func(kept string) bool { return strings.EqualFold(kept, provider) }):
 			continue
 		}
 		if _, err := v.Resource(ctx, id); err != nil {
@@ -105,6 +109,9 @@ func checkScopeExists(ctx context.Context, v catalogue.View, scope catalogue.ID)
 	}
 	return nil
 }
+
+// keptProviders are those whose resources are all kept here.
+var keptProviders = []string{"Microsoft.DataProtection", "Microsoft.ContainerService", "Microsoft.KubernetesConfiguration", "Coffer.Backup"}
 
 type assignmentFacts struct {
 	Properties assignmentProperties `json:"properties"`

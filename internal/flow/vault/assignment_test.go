@@ -118,6 +118,7 @@ func TestAssignmentsThatAreRefused(t *testing.T) {
 		{"one's own promotion", as(owner), assignmentID("", fresh), assignmentBody(access.OwnerID, owner, "User"), coffer.CodeAuthorizationFailed},
 		{"in a group that is not there", admin, assignmentID(group+"2", fresh), assignmentBody(access.ReaderID, ann, "User"), coffer.CodeResourceNotFound},
 		{"at a vault that is not there", admin, assignmentID(group+"/providers/Microsoft.DataProtection/backupVaults/v", fresh), assignmentBody(access.ReaderID, ann, "User"), coffer.CodeResourceNotFound},
+		{"at an extension that is not there", admin, assignmentID(group+"/providers/Microsoft.ContainerService/managedClusters/c/providers/Microsoft.KubernetesConfiguration/extensions/e", fresh), assignmentBody(access.OwnerID, ann, "User"), coffer.CodeResourceNotFound},
 		{"another role under the same name", admin, assignmentID(group, guid1), assignmentBody(access.OwnerID, ann, "ServicePrincipal"), coffer.CodeRoleAssignmentNotChanged},
 		{"another principal under the same name", admin, assignmentID(group, guid1), assignmentBody(access.ReaderID, owner, "ServicePrincipal"), coffer.CodeRoleAssignmentNotChanged},
 		{"a group in place of a principal", admin, assignmentID(group, guid1), assignmentBody(access.ReaderID, ann, "Group"), coffer.CodeRoleAssignmentNotChanged},

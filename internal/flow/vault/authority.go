@@ -162,7 +162,8 @@ func (a *Authority) Serve(hosts []string) func(*tls.ClientHelloInfo) (*tls.Certi
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if a.served != nil && a.now().Before(a.served.Leaf.NotAfter.Add(-serverLife/3)) {
+		// One that was made while the clock was ahead has not begun.
+		if now := a.now(); a.served != nil && !now.Before(a.served.Leaf.NotBefore) && now.Before(a.served.Leaf.NotAfter.Add(-serverLife/3)) {
 			return a.served, nil
 		}
 		made, err := a.issue(hosts)

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
-	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -85,15 +83,15 @@ func mustBeObject(body json.RawMessage) error {
 	return nil
 }
 
-// mustBeReadable refuses what would be more, with what the server adds to it, than the server reads: it could never be changed again.
-func mustBeReadable(r catalogue.Resource) error {
-	r.Version = math.MaxInt64
-	text, err := Shown(r)
-	if err != nil {
-		return err
-	}
-	if _, err := arm.Decode[struct{}](text); err != nil {
-		return invalid(r.ID, "with what the server adds to it, %w", err)
+// maxKept is how large the body of a resource may be: pages have 500 of them, the audit log two with each entry, and all are in memory
+// at a time.
+const maxKept = 256 << 10
+
+// checkSize refuses a body that is too large to be kept.
+func checkSize(id catalogue.ID, body json.RawMessage) error {
+	if len(body) > maxKept {
+		return coffer.Errorf(coffer.CodeTooLarge, "%s has %d bytes: at most %d are kept of a resource", id, len(body), maxKept).
+			WithHint("leave out what is not its settings")
 	}
 	return nil
 }

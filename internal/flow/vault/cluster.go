@@ -222,9 +222,9 @@ func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalog
 // settingPrefix is how the secrets of an extension are named.
 const settingPrefix = "configurationProtectedSettings/"
 
-// settingPurpose is what a setting of an extension is sealed for: it is that of no other extension, and no other setting.
-func settingPurpose(extension catalogue.ID, secret string) string {
-	return "extension-setting " + extension.Key() + " " + secret
+// purposeOf is what a setting is sealed for: one secret of one extension.
+func purposeOf(owner catalogue.ID, secret string) string {
+	return "extension-settings " + owner.Key() + " " + secret
 }
 
 // maxSetting is how long the value of a setting may be.
@@ -318,7 +318,7 @@ func sealSettings(ctx context.Context, sealer catalogue.Sealer, p Proposal, sett
 		if value == nil {
 			continue
 		}
-		sealed, err := sealer.Seal(ctx, settingPurpose(p.ID, settingPrefix+name), []byte(*value))
+		sealed, err := sealer.Seal(ctx, purposeOf(p.ID, settingPrefix+name), []byte(*value))
 		if err != nil {
 			return Verdict{}, err
 		}

@@ -149,7 +149,7 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if r.Body == nil {
 			r.Body = body
 		}
-		if err := mustBeReadable(r); err != nil {
+		if err := checkSize(r.ID, r.Body); err != nil {
 			return err
 		}
 		if kept.Resource, err = tx.PutResource(ctx, r, p.If); err != nil {
@@ -335,11 +335,7 @@ func (k *Keeper) deleteBelow(ctx context.Context, tx catalogue.Tx, by Caller, id
 			if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
 				return err
 			}
-			action := r.ID.Type()
-			if kind, ok := k.Kinds[strings.ToLower(action)]; ok {
-				action = kind.Action()
-			}
-			if err := appendEntry(ctx, tx, by.entry(now, action+"/delete", r.ID, http.StatusOK), &r, nil); err != nil {
+			if err := appendEntry(ctx, tx, by.entry(now, k.Kinds.Action(r.ID)+"/delete", r.ID, http.StatusOK), &r, nil); err != nil {
 				return err
 			}
 		}
@@ -372,6 +368,14 @@ func (k Kinds) of(id catalogue.ID) (Kind, error) {
 	}
 	return Kind{}, coffer.Errorf(coffer.CodeTypeNotFound, "a %s cannot lie below %s, which is of type %s", kind.Noun, id.Parent(), id.Parent().Type()).
 		WithHint("it lies below one of type %s", strings.Join(kind.Parents, " or "))
+}
+
+// Action is the type of a resource as role definitions spell it.
+func (k Kinds) Action(id catalogue.ID) string {
+	if kind, ok := k[strings.ToLower(id.Type())]; ok {
+		return kind.Action()
+	}
+	return id.Type()
 }
 
 // find is a resource, or nil.

@@ -3,7 +3,9 @@ package vault
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -64,7 +66,7 @@ func DisplayNameOf(r catalogue.Resource) (string, error) {
 			DisplayName string `json:"displayName"`
 		} `json:"properties"`
 	}
-	if err := json.Unmarshal(r.Body, &b); err != nil {
+	if err := json.Unmarshal(r.Body, &b, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return "", coffer.Errorf(coffer.CodeInvalidContent, "the service principal cannot be read: %w", err).
 			WithHint(`send {"properties": {"displayName": "..."}}`)
 	}
@@ -130,7 +132,10 @@ func readPrincipal(id catalogue.ID, body []byte) (catalogue.Resource, error) {
 	if err != nil {
 		return r, err
 	}
-	return r, checkDisplayName("properties.displayName", name)
+	if err := checkDisplayName("properties.displayName", name); err != nil {
+		return r, err
+	}
+	return r, checkSize(id, body)
 }
 
 func checkPrincipalID(id catalogue.ID) error {
@@ -196,14 +201,26 @@ func (a *Access) DeletePrincipal(ctx context.Context, by Caller, id catalogue.ID
 	return existed, err
 }
 
-// dropAssignments deletes all role assignments to a service principal.
+// dropAssignments deletes all role assignments to a service principal, and those at it: who makes one of its name anew has not let
+// anybody in.
 func (a *Access) dropAssignments(ctx context.Context, tx catalogue.Tx, by Caller, principal catalogue.Resource, at time.Time) error {
 	going, err := checkOthersOwn(ctx, tx, principal)
 	if err != nil {
 		return err
 	}
+	gone := map[string]catalogue.ID{}
 	for _, g := range going {
-		if err := deleteAssignment(ctx, tx, by, g.ID, at, catalogue.Condition{}); err != nil {
+		gone[g.ID.Key()] = g.ID
+	}
+	err = each(ctx, tx, catalogue.ResourceQuery{Type: access.AssignmentType, Under: principal.ID}, func(r catalogue.Resource) error {
+		gone[r.ID.Key()] = r.ID
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(gone)) {
+		if err := deleteAssignment(ctx, tx, by, gone[key], at, catalogue.Condition{}); err != nil {
 			return err
 		}
 	}

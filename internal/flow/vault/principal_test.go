@@ -210,6 +210,22 @@ func keyIDs(p vault.PrincipalProperties) string {
 	return strings.Join(ids, " ")
 }
 
+// Who makes one of its name anew has not let anybody in.
+func TestRolesAtAServicePrincipalGoWithIt(t *testing.T) {
+	w := vaultworld.New(t)
+	_, admin := w.MustAdministrator(t)
+	id := mustPrincipal(t, w, admin, guid1)
+	mustAssign(t, w, admin, id, guid2, access.OwnerID, ann)
+	mustAssign(t, w, admin, id, guid3, access.ReaderID, mustFacts(t, w, id).ObjectID)
+	if existed, err := w.Access.DeletePrincipal(t.Context(), admin, id, catalogue.Condition{}); err != nil || !existed {
+		t.Fatal(existed, err)
+	}
+	mustPrincipal(t, w, admin, guid1)
+	if held := mustHeld(t, w, catalogue.Principal{ObjectID: ann}); len(held) != 0 {
+		t.Errorf("a stranger has %+v", held)
+	}
+}
+
 func TestSecretsHaveBounds(t *testing.T) {
 	w := vaultworld.New(t)
 	_, admin := w.MustAdministrator(t)

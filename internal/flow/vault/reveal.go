@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -20,26 +21,29 @@ func (k *Keeper) Reveal(ctx context.Context, by Caller, id catalogue.ID) (map[st
 	if kind.Secrets == nil {
 		return nil, coffer.Errorf(coffer.CodeInvalidInput, "a %s has no secrets", kind.Noun)
 	}
-	now := k.now()
-	var revealed map[string]string
-	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		revealed = map[string]string{}
-		r, err := tx.Resource(ctx, id)
-		if err != nil {
-			return err
+	var r catalogue.Resource
+	kept, err := view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (kept []catalogue.Secret, err error) {
+		if r, err = v.Resource(ctx, id); err != nil {
+			return nil, err
 		}
-		kept, err := tx.Secrets(ctx, r.ID)
-		if err != nil {
-			return err
-		}
-		for _, s := range kept {
-			plain, err := kind.Secrets.Open(ctx, settingPurpose(r.ID, s.Name), s.Sealed)
-			if err != nil {
-				return err
-			}
-			revealed[strings.TrimPrefix(s.Name, settingPrefix)] = string(plain)
-		}
-		return tx.AppendAudit(ctx, by.entry(now, access.ActionReveal, r.ID, http.StatusOK))
+		return v.Secrets(ctx, r.ID)
 	})
-	return revealed, err
+	if err != nil {
+		return nil, err
+	}
+	// A key service may be asked here, so it is not in a transaction that all other writers wait for.
+	revealed := map[string]string{}
+	for _, s := range kept {
+		plain, err := kind.Secrets.Open(ctx, purposeOf(r.ID, s.Name), s.Sealed)
+		if err != nil {
+			return nil, fmt.Errorf("open %s of %s: %w", s.Name, r.ID, err)
+		}
+		revealed[strings.TrimPrefix(s.Name, settingPrefix)] = string(plain)
+	}
+	entry := by.entry(k.now(), access.ActionReveal, r.ID, http.StatusOK)
+	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error { return tx.AppendAudit(ctx, entry) })
+	if err != nil {
+		return nil, err
+	}
+	return revealed, nil
 }

@@ -123,6 +123,16 @@ func TestResourceGraphShowsWhatMayBeRead(t *testing.T) {
 	}
 }
 
+// Each subscription is a query of the database, and everybody may ask.
+func TestAQueryNamesNoMoreSubscriptionsThanThereCanBe(t *testing.T) {
+	w := newWorld(t)
+	many := strings.TrimSuffix(strings.Repeat(`"x",`, maxGraphScopes+1), ",")
+	got := w.do("guest", http.MethodPost, "/providers/Microsoft.ResourceGraph/resources"+version, `{"query":"Resources","subscriptions":[`+many+`]}`)
+	if got.status != 400 || !strings.Contains(got.text, "at most 1000") {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+}
+
 func TestTheAuditLogIsReadByPages(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()

@@ -3,7 +3,6 @@ package arm
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -105,14 +104,7 @@ func (s *Server) operationResult(ctx context.Context, r request) (answer, error)
 // operation is one that the caller began, or whose resource the caller may read. To everybody else there is none.
 func (s *Server) operation(ctx context.Context, r request) (catalogue.Operation, error) {
 	o, err := s.Keeper.Operation(ctx, r.target.ID.Name())
-	if err != nil {
-		return o, err
-	}
-	action := o.Resource.Type()
-	if kind, known := s.Keeper.Kinds[strings.ToLower(action)]; known {
-		action = kind.Action()
-	}
-	if o.By != r.caller.Principal.ObjectID && r.grants.Check(action+"/read", o.Resource) != nil {
+	if err == nil && o.By != r.caller.Principal.ObjectID && r.grants.Check(s.Keeper.Kinds.Action(o.Resource)+"/read", o.Resource) != nil {
 		err = coffer.Errorf(coffer.CodeResourceNotFound, "there is no operation %s", r.target.ID.Name())
 	}
 	return o, err

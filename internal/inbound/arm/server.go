@@ -22,6 +22,10 @@ import (
 const (
 	requestTime = time.Minute
 	maxRequests = 256
+	// maxRequestsOfOne is how many of them are one principal's: whoever sends slowly does not take the turns of all.
+	maxRequestsOfOne = 64
+	// recordTime is how long it may take to record that a request was refused.
+	recordTime = 10 * time.Second
 )
 
 // Config is what a Server needs; all of it.
@@ -49,6 +53,9 @@ type Server struct {
 	turns chan struct{}
 	// graphs has a place for each query of the resource graph that is being answered.
 	graphs chan struct{}
+	// busy are the requests of each principal that are under way.
+	busy     busy
+	refusals refusals
 }
 
 // New makes a server.
@@ -76,7 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a, err = x.serve()
 		<-s.turns
 	default:
-		err = &coffer.Error{Code: coffer.CodeTooManyRequests, Message: "too many requests are under way", Hint: "try again later", Transient: true}
+		err = tooMany("too many requests are under way", "try again later")
 	}
 	if ctx.Err() == context.DeadlineExceeded && err != nil {
 		err = &coffer.Error{Code: coffer.CodeTimeout, Message: "the request took longer than " + requestTime.String(), Transient: true, Err: err}
@@ -111,6 +118,10 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{header: http.Header{"Www-Authenticate": {`Bearer realm="coffer"`}}}, err
 	}
+	if !x.server.busy.enter(principal.ObjectID) {
+		return answer{}, tooMany("too many requests of yours are under way", "send fewer at a time")
+	}
+	defer x.server.busy.leave(principal.ObjectID)
 	target, err := catalogue.ParsePath(x.r.URL.Path)
 	if err != nil {
 		return answer{}, err
@@ -128,8 +139,10 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := x.authorize(ctx, grants, target); err != nil {
-		return answer{}, err
+	if route.action != "" {
+		if err := grants.Check(route.action, target.ID); err != nil {
+			return answer{}, x.refused(ctx, target, err)
+		}
 	}
 	body, err := readBody(x.w, x.r)
 	if err != nil {
@@ -139,10 +152,17 @@ func (x *exchange) serve() (a answer, err error) {
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
 		grants: grants,
 	})
-	if err == nil && x.r.Method == http.MethodHead {
+	switch code := coffer.CodeOf(err); {
+	case code == coffer.CodeAuthorizationFailed, code == coffer.CodeLinkedAuthorizationFailed:
+		err = x.refused(ctx, target, err)
+	case err == nil && x.r.Method == http.MethodHead:
 		a = answer{status: http.StatusNoContent}
 	}
 	return a, err
+}
+
+func tooMany(message, hint string) *coffer.Error {
+	return &coffer.Error{Code: coffer.CodeTooManyRequests, Message: message, Hint: hint, Transient: true}
 }
 
 // method is by which a route is found: HEAD asks whether there is a resource, and is a GET without a body.
@@ -153,15 +173,18 @@ func (x *exchange) method(target catalogue.Target) string {
 	return x.r.Method
 }
 
-// authorize refuses what the caller may not do; a write that is refused is recorded.
-func (x *exchange) authorize(ctx context.Context, grants vault.Grants, target catalogue.Target) error {
-	if x.route.action == "" {
-		return nil
-	}
-	err := grants.Check(x.route.action, target.ID)
-	if err == nil || x.route.method == http.MethodGet {
+// refused records that somebody may not do what they asked for, if it is a write, and is what they are told. Whoever has no role at all
+// can ask for what they may not do, so they are bounded in how much they write into the log.
+func (x *exchange) refused(ctx context.Context, target catalogue.Target, err error) error {
+	if x.route.method == http.MethodGet {
 		return err
 	}
+	if !x.server.refusals.take(x.caller.Principal.ObjectID, time.Now()) {
+		return tooMany("too many requests of yours were refused", "ask for the role that they need, and try again in a minute")
+	}
+	// Who does not wait for the answer is recorded all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
 	status, body := describe(err, x.id)
 	if failed := x.server.Access.RecordRefusal(ctx, x.caller, x.route.action, target.ID, status, coffer.Code(body.Error.Code)); failed != nil {
 		x.server.Log.Error("a refused write is not in the audit log", "correlation", x.id, "error", failed)

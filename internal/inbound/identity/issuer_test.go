@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,6 +28,8 @@ type issuer struct {
 	keys    []jose.JSONWebKey
 	down    bool
 	fetches int
+	// keysURL is where the keys are said to be; empty is where they are.
+	keysURL string
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -35,7 +38,7 @@ func newIssuer(t *testing.T) *issuer {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.serve(func() any {
 		return map[string]any{
-			"issuer": i.URL, "authorization_endpoint": i.URL + "/a", "token_endpoint": i.URL + "/t", "jwks_uri": i.URL + "/keys",
+			"issuer": i.URL, "authorization_endpoint": i.URL + "/a", "token_endpoint": i.URL + "/t", "jwks_uri": cmp.Or(i.keysURL, i.URL+"/keys"),
 			"id_token_signing_alg_values_supported": []string{"RS256", "none", "HS256"},
 		}
 	}))
@@ -47,6 +50,7 @@ func newIssuer(t *testing.T) *issuer {
 		}
 		return set
 	}))
+	mux.HandleFunc("GET /moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })
 	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
 	i.mustAddKey(t, "key-1")

@@ -194,11 +194,15 @@ func (c *keyCall) VerifySignature(ctx context.Context, token string) ([]byte, er
 	return signed.Verify(&found[at])
 }
 
-// boundedTransport bounds how much of an answer is read.
+// boundedTransport bounds how much of an answer is read, and asks nobody in the clear, wherever the issuer says that its keys are:
+// who is between could put in keys of their own.
 type boundedTransport struct{ inner http.RoundTripper }
 
 // RoundTrip is that of the transport within, or of the default one.
 func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" {
+		return nil, fmt.Errorf("%s is not fetched: it has to be https", r.URL.Redacted())
+	}
 	inner := b.inner
 	if inner == nil {
 		inner = http.DefaultTransport

@@ -96,12 +96,13 @@ func (a *Authority) wrong(r *http.Request, request tokenRequest, now time.Time) 
 	return e
 }
 
-// unavailable logs what went wrong, and answers that it did.
+// unavailable logs what went wrong, and answers that it did: anybody may ask, and where the database or a key service is, and why it
+// does not answer, is for the log.
 func (a *Authority) unavailable(r *http.Request, err error) *oauthError {
 	a.config.Logger.Error("token endpoint failed", "path", r.URL.Path, "error", err)
 	var coded *coffer.Error
 	if errors.As(err, &coded) && coded.Transient {
-		e := refuse(http.StatusServiceUnavailable, "temporarily_unavailable", coded.Message)
+		e := refuse(http.StatusServiceUnavailable, "temporarily_unavailable", "something that the server needs does not answer: try again in a little; its log says what")
 		e.retryAfter = 5 * time.Second
 		return e
 	}

@@ -318,7 +318,7 @@ func TestPathsThatAreServed(t *testing.T) {
 type away struct{ catalogue.Database }
 
 func (away) View(context.Context, func(context.Context, catalogue.View) error) error {
-	err := coffer.Errorf(coffer.CodeDatabaseUnavailable, "the database does not answer")
+	err := coffer.Errorf(coffer.CodeDatabaseUnavailable, "the database db.internal:5432/coffer does not answer: no password for user=coffer")
 	err.Transient = true
 	return err
 }
@@ -333,6 +333,10 @@ func TestADatabaseThatIsAwayIsNotAWrongSecret(t *testing.T) {
 	answer := w.post(tokens, w.form())
 	if answer.Code != 503 || mustDecode(t, answer)["error"] != "temporarily_unavailable" || answer.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+	// Where it is, and why it is away, is nobody's business who may only ask for a token.
+	if strings.Contains(answer.Body.String(), "internal") || !strings.Contains(w.log.String(), "db.internal:5432") {
+		t.Errorf("%s\n%s", answer.Body, w.log)
 	}
 	if _, err := w.authority.Authenticate(t.Context(), "Bearer "+token); coffer.CodeOf(err) != coffer.CodeDatabaseUnavailable {
 		t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -328,6 +329,26 @@ func TestAnIssuerThatIsAwayIsNotAWrongToken(t *testing.T) {
 	}
 	w.Clock.Move(time.Hour)
 	w.mustBe(t, "away for hours", mustSign(t, jose.RS256, known, i.claims(w.Clock.Now(), nil)), "ann-1")
+}
+
+// Who is between could put keys of their own into what is fetched in the clear.
+func TestAnIssuersKeysAreNotFetchedInTheClear(t *testing.T) {
+	w, i := trusting(t, nil)
+	plain := httptest.NewServer(i.Config.Handler)
+	t.Cleanup(plain.Close)
+	for name, place := range map[string]string{
+		"named so":      plain.URL + "/keys",
+		"redirected so": i.URL + "/moved?to=" + url.QueryEscape(plain.URL+"/keys"),
+	} {
+		i.mu.Lock()
+		i.keysURL = place
+		i.mu.Unlock()
+		_, err := w.authority.Authenticate(t.Context(), "Bearer "+mustSign(t, jose.RS256, i.current(), i.claims(w.Clock.Now(), nil)))
+		if coffer.CodeOf(err) != coffer.CodeIssuerUnavailable || i.fetched() != 0 {
+			t.Errorf("%s: %v, fetched %d times", name, err, i.fetched())
+		}
+		w.Clock.Move(time.Minute)
+	}
 }
 
 func TestAnIssuersKeysRotate(t *testing.T) {

@@ -17,8 +17,11 @@ type ID string
 
 // Bounds of what is taken for an id. ARM's own are 260 letters of a name and 2,048 of a path.
 const (
-	maxID   = 2048
-	maxName = 260
+	maxID = 2048
+	// maxWords is how many parts a path may have. The deepest resources have about 16; an entry of the audit log is found by each scope
+	// that it lies in.
+	maxWords = 32
+	maxName  = 260
 )
 
 var (
@@ -56,6 +59,9 @@ func ParsePath(path string) (Target, error) {
 		return Target{}, coffer.Errorf(coffer.CodeInvalidResourceID, "the path has %d characters: at most %d are possible", len(path), maxID)
 	}
 	words := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if len(words) > maxWords {
+		return Target{}, invalidID(path, "it has %d parts: at most %d are possible", len(words), maxWords)
+	}
 	var id strings.Builder
 	for len(words) > 0 {
 		head := canonical(words[0])

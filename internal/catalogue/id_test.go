@@ -40,7 +40,7 @@ func TestMalformedIDsAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "/", "subscriptions/s", "/subscriptions", "/subscriptions/..", "/subscriptions/.", "/subscriptions/s/resourceGroups/a%2f",
 		"/subscriptions/s/resourceGroups/a\x00", "/subscriptions/s/resourceGroups/a b", "/subscriptions/s/resourceGroups/ä",
-		"/subscriptions/s/providers/x/y/z", "/subscriptions/s/resourceGroups/" + strings.Repeat("a", 261), "/subscriptions/" + strings.Repeat("/", 3000),
+		"/subscriptions/s/providers/x/y/z", "/subscriptions/s/resourceGroups/" + strings.Repeat("a", 261), "/subscriptions/" + strings.Repeat("/", 3000), strings.Repeat("/a/b", 17),
 	} {
 		if id, err := ParseID(text); coffer.CodeOf(err) != coffer.CodeInvalidResourceID {
 			t.Errorf("%.60q: %q, %v", text, id, err)

@@ -50,7 +50,7 @@ func newIssuer(t *testing.T) *issuer {
 		}
 		return set
 	}))
-	mux.HandleFunc("GET /moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })
+	mux.HandleFunc("GET /moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) }) //nolint:gosec // It is what the test tries.
 	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
 	i.mustAddKey(t, "key-1")

@@ -91,13 +91,11 @@ func mustHideEverything(t *testing.T, w *world, i *age.X25519Identity) {
 			texts = append(texts, text)
 		}
 		for _, text := range texts {
-			for _, secret := range []string{marker, "settings", "quiesce", i.String(), "configmaps"} {
-				if bytes.Contains(text, []byte(secret)) {
+			// The namespace is looked for as it stands in paths and in JSON: four letters alone may be a part of age's own base64.
+			for _, secret := range []string{marker, "settings", "quiesce", i.String(), "configmaps", "/shop/", `"shop"`} {
+				if bytes.Contains(text, []byte(secret)) && (!strings.Contains(secret, "shop") || !strings.HasSuffix(path, "/manifest.json")) {
 					t.Errorf("%s shows %q", path, secret)
 				}
-			}
-			if bytes.Contains(text, []byte("shop")) && !strings.HasSuffix(path, "/manifest.json") {
-				t.Errorf("%s shows a namespace", path)
 			}
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
 // tracked are the fields that resources in a region have.
@@ -118,16 +119,11 @@ func checkTracked(p Proposal) error {
 	if err := json.Unmarshal(p.Before.Body, &before); err != nil {
 		return err
 	}
-	if region(before.Location) != region(now.Location) {
+	if decide.Location(before.Location) != decide.Location(now.Location) {
 		return coffer.Errorf(coffer.CodeInvalidLocation, "%s is in %s: it cannot be moved to %s", p.ID, before.Location, now.Location).
 			WithHint("keep the location, or delete it and make it anew")
 	}
 	return nil
-}
-
-// region is equal for the spellings "West Europe" and "westeurope".
-func region(location string) string {
-	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
 
 // facts encodes what the server adds to a body.

@@ -180,7 +180,7 @@ func mustBeOfRegion(ctx context.Context, v catalogue.View, cluster catalogue.Res
 	if err := json.Unmarshal(cluster.Body, &body); err != nil {
 		return fmt.Errorf("read the kept %s: %w", cluster.ID, err)
 	}
-	if region(body.Location) != region(location) {
+	if decide.Location(body.Location) != decide.Location(location) {
 		return coffer.Errorf(coffer.CodeInvalidInput, "the cluster %s is in %s, and the vault %s in %s", cluster.ID, body.Location, vault.Name(), location).
 			WithHint("use a vault in the cluster's region")
 	}

@@ -69,21 +69,12 @@ func (s *Server) listPoints(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	limit := q.Limit
 	q.Limit++ // One more says whether there is another page.
 	found, err := s.Keeper.Points(ctx, q)
 	if err != nil {
 		return answer{}, err
 	}
-	records, after := []record{}, ""
-	for i, p := range found {
-		if i == limit {
-			after = cursor(found[i-1].Time, found[i-1].Name)
-			break
-		}
-		records = append(records, shownPoint(p))
-	}
-	return recordPage(r, records, after), nil
+	return recordPage(r, found, q.Limit-1, shownPoint, func(p catalogue.Point) string { return cursor(p.Time, p.Name) }), nil
 }
 
 func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
@@ -103,24 +94,25 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	q.Status, q.Operation = fields["status"], fields["operation"]
-	limit := q.Limit
 	q.Limit++ // One more says whether there is another page.
 	found, err := s.Keeper.Jobs(ctx, q)
 	if err != nil {
 		return answer{}, err
 	}
-	records, after := []record{}, ""
-	for i, j := range found {
-		if i == limit {
-			after = cursor(found[i-1].Started, found[i-1].Name)
-			break
-		}
-		records = append(records, shownJob(j))
-	}
-	return recordPage(r, records, after), nil
+	return recordPage(r, found, q.Limit-1, shownJob, func(j catalogue.Job) string { return cursor(j.Started, j.Name) }), nil
 }
 
-func recordPage(r request, records []record, after string) answer {
+// recordPage shows what was found, up to limit of it: what is beyond is on the next page, which is after the last of this one.
+func recordPage[T any](r request, found []T, limit int, shown func(T) record, place func(T) string) answer {
+	after := ""
+	if len(found) > limit {
+		found = found[:limit]
+		after = place(found[limit-1])
+	}
+	records := make([]record, len(found))
+	for i, f := range found {
+		records[i] = shown(f)
+	}
 	return answer{status: http.StatusOK, body: struct {
 		Value    []record `json:"value"`
 		NextLink string   `json:"nextLink,omitempty"`

@@ -3,9 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -208,23 +206,14 @@ func (a *Access) dropAssignments(ctx context.Context, tx catalogue.Tx, by Caller
 	if err != nil {
 		return err
 	}
-	gone := map[string]catalogue.ID{}
 	for _, g := range going {
-		gone[g.ID.Key()] = g.ID
-	}
-	err = each(ctx, tx, catalogue.ResourceQuery{Type: access.AssignmentType, Under: principal.ID}, func(r catalogue.Resource) error {
-		gone[r.ID.Key()] = r.ID
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range slices.Sorted(maps.Keys(gone)) {
-		if err := deleteAssignment(ctx, tx, by, gone[key], at, catalogue.Condition{}); err != nil {
+		if err := deleteAssignment(ctx, tx, by, g.ID, at, catalogue.Condition{}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return each(ctx, tx, catalogue.ResourceQuery{Type: access.AssignmentType, Under: principal.ID}, func(r catalogue.Resource) error {
+		return deleteAssignment(ctx, tx, by, r.ID, at, catalogue.Condition{})
+	})
 }
 
 // checkOthersOwn answers the assignments to a service principal, and an error if without them nobody would be Owner at the root.

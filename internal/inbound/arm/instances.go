@@ -18,7 +18,7 @@ func (s *Server) instanceRoutes() []route {
 		},
 		{
 			method: http.MethodPost, kind: typeInstance + "/validateForModifyBackup", on: onRest, action: typeInstance + "/validateForModifyBackup/action",
-			handle: s.validateForModify,
+			handle: s.validateForModify, accepts: true,
 		},
 		{
 			method: http.MethodPost, kind: typeInstance + "/validateRestore", on: onRest, action: typeInstance + "/validateRestore/action",

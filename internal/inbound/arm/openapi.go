@@ -111,7 +111,7 @@ func describeRoute(r route, schemas openapi3.Schemas) (*openapi3.Operation, erro
 		done = done.WithJSONSchemaRef(reply)
 	}
 	o.AddResponse(http.StatusOK, done)
-	if r.accepts() {
+	if r.accepts {
 		o.AddResponse(http.StatusAccepted, openapi3.NewResponse().WithDescription("under way; follow Azure-AsyncOperation or Location"))
 	}
 	switch r.method {
@@ -121,11 +121,6 @@ func describeRoute(r route, schemas openapi3.Schemas) (*openapi3.Operation, erro
 		o.AddResponse(http.StatusNoContent, openapi3.NewResponse().WithDescription("there was none"))
 	}
 	return o, nil
-}
-
-// accepts says whether an answer may be that something is under way.
-func (r route) accepts() bool {
-	return strings.HasSuffix(r.kind, "/validateForModifyBackup") || strings.HasSuffix(r.kind, "/operationResults")
 }
 
 func (r route) isList() bool {

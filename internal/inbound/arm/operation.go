@@ -47,7 +47,7 @@ func (s *Server) operationRoutes() []route {
 	} {
 		table = append(table,
 			route{method: http.MethodGet, kind: kind + "operationStatus", handle: s.operationStatus},
-			route{method: http.MethodGet, kind: kind + "operationResults", handle: s.operationResult})
+			route{method: http.MethodGet, kind: kind + "operationResults", handle: s.operationResult, accepts: true})
 	}
 	return table
 }

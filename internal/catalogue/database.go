@@ -37,6 +37,9 @@ type View interface {
 	Points(ctx context.Context, q PointQuery) ([]Point, error)
 	Job(ctx context.Context, vault ID, name string) (Job, error)
 	Jobs(ctx context.Context, q JobQuery) ([]Job, error)
+	OpenJobs(ctx context.Context, q OpenJobQuery) ([]Job, error)
+	// OpenClusters are the clusters that have open jobs, in the order of their Keys.
+	OpenClusters(ctx context.Context) ([]ID, error)
 	Operation(ctx context.Context, id string) (Operation, error)
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 	// Secrets are all of a resource, in the order of their names.

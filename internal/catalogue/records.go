@@ -74,6 +74,18 @@ type Job struct {
 	Ended time.Time
 	// Body are the properties as they are shown.
 	Body json.RawMessage
+	// Cluster is where it is carried out, as long as it has not ended; it may be empty.
+	Cluster ID
+	// Work is what there is to do and how far it is, as the flow has written it. It is not shown.
+	Work json.RawMessage
+}
+
+// OpenJobQuery selects the jobs of all vaults that are carried out in a cluster and have not ended, the oldest first, and the first
+// name first where times are equal.
+type OpenJobQuery struct {
+	Cluster ID
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
 }
 
 // JobQuery selects the jobs of a vault, the newest first, and the last name first where times are equal.

@@ -91,6 +91,14 @@ const (
 	CodeExtensionNotFound         Code = "UserErrorKubernetesBackupExtensionNotFoundError"
 	CodeTrustedAccessMissing      Code = "UserErrorTrustedAccessNotFound"
 	CodeClusterNotJoined          Code = "UserErrorKubernetesClusterNotJoined"
+	// CodeClusterNotReachable is of a cluster that has joined and whose link is down, CodeJoinRefused of one that may not join, and
+	// CodeRunGone of a job whose run object somebody has deleted.
+	CodeClusterNotReachable Code = "UserErrorKubernetesClusterNotReachable"
+	CodeJoinRefused         Code = "UserErrorKubernetesClusterJoinRefused"
+	CodeRunGone             Code = "UserErrorKubernetesRunDeleted"
+	// CodeJobUnderway is of what cannot begin while a job is under way, and CodeNotCancellable of a job that has ended or cannot be cancelled.
+	CodeJobUnderway    Code = "UserErrorJobInProgress"
+	CodeNotCancellable Code = "UserErrorJobNotCancellable"
 
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"

@@ -3,11 +3,12 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"strconv"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
-const jobColumns = "name, instance_spelling, status, operation, started, ended, body"
+const jobColumns = "name, instance_spelling, status, operation, started, ended, body, cluster_spelling, work"
 
 // Job reads one.
 func (v *view) Job(ctx context.Context, vault catalogue.ID, name string) (catalogue.Job, error) {
@@ -69,13 +70,62 @@ func (v *view) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Job,
 	return found, nil
 }
 
+// OpenJobs reads those of a cluster.
+func (v *view) OpenJobs(ctx context.Context, q catalogue.OpenJobQuery) ([]catalogue.Job, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
+	if !findable(key("cluster", q.Cluster)) {
+		return nil, nil
+	}
+	var found []catalogue.Job
+	err := v.each(ctx, "read open jobs", func(row scanner) error {
+		var j catalogue.Job
+		var vault catalogue.ID
+		err := scanJob(&j, "")(prefixed{row, &vault})
+		j.Vault = vault
+		found = append(found, j)
+		return err
+	}, "SELECT (SELECT spelling FROM resources WHERE id = jobs.vault), "+jobColumns+
+		" FROM jobs WHERE cluster = $1 AND ended IS NULL ORDER BY started, name LIMIT "+strconv.Itoa(q.Limit), q.Cluster.Key())
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// OpenClusters reads where there are open jobs.
+func (v *view) OpenClusters(ctx context.Context) ([]catalogue.ID, error) {
+	var found []catalogue.ID
+	err := v.each(ctx, "read the clusters of open jobs", func(row scanner) error {
+		var key string
+		var spelling catalogue.ID
+		err := row.Scan(&key, &spelling)
+		found = append(found, spelling)
+		return err
+	}, "SELECT cluster, MIN(cluster_spelling) FROM jobs WHERE cluster > '' AND ended IS NULL GROUP BY cluster ORDER BY cluster")
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// prefixed is a row that has one column more, before all others.
+type prefixed struct {
+	row   scanner
+	first any
+}
+
+// Scan implements scanner.
+func (p prefixed) Scan(to ...any) error { return p.row.Scan(append([]any{p.first}, to...)...) }
+
 func scanJob(j *catalogue.Job, vault catalogue.ID) func(scanner) error {
 	return func(row scanner) error {
 		var started int64
 		var ended sql.NullInt64
-		var contents []byte
-		err := row.Scan(&j.Name, &j.Instance, &j.Status, &j.Operation, &started, &ended, &contents)
-		j.Vault, j.Started, j.Ended, j.Body = vault, fromMicros(started), fromMaybe(ended), body(contents)
+		var contents, work []byte
+		err := row.Scan(&j.Name, &j.Instance, &j.Status, &j.Operation, &started, &ended, &contents, &j.Cluster, &work)
+		j.Vault, j.Started, j.Ended, j.Body, j.Work = vault, fromMicros(started), fromMaybe(ended), body(contents), body(work)
 		return err
 	}
 }
@@ -83,16 +133,18 @@ func scanJob(j *catalogue.Job, vault catalogue.ID) func(scanner) error {
 // PutJob creates or replaces one.
 func (t *transaction) PutJob(ctx context.Context, j catalogue.Job) error {
 	err := checkText(key("vault", j.Vault), word("name of a job", j.Name), key("instance", j.Instance),
-		word("status of a job", j.Status), word("operation of a job", j.Operation))
+		word("status of a job", j.Status), word("operation of a job", j.Operation), key("cluster", j.Cluster))
 	if err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, "write a job",
-		"INSERT INTO jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8 FROM resources WHERE key = $9"+
+		"INSERT INTO jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body, cluster, cluster_spelling, work)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM resources WHERE key = $12"+
 			" ON CONFLICT (vault, name) DO UPDATE SET instance = excluded.instance, instance_spelling = excluded.instance_spelling,"+
-			" status = excluded.status, operation = excluded.operation, started = excluded.started, ended = excluded.ended, body = excluded.body",
-		j.Name, j.Instance.Key(), string(j.Instance), j.Status, j.Operation, micros(j.Started), maybe(j.Ended), bytes(j.Body), j.Vault.Key())
+			" status = excluded.status, operation = excluded.operation, started = excluded.started, ended = excluded.ended, body = excluded.body,"+
+			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, work = excluded.work",
+		j.Name, j.Instance.Key(), string(j.Instance), j.Status, j.Operation, micros(j.Started), maybe(j.Ended), bytes(j.Body),
+		j.Cluster.Key(), string(j.Cluster), bytes(j.Work), j.Vault.Key())
 	if err == nil && n == 0 {
 		err = noResource(j.Vault)
 	}

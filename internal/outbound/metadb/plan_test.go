@@ -58,10 +58,16 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 				return err
 			}
 		}
+		if _, err := v.OpenJobs(ctx, catalogue.OpenJobQuery{Cluster: crashVault, Limit: 100}); err != nil {
+			return err
+		}
+		if _, err := v.OpenClusters(ctx); err != nil {
+			return err
+		}
 		_, err := v.Secrets(ctx, crashVault)
 		return err
 	})
-	if err != nil || len(asked) < 22 {
+	if err != nil || len(asked) < 24 {
 		t.Fatalf("%d queries were made: %v", len(asked), err)
 	}
 	f.watch = nil

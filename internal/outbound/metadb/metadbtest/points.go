@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,7 +171,8 @@ func testJobPages(t *testing.T, db catalogue.Database) {
 
 func testJobWrites(t *testing.T, db catalogue.Database) {
 	mustPut(t, db, vault)
-	j := catalogue.Job{Vault: vault, Name: "j", Instance: instance(1), Status: "InProgress", Operation: "Backup", Started: at(1), Body: json.RawMessage(`{"a":1}`)}
+	j := catalogue.Job{Vault: vault, Name: "j", Instance: instance(1), Status: "InProgress", Operation: "Backup", Started: at(1), Body: json.RawMessage(`{"a":1}`),
+		Cluster: cluster, Work: json.RawMessage(`{"b":2}`)}
 	for range 2 {
 		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutJob(t.Context(), j) })
 		mustView(t, db, func(v catalogue.View) error {
@@ -180,6 +182,58 @@ func testJobWrites(t *testing.T, db catalogue.Database) {
 		})
 		j = catalogue.Job{Vault: vault, Name: "j", Instance: instance(2), Status: "Failed", Operation: "Restore", Started: at(2), Ended: at(3)}
 	}
+}
+
+// cluster is one that jobs are carried out in.
+const cluster = group + "/providers/Microsoft.ContainerService/managedClusters/Prod"
+
+func testOpenJobs(t *testing.T, db catalogue.Database) {
+	other := vault + "2"
+	mustPut(t, db, vault, other)
+	open := []catalogue.Job{
+		{Vault: other, Name: "a", Instance: instance(1), Status: "InProgress", Started: at(1), Cluster: cluster, Work: json.RawMessage(`{"w":1}`), Body: json.RawMessage(`{}`)},
+		{Vault: vault, Name: "b", Started: at(1), Cluster: cluster},
+		{Vault: vault, Name: "a", Started: at(2), Cluster: cluster},
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, j := range append([]catalogue.Job{
+			{Vault: vault, Name: "ended", Started: at(0), Ended: at(1), Cluster: cluster},
+			{Vault: vault, Name: "elsewhere", Started: at(0), Cluster: cluster + "-2"},
+			{Vault: vault, Name: "nowhere", Started: at(0)},
+		}, open...) {
+			if err := tx.PutJob(t.Context(), j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	read := func(limit int) (found []catalogue.Job, in []catalogue.ID) {
+		mustView(t, db, func(v catalogue.View) (err error) {
+			if found, err = v.OpenJobs(t.Context(), catalogue.OpenJobQuery{Cluster: catalogue.ID(strings.ToUpper(string(cluster))), Limit: limit}); err != nil {
+				return err
+			}
+			in, err = v.OpenClusters(t.Context())
+			return err
+		})
+		return found, in
+	}
+	found, in := read(10)
+	mustMatch(t, "open jobs", open, found)
+	mustMatch(t, "clusters", []catalogue.ID{cluster, cluster + "-2"}, in)
+	found, _ = read(2)
+	mustMatch(t, "the first ones", open[:2], found)
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, j := range open {
+			j.Ended = at(9)
+			if err := tx.PutJob(t.Context(), j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	found, in = read(10)
+	mustMatch(t, "none is open", []catalogue.Job(nil), found)
+	mustMatch(t, "clusters", []catalogue.ID{cluster + "-2"}, in)
 }
 
 func testOperations(t *testing.T, db catalogue.Database) {

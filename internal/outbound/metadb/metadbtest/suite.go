@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"a recovery point is replaced and deleted":                    testPointWrites,
 		"jobs are selected, newest first, page by page":               testJobPages,
 		"a job is replaced":                                           testJobWrites,
+		"open jobs are found by their cluster, oldest first":          testOpenJobs,
 		"operations that ended long ago are deleted, and no others":   testOldOperations,
 		"an operation is read as it was written":                      testOperations,
 		"the audit log grows, newest first, page by page":             testAuditPages,

@@ -143,3 +143,21 @@ func TestRestoreTestsThatMakeNoSenseAreRefusedByTheAPIServer(t *testing.T) {
 		})
 	}
 }
+
+func TestValidationsThatMakeNoSenseAreRefusedByTheAPIServer(t *testing.T) {
+	for _, tt := range []struct{ name, resource, spec, want string }{
+		{"a backup of everything", "validateforbackups", `{}`, ""},
+		{"a backup with filters", "validateforbackups", `{backup: {includedNamespaces: ["a*"], volumePolicies: [{action: {type: skip}}]}}`, ""},
+		{"a policy without action", "validateforbackups", `{backup: {volumePolicies: [{conditions: {capacity: "1,2"}}]}}`, "spec.backup.volumePolicies[0].action: Required"},
+		{"a restore", "validateforrestores", `{restore: {backupName: a, namespaceMappings: {a: b}}}`, ""},
+		{"a restore of nothing", "validateforrestores", `{restore: {}}`, "spec.restore.backupName: Required"},
+		{"no restore", "validateforrestores", `{}`, "spec.restore: Required"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := newRefuse(t, tt.resource)(t, tt.spec)
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("the API server says %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

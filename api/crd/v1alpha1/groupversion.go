@@ -21,6 +21,8 @@ var schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
 		&Restore{}, &RestoreList{},
 		&RestoreTest{}, &RestoreTestList{},
 		&DeleteBackup{}, &DeleteBackupList{},
+		&ValidateForBackup{}, &ValidateForBackupList{},
+		&ValidateForRestore{}, &ValidateForRestoreList{},
 		&BackupHook{}, &BackupHookList{},
 		&RestoreHook{}, &RestoreHookList{},
 		&BackupStorageLocation{}, &BackupStorageLocationList{},

@@ -20,6 +20,8 @@ var neverTaken = map[coffer.GroupResource]string{
 	{Group: ownGroup, Resource: "restores"}:                     "runs of the Backup extension belong to their cluster",
 	{Group: ownGroup, Resource: "restoretests"}:                 "runs of the Backup extension belong to their cluster",
 	{Group: ownGroup, Resource: "deletebackups"}:                "runs of the Backup extension belong to their cluster",
+	{Group: ownGroup, Resource: "validateforbackups"}:           "runs of the Backup extension belong to their cluster",
+	{Group: ownGroup, Resource: "validateforrestores"}:          "runs of the Backup extension belong to their cluster",
 }
 
 const (

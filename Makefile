@@ -19,7 +19,7 @@ demo-down: ## Remove every trace of the demo
 	@hack/build lab
 	@build/bin/lab down --name demo-b
 	@build/bin/lab down --name demo
-	@build/bin/lab service down s3
+	@build/bin/lab service down s3 vault
 
 .PHONY: test
 test: ## Everything that is tested

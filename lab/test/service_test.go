@@ -4,6 +4,8 @@ package test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ import (
 	"time"
 )
 
-var allServices = []string{"azurite", "s3", "gcs", "postgres", "fault"}
+var allServices = []string{"azurite", "s3", "gcs", "postgres", "vault", "fault"}
 
 // mustServe brings services up, which go with the test.
 func (l lab) mustServe(t *testing.T, names ...string) {
@@ -102,6 +104,9 @@ func TestServicesAnswerTheHostAndPods(t *testing.T) {
 			t.Errorf("%s is not in the environment", name)
 		}
 	}
+	mustAsk(t, http.StatusOK, http.MethodGet, env["VAULT_STATUS"]+"/readyz", "")
+	c.mustExec(t, "box", "wget", "-q", "-O", "-", env["VAULT_STATUS_INSIDE"]+"/readyz")
+	mustBeTrustworthy(t, env)
 	if got := mustQuery(t, env["POSTGRES"], "select current_user || ' ' || current_database()"); got != "coffer coffer" {
 		t.Errorf("the database says %q", got)
 	}
@@ -122,6 +127,32 @@ func TestServicesAnswerTheHostAndPods(t *testing.T) {
 	if len(listed) != len(allServices) {
 		t.Errorf("%d services are listed, want %d", len(listed), len(allServices))
 	}
+}
+
+// mustBeTrustworthy asks the vault's server at its url, by the certificate authority that the environment names, and returns the
+// credential of its administrator.
+func mustBeTrustworthy(t *testing.T, env map[string]string) string {
+	t.Helper()
+	authority, err := os.ReadFile(env["VAULT_CA"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(authority)
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}}}
+	answer, err := client.Get(env["VAULT"] + "/metadata/endpoints")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(body), `"`+env["VAULT"]+`"`) {
+		t.Errorf("the vault's server says of itself: %s, %v", body, err)
+	}
+	credential, err := os.ReadFile(env["VAULT_CREDENTIALS"])
+	if err != nil || !strings.Contains(string(credential), `"`+env["VAULT"]+`"`) {
+		t.Errorf("the administrator's credential is for another server than %s, %v", env["VAULT"], err)
+	}
+	return string(credential)
 }
 
 // mustQuery asks the database one thing.
@@ -156,11 +187,12 @@ func TestTheFaultProxyDisturbsWhatItIsTold(t *testing.T) {
 }
 
 func TestAKilledServiceComesBackWithItsData(t *testing.T) {
-	shared.lab.mustServe(t, "gcs", "postgres")
+	shared.lab.mustServe(t, "gcs", "postgres", "vault")
 	env := shared.lab.environment(t)
+	credential := mustBeTrustworthy(t, env)
 	mustAsk(t, http.StatusOK, http.MethodPost, env["GCS"]+"/storage/v1/b", `{"name":"kept"}`)
 	mustQuery(t, env["POSTGRES"], "create table kept as select 7 as n")
-	for _, service := range []string{"gcs", "postgres"} {
+	for _, service := range []string{"gcs", "postgres", "vault"} {
 		shared.lab.must(t, "service", "kill", service)
 		shared.lab.mustRefuse(t, []string{service, "lab service up"}, "service", "kill", service)
 	}
@@ -170,7 +202,10 @@ func TestAKilledServiceComesBackWithItsData(t *testing.T) {
 	if _, _, err := ask(t.Context(), http.MethodGet, env["GCS"]+"/storage/v1/b", ""); err == nil {
 		t.Error("a killed service answers")
 	}
-	shared.lab.must(t, "service", "up", "gcs", "postgres")
+	shared.lab.must(t, "service", "up", "gcs", "postgres", "vault")
+	if got := mustBeTrustworthy(t, env); got != credential {
+		t.Error("the vault's server has another administrator")
+	}
 	// At the addresses that it had.
 	mustAsk(t, http.StatusOK, http.MethodGet, env["GCS"]+"/storage/v1/b/kept", "")
 	if got := mustQuery(t, env["POSTGRES"], "select n from kept"); got != "7" {

@@ -30,8 +30,8 @@ func (s *Set) Environment() ([]string, error) {
 				continue
 			}
 			name := strings.ToUpper(strings.ReplaceAll(e.Name, "-", "_"))
-			add(name, url(status.Name, e.Host))
-			add(name+"_INSIDE", url(status.Name, e.Inside))
+			add(name, url(e.Name, e.Host))
+			add(name+"_INSIDE", url(e.Name, e.Inside))
 		}
 		k, err := find(status.Name)
 		if err != nil {
@@ -40,13 +40,22 @@ func (s *Set) Environment() ([]string, error) {
 		for _, v := range k.environment {
 			add(v.name, v.value)
 		}
+		for _, f := range k.files {
+			add(f.name, s.Path(k.name, f.value))
+		}
 	}
 	return lines, nil
 }
 
-func url(service, address string) string {
-	if service == Postgres {
+// url is how clients write an endpoint's address.
+func url(endpoint, address string) string {
+	switch endpoint {
+	case Postgres:
 		return "postgres://" + postgresUser + "@" + address + "/" + postgresUser + "?sslmode=disable"
+	case Vault:
+		return "https://" + address
+	case vaultLink:
+		return address
 	}
 	return "http://" + address
 }

@@ -1,4 +1,5 @@
-// Package service runs test servers that all clusters of a lab folder reach: object stores, a database, a faulty line.
+// Package service runs test servers that all clusters of a lab folder reach: object stores, a database, the product's own server, a faulty
+// line.
 //
 // All of them are processes of one network namespace, which hangs on the clusters' switch. Pods reach a service at an
 // address that is always the same, programs on the host at a port of 127.0.0.1 that a forwarder listens on.
@@ -20,6 +21,7 @@ const (
 	S3       = "s3"
 	GCS      = "gcs"
 	Postgres = "postgres"
+	Vault    = "vault"
 	Fault    = "fault"
 )
 
@@ -36,7 +38,7 @@ type endpoint struct {
 type kind struct {
 	name      string
 	endpoints []endpoint
-	// program is the lab's own program that it is, "" if it is the machine's.
+	// program is the one beside the lab's that it is, "" if it is the machine's.
 	program string
 	// folders are made in the service's folder before the server is started; "" is that folder itself.
 	folders []string
@@ -47,6 +49,8 @@ type kind struct {
 	server func(s *Set, addresses []string) (component.Spec, error)
 	// environment is what clients need to know, beside the addresses.
 	environment []variable
+	// files are those of the service's folder that clients need: the value is a name in it.
+	files []variable
 }
 
 // variable is one line of an environment. Its name lacks what all have in common.
@@ -75,6 +79,11 @@ var kinds = []kind{
 	},
 	{name: GCS, folders: []string{""}, program: "lab-gcs", endpoints: stores[2:3], server: gcsServer},
 	{name: Postgres, folders: []string{""}, endpoints: []endpoint{{Postgres, 5432}}, prepare: preparePostgres, server: postgresServer},
+	{
+		name: Vault, folders: []string{""}, program: "coffer-server", server: vaultServer,
+		endpoints: []endpoint{{Vault, 8443}, {vaultLink, 8445}, {vaultStatus, 8444}},
+		files:     []variable{{"VAULT_CREDENTIALS", "data/admin.json"}, {"VAULT_CA", "data/ca.pem"}},
+	},
 	{
 		name: Fault, program: "lab-fault", server: faultServer,
 		endpoints: []endpoint{{"fault-admin", 10009}, {"fault-" + Azurite, 10010}, {"fault-" + S3, 10011}, {"fault-" + GCS, 10012}},

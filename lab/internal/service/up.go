@@ -83,7 +83,7 @@ func (cfg UpConfig) check() ([]kind, error) {
 	for _, k := range wanted {
 		for _, program := range []string{"lab", k.program} {
 			if info, err := os.Stat(filepath.Join(cfg.BinDir, program)); err != nil || (!info.IsDir() && info.Mode()&0o111 == 0) {
-				return nil, fmt.Errorf("the program %s of the service %s is not in %s: build it with `hack/build lab services`, or name the folder with --bin-dir or COFFER_LAB_BIN", program, k.name, cfg.BinDir)
+				return nil, fmt.Errorf("the program %s of the service %s is not in %s: build it with `hack/build lab coffer-server services`, or name the folder with --bin-dir or COFFER_LAB_BIN", program, k.name, cfg.BinDir)
 			}
 		}
 	}

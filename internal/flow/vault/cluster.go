@@ -34,12 +34,17 @@ type OperatorRule struct {
 	Resources []string `json:"resources"`
 }
 
-// BackupOperatorRule is all that BackupOperator allows, in the extension's namespace: to see and to make runs. Hooks, storage
-// locations and secrets are the cluster's own.
-func BackupOperatorRule() OperatorRule {
-	return OperatorRule{
-		Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, APIGroups: []string{"clusterbackup.dataprotection.microsoft.com"},
-		Resources: []string{"backups", "restores", "restoretests", "deletebackups"},
+// BackupOperatorRules are all that BackupOperator allows, in the extension's namespace: to see and to make runs, and to look into what they
+// made. Hooks, storage locations and secrets are the cluster's own. They are the rules of the ClusterRole backup-operator of the
+// extension's chart.
+func BackupOperatorRules() []OperatorRule {
+	own := []string{"clusterbackup.dataprotection.microsoft.com"}
+	return []OperatorRule{
+		{
+			Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, APIGroups: own,
+			Resources: []string{"backups", "restores", "restoretests", "deletebackups", "validateforbackups", "validateforrestores"},
+		},
+		{Verbs: []string{"get"}, APIGroups: own, Resources: []string{"backups/contents", "backups/inventory", "restores/contents"}},
 	}
 }
 

@@ -168,6 +168,6 @@ type trustedRole struct {
 func (s *Server) listTrustedRoles(context.Context, request) (answer, error) {
 	source, name, _ := strings.Cut(vault.BackupOperator, "/backupVaults/")
 	return answer{status: http.StatusOK, body: map[string]any{"value": []trustedRole{
-		{Name: name, SourceResourceType: source + "/backupVaults", Rules: []vault.OperatorRule{vault.BackupOperatorRule()}},
+		{Name: name, SourceResourceType: source + "/backupVaults", Rules: vault.BackupOperatorRules()},
 	}}}, nil
 }

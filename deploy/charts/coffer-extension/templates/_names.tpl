@@ -29,3 +29,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "coffer.ownClaim" -}}
 {{- if and (include "coffer.volume" .) (not .Values.storageLocation.volume) }}yes{{ end }}
 {{- end }}
+
+{{- define "coffer.connectorSubject" -}}
+- kind: ServiceAccount
+  name: coffer-connector
+  namespace: {{ .Release.Namespace }}
+{{- end }}

@@ -14,7 +14,8 @@ const (
 	PathJoin = "/v1/join"
 	// PathRenew is POST RenewRequest, answered by Certificate. Whoever has a certificate that was not revoked may.
 	PathRenew = "/v1/renew"
-	// PathConnect is POST Hello with the header "Upgrade: " + Upgrade, answered by 101 and yamux: the server opens streams.
+	// PathConnect is POST Hello with the header "Upgrade: " + Upgrade, answered by 101 and yamux: the server is yamux's client, and opens
+	// streams; a stream that the connector opens ends the link.
 	PathConnect = "/v1/connect"
 )
 

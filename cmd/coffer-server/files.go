@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxSmallFile bounds what is read of a file that a person has written.
@@ -52,6 +55,31 @@ func takeBack(name string) error {
 	}
 	return os.Chmod(name, 0o600)
 }
+
+// lockFile lies in a data folder while a server uses it.
+const lockFile = "lock"
+
+// lockFolder takes a data folder for this process: a second server would write its own address into the files of the first. The system
+// lets go of it when the process ends, however that is.
+func lockFolder(folder string) (release func(), err error) {
+	file, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // The administrator names it.
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(file, maxHolder))
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("another coffer-server uses it already, as process %s: end that one first, or name another folder", strings.TrimSpace(string(holder)))
+		}
+		return nil, errors.Join(err, file.Close())
+	}
+	_ = file.Truncate(0)
+	_, _ = fmt.Fprintln(file, os.Getpid()) // For people.
+	return func() { _ = file.Close() }, nil
+}
+
+// maxHolder is how long the number of a process is at most.
+const maxHolder = 20
 
 // writeFile writes a file as a whole: after a crash it is the old one or the new one.
 func writeFile(name string, text []byte, mode os.FileMode) (err error) {

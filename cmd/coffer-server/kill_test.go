@@ -270,3 +270,23 @@ func TestAFileGivesTheFlagsThatAreNotGiven(t *testing.T) {
 		}
 	}
 }
+
+func TestADataFolderIsUsedByOneServer(t *testing.T) {
+	folder := t.TempDir()
+	first := launch(t, folder)
+	first.login()
+	before, err := first.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := launch(t, folder)
+	if err := second.cmd.Wait(); err == nil || !strings.Contains(second.errors.String(), fmt.Sprintf("another coffer-server uses it already, as process %d", first.cmd.Process.Pid)) {
+		t.Errorf("a second server: %v\n%s", err, second.errors.String())
+	}
+	if after, err := first.credential(); err != nil || after != before {
+		t.Errorf("the second has changed where the first one is: %v, was %v: %v", after, before, err)
+	}
+	// Whoever is killed has let go.
+	first.kill()
+	launch(t, folder).login()
+}

@@ -40,6 +40,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
+	release, err := lockFolder(o.dataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir %s: %w", o.dataDir, err)
+	}
+	defer release()
 	sealer, err := openSealer(ctx, o)
 	if err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 // Database keeps the catalogue. It may be used concurrently, by several processes if it is of a kind that can be shared.
 //
 // What is not there is an error with coffer.CodeResourceNotFound; a condition that does not hold has
-// coffer.CodePreconditionFailed. A database that does not answer, or has no room left, is an error that is Transient and has
-// coffer.CodeDatabaseUnavailable. Everything else has no code.
+// coffer.CodePreconditionFailed. A database that does not answer is an error that is Transient and has
+// coffer.CodeDatabaseUnavailable, and one that has no room left to write has coffer.CodeDatabaseFull. Everything else has no code.
 //
 // Times are kept in UTC, to the microsecond: what is beyond is cut off, in queries too. Bodies are kept byte for byte, whatever they
 // are. Ids are found in any spelling, and are answered as they were written. Names, statuses and relations are UTF-8 without NUL, of

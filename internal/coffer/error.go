@@ -84,6 +84,7 @@ const (
 	CodePreconditionFailed  Code = "PreconditionFailed"
 	CodeConflict            Code = "Conflict"
 	CodeDatabaseUnavailable Code = "ServiceUnavailable"
+	CodeDatabaseFull        Code = "InsufficientStorage"
 	CodeSoftDeleteFixed     Code = "BMSUserErrorDisablingSoftDeleteStateNotAllowed"
 	CodeInvalidWorkflowData Code = "ScenarioPluginInvalidWorkflowDataRequest"
 

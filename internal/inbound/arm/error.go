@@ -33,6 +33,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeMediaType:                 http.StatusUnsupportedMediaType,
 	coffer.CodeTooManyRequests:           http.StatusTooManyRequests,
 	coffer.CodeDatabaseUnavailable:       http.StatusServiceUnavailable,
+	coffer.CodeDatabaseFull:              http.StatusInsufficientStorage,
 	coffer.CodeTimeout:                   http.StatusServiceUnavailable,
 }
 
@@ -46,9 +47,14 @@ func describe(err error, requestID string) (status int, body arm.CloudError) {
 		message := "internal error; the server's log says more under the correlation id " + requestID
 		return http.StatusInternalServerError, arm.CloudError{Error: arm.ErrorBody{Code: string(codeInternal), Message: message}}
 	}
-	if coded.Code == coffer.CodeDatabaseUnavailable {
-		// Where it is, and why it is away, is for the log.
+	// Where the database is, and why it is away, is for the log.
+	switch coded.Code {
+	case coffer.CodeDatabaseUnavailable:
 		coded = &coffer.Error{Code: coded.Code, Message: "the server's database does not answer", Hint: "try again later", Transient: true}
+	case coffer.CodeDatabaseFull:
+		coded = &coffer.Error{
+			Code: coded.Code, Message: "the server's database has no room left, and nothing was written", Hint: "have whoever runs the server make room on its disk, and try again", Transient: true,
+		}
 	}
 	status, known := statuses[coded.Code]
 	if !known {

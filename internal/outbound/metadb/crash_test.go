@@ -242,6 +242,9 @@ func TestAFullSQLiteKeepsItsStateAndGoesOn(t *testing.T) {
 			return nil
 		})
 		mustBeAway(t, err, "no room left", "make room")
+		if coffer.CodeOf(err) != coffer.CodeDatabaseFull {
+			t.Errorf("the code is %s", coffer.CodeOf(err))
+		}
 		if diff := cmp.Diff(before, dump(t, db)); diff != "" {
 			t.Fatalf("the state changed (-want +got):\n%s", diff)
 		}
@@ -293,8 +296,8 @@ func TestNothingIsWrittenBehindATransactionThatSQLiteHasEnded(t *testing.T) {
 func mustBeAway(t *testing.T, err error, words ...string) {
 	t.Helper()
 	var coded *coffer.Error
-	if !errors.As(err, &coded) || coded.Code != coffer.CodeDatabaseUnavailable || !coded.Transient || coded.Hint == "" {
-		t.Fatalf("the error is %v, want one that is transient and has code %s", err, coffer.CodeDatabaseUnavailable)
+	if !errors.As(err, &coded) || coded.Code != coffer.CodeDatabaseUnavailable && coded.Code != coffer.CodeDatabaseFull || !coded.Transient || coded.Hint == "" {
+		t.Fatalf("the error is %v, want one that is transient and has code %s or %s", err, coffer.CodeDatabaseUnavailable, coffer.CodeDatabaseFull)
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {

@@ -121,7 +121,9 @@ func judgePostgres(place string) func(error) verdict {
 		}
 		switch class := refused.Code[:min(2, len(refused.Code))]; {
 		case refused.Code == "53100":
-			return unusable("has no room left", "make room on the disk of PostgreSQL: nothing is lost, and what failed can be repeated then")
+			v := unusable("has no room left", "make room on the disk of PostgreSQL: nothing is lost, and what failed can be repeated then")
+			v.kind = full
+			return v
 		case refused.Code == "25006":
 			return unusable("cannot be written to", "it is a standby, or set to read-only: name the primary with --database")
 		case class == "28":

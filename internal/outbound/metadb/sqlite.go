@@ -85,7 +85,9 @@ func judgeSQLite(path string) func(error) verdict {
 		// The upper bits say more about what happened.
 		switch failed.Code() & 0xff {
 		case sqlite3.SQLITE_FULL:
-			return unusable("has no room left", "make room on its disk: nothing is lost, and what failed can be repeated then")
+			v := unusable("has no room left", "make room on its disk: nothing is lost, and what failed can be repeated then")
+			v.kind = full
+			return v
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return unusable("is in use by another process", "try again later, or end whatever keeps it open")
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
 // verdict is what an error of a driver means.
@@ -18,8 +20,9 @@ type kind int
 const (
 	// The first, which is not used by its name, is what should not happen.
 	_ kind = iota
-	// away is a database that does not answer, or has no room.
+	// away is a database that does not answer, and full one that has no room.
 	away
+	full
 	// inTheWay is a transaction that another got in the way of.
 	inTheWay
 )
@@ -41,6 +44,10 @@ func (d *Database) answer(ctx context.Context, doing string, err error) error {
 	switch v := d.judge(err); v.kind {
 	case away:
 		return unavailable("%s: %s: %w", v.message, doing, err).WithHint("%s", v.hint)
+	case full:
+		refused := unavailable("%s: %s: %w", v.message, doing, err).WithHint("%s", v.hint)
+		refused.Code = coffer.CodeDatabaseFull
+		return refused
 	case inTheWay:
 		return &conflictError{fmt.Errorf("%s: %w", doing, err)}
 	}

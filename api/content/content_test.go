@@ -85,3 +85,36 @@ func TestARequestIsUnderstoodAsItWasMeant(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestsOfCoverageAndLogsAreUnderstoodAsTheyWereMeant(t *testing.T) {
+	var coverage Coverage
+	var logs Logs
+	var problem error
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+CoveragePattern, func(_ http.ResponseWriter, r *http.Request) { coverage, problem = ReadCoverage(r) })
+	mux.HandleFunc("GET "+LogsPattern, func(_ http.ResponseWriter, r *http.Request) { logs, problem = ReadLogs(r) })
+	mux.HandleFunc("GET "+InventoryPattern, func(_ http.ResponseWriter, r *http.Request) { problem = ReadInventory(r) })
+	get := func(url string) error {
+		problem = errors.New("nobody has read it")
+		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))
+		return problem
+	}
+	for _, want := range []Coverage{{"default", "shop-1"}, {"a/b", "c%2Fd?e"}} {
+		if err := get(want.URL().String()); err != nil || coverage != want {
+			t.Errorf("%s: %+v, %v", want.URL(), coverage, err)
+		}
+	}
+	for _, want := range []Logs{{LogsOfBackup, "shop-1"}, {LogsOfRestore, "c%2Fd?e"}} {
+		if err := get(want.URL().String()); err != nil || logs != want {
+			t.Errorf("%s: %+v, %v", want.URL(), logs, err)
+		}
+	}
+	if err := get(InventoryURL().String()); err != nil {
+		t.Error(err)
+	}
+	for _, url := range []string{"/v1/inventory?a=b", "/v1/logs/secrets/a", "/v1/logs/backups/a?secrets=true", "/v1/storage-locations/a/backups/b/coverage?c=d"} {
+		if get(url) == nil {
+			t.Errorf("%s is understood", url)
+		}
+	}
+}

@@ -112,5 +112,6 @@ const MaxHeader = 1 << 10
 // IdentityPattern is what identities of vaults are like. In a cluster one is system:serviceaccount:VAULTSNAMESPACE:IDENTITY.
 const IdentityPattern = `^vault-[0-9a-f]{40}$`
 
-// IdentityHeader is the header by which the connector tells the extension's reader who asks, and who itself is by the bearer token beside it.
+// IdentityHeader is the header by which the connector tells the extension's reader who asks, an identity of IdentityPattern, and who itself is by
+// the bearer token beside it.
 const IdentityHeader = "Coffer-Vault-Identity"

@@ -37,7 +37,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRunCommand(), newCreateContainerCommand())
+	root.AddCommand(newRunCommand(), newConnectCommand(), newCreateContainerCommand())
 	return root
 }
 

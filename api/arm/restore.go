@@ -81,6 +81,8 @@ type CofferRestoreOptions struct {
 	RestoreStatus         *v1alpha1.StatusSelection     `json:"restoreStatus,omitempty"`
 	// ReadyTimeout is a duration as Go writes it: 5m.
 	ReadyTimeout string `json:"readyTimeout,omitempty"`
+	// StorageLocation is the BackupStorageLocation of the target cluster that holds the recovery point; empty is default.
+	StorageLocation string `json:"storageLocation,omitempty"`
 }
 
 // UnmarshalJSONFrom refuses fields that are not known.

@@ -3,6 +3,8 @@ package instance
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -31,6 +33,8 @@ type Restore struct {
 	Original bool
 	// StagingGroup and StagingAccount are where a recovery point of the vault tier is hydrated.
 	StagingGroup, StagingAccount catalogue.ID
+	// Location is the storage location of the target that holds the recovery point.
+	Location string
 
 	spec v1alpha1.RestoreSpec
 }
@@ -132,6 +136,7 @@ func (r *reader) target(at string, c RestoreCase, read *Restore) {
 	path = arm.Item(arm.At(at, "restoreCriteria"), 0)
 	r.tier(path, &t.RestoreCriteria[0], read)
 	read.spec = r.criteria(path, &t.RestoreCriteria[0])
+	read.Location = r.storageLocation(arm.At(path, "coffer.storageLocation"), t.RestoreCriteria[0].Coffer)
 }
 
 // crossing refuses another subscription where the vault does not allow it.
@@ -176,4 +181,17 @@ func (r *reader) staging(path, text, kind, example string, target catalogue.ID) 
 		r.Addf(path, "choose one of the target's subscription", "is of the subscription %s, and the target of %s", id.Subscription(), target.Subscription())
 	}
 	return id
+}
+
+// DefaultLocation is the storage location that clusters write recovery points to where nothing else is said.
+const DefaultLocation = "default"
+
+func (r *reader) storageLocation(path string, o *arm.CofferRestoreOptions) string {
+	if o == nil || o.StorageLocation == "" {
+		return DefaultLocation
+	}
+	if problems := validation.IsDNS1123Subdomain(o.StorageLocation); len(problems) > 0 {
+		r.Addf(path, "write the name of a BackupStorageLocation of the target", "is %s, which no object is called: %s", shown(o.StorageLocation), problems[0])
+	}
+	return o.StorageLocation
 }

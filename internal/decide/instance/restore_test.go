@@ -89,10 +89,10 @@ func TestARequestIsReadAsARestore(t *testing.T) {
 			c["objectType"], c["includeClusterScopeResources"], c["conflictPolicy"], c["persistentVolumeRestoreMode"] = "KubernetesClusterRestoreCriteria", true, "patch", "restorewithoutvolumedata"
 			c["coffer"] = map[string]any{
 				"confirmReplace": true, "conflictPolicies": []any{map[string]any{"type": "v1/ConfigMap", "policy": "replace"}}, "priorities": []any{"v1/Secret", "-"},
-				"storageClassMappings": map[string]any{"slow": "fast"}, "preserveNodePorts": true, "readyTimeout": "90s", "planOnly": true, "restoreRolloutHistory": true,
+				"storageClassMappings": map[string]any{"slow": "fast"}, "preserveNodePorts": true, "readyTimeout": "90s", "planOnly": true, "restoreRolloutHistory": true, "storageLocation": "away",
 				"restoreStatus": map[string]any{"includedTypes": []any{"v1/Service"}}, "planDigest": "sha256:" + strings.Repeat("0", 64),
 			}
-		}, Restore{Point: "rp1", Tier: "OperationalStore", Target: aks1, Original: true}, func(s *v1alpha1.RestoreSpec) {
+		}, Restore{Point: "rp1", Tier: "OperationalStore", Target: aks1, Original: true, Location: "away"}, func(s *v1alpha1.RestoreSpec) {
 			if err := json.Unmarshal([]byte(`{"conflictPolicy":"Patch","persistentVolumeRestoreMode":"RestoreWithoutVolumeData","confirmReplace":true,
 				"conflictPolicies":[{"type":"v1/ConfigMap","policy":"Replace"}],"priorities":["v1/Secret","-"],"storageClassMappings":{"slow":"fast"},"preserveNodePorts":true,
 				"readyTimeout":"90s","planOnly":true,"restoreRolloutHistory":true,"restoreStatus":{"includedTypes":["v1/Service"]},"planDigest":"sha256:`+strings.Repeat("0", 64)+`"}`), s); err != nil {
@@ -111,6 +111,9 @@ func TestARequestIsReadAsARestore(t *testing.T) {
 				t.Errorf("spec (-want +got):\n%s", diff)
 			}
 			got.spec = v1alpha1.RestoreSpec{}
+			if tt.want.Location == "" {
+				tt.want.Location = DefaultLocation
+			}
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(Restore{})); diff != "" {
 				t.Errorf("restore (-want +got):\n%s", diff)
 			}

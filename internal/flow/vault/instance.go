@@ -58,6 +58,11 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err != nil {
 		return Verdict{}, err
 	}
+	if p.Before != nil {
+		if err := mustNotBeDeleting(*p.Before); err != nil {
+			return Verdict{}, err
+		}
+	}
 	c, err := checkInstance(ctx, v, p, body.Properties, "properties")
 	if err != nil {
 		return Verdict{}, err

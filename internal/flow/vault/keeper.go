@@ -295,24 +295,30 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 		if !found {
 			return kind.missing(id)
 		}
-		if kind.Removable != nil {
-			if err := kind.Removable(ctx, tx, *before); err != nil {
-				return err
-			}
-		}
-		if err := k.deleteBelow(ctx, tx, by, id, now); err != nil {
-			return err
-		}
-		if err := tx.DeleteResource(ctx, id, c); err != nil {
-			return err
-		}
-		operation = k.done(by, before.ID, "Delete", now)
-		if err := tx.PutOperation(ctx, operation); err != nil {
-			return err
-		}
-		return appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", before.ID, kind.DeletedStatus()), before, nil)
+		operation, err = k.remove(ctx, tx, by, kind, *before, c, now)
+		return err
 	})
 	return operation, found, err
+}
+
+// remove deletes a resource that is there, with what lies below it.
+func (k *Keeper) remove(ctx context.Context, tx catalogue.Tx, by Caller, kind Kind, r catalogue.Resource, c catalogue.Condition, now time.Time) (operation catalogue.Operation, err error) {
+	if kind.Removable != nil {
+		if err := kind.Removable(ctx, tx, r); err != nil {
+			return operation, err
+		}
+	}
+	if err := k.deleteBelow(ctx, tx, by, r.ID, now); err != nil {
+		return operation, err
+	}
+	if err := tx.DeleteResource(ctx, r.ID, c); err != nil {
+		return operation, err
+	}
+	operation = k.done(by, r.ID, "Delete", now)
+	if err := tx.PutOperation(ctx, operation); err != nil {
+		return operation, err
+	}
+	return operation, appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", r.ID, kind.DeletedStatus()), &r, nil)
 }
 
 // missing is why one that is not there cannot be deleted, or nil.

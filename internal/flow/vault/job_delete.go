@@ -1,0 +1,221 @@
+package vault
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/instance"
+	"github.com/coffer-backup/coffer/internal/decide/job"
+)
+
+// Removal is what became of a request to delete an instance.
+type Removal struct {
+	Operation catalogue.Operation
+	// Found says that there was one, and Underway that its recovery points are deleted first.
+	Found, Underway bool
+}
+
+// DeleteInstance deletes an instance. Its recovery points are deleted in its cluster first, by a job with which the instance goes. With
+// retain, and without recovery points, it goes at once; with retain, jobs of it that are under way end, whatever their runs do.
+func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c catalogue.Condition, retain bool) (removal Removal, err error) {
+	kind, err := j.Keeper.Kinds.of(id)
+	if err != nil {
+		return Removal{}, err
+	}
+	now, name := j.Keeper.now(), j.newName()
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		r, err := find(ctx, tx, id)
+		if removal = (Removal{Found: r != nil}); err != nil || r == nil {
+			return err
+		}
+		if retain {
+			if err := j.abandon(ctx, tx, r.ID, now); err != nil {
+				return err
+			}
+			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, *r, c, now)
+			return err
+		}
+		deleting, err := j.deletionOf(ctx, tx, r.ID)
+		if err != nil {
+			return err
+		}
+		if deleting != nil {
+			removal.Operation, removal.Underway = *deleting, true
+			return nil
+		}
+		if err := mustBeIdle(ctx, tx, r.ID, job.OnDemandBackup, job.RestoreData, job.RestorePlan); err != nil {
+			return err
+		}
+		points, err := tx.Points(ctx, catalogue.PointQuery{Instance: r.ID, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(points) == 0 {
+			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, *r, c, now)
+			return err
+		}
+		if err := mustBeMutable(ctx, tx, *r); err != nil {
+			return err
+		}
+		removal.Underway = true
+		removal.Operation, err = j.beginDeletion(ctx, tx, by, *r, c, name, now)
+		return err
+	})
+	if err == nil && removal.Underway {
+		j.wake()
+	}
+	return removal, err
+}
+
+// deletionOf is the operation of a job that deletes an instance, or nil.
+func (j *Jobs) deletionOf(ctx context.Context, v catalogue.View, id catalogue.ID) (*catalogue.Operation, error) {
+	found, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: string(job.DeleteData), Limit: 1})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	state, err := job.Read(found[0])
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.Operation(ctx, state.Work.Operation)
+	return &o, err
+}
+
+func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, c catalogue.Condition, name string, now time.Time) (catalogue.Operation, error) {
+	p, err := readProtected(ctx, tx, r.ID)
+	if err != nil {
+		return catalogue.Operation{}, err
+	}
+	if err := mustBeReady(ctx, tx, p.config.Cluster, p.vault.ID); err != nil {
+		if coded := coffer.CodeOf(err); coded != "" {
+			return catalogue.Operation{}, coffer.Errorf(coded, "the recovery points of %s cannot be deleted: %w", r.ID.Name(), err).
+				WithHint("let the vault into the cluster, or keep them where they are: DELETE %s?retainData=true", r.ID)
+		}
+		return catalogue.Operation{}, err
+	}
+	if err := setProtection(ctx, tx, r, c, stateDeleting, "ProtectionConfigured", nil); err != nil {
+		return catalogue.Operation{}, err
+	}
+	request := p.request(by, job.DeleteData, name, now)
+	request.Work.Location, request.Work.Operation = instance.DefaultLocation, "o"+j.Keeper.NewID()
+	begun, err := j.begin(ctx, tx, by, typeInstance+"/delete", request)
+	return begun.Operation, err
+}
+
+// setProtection says in an instance's facts how it is protected, and why not.
+func setProtection(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, c catalogue.Condition, provisioning, protected string, why *arm.UserFacingError) error {
+	change := facts(object{"properties": object{
+		"provisioningState": provisioning, "currentProtectionState": protected, "protectionErrorDetails": why,
+	}})
+	var err error
+	if r.Facts, err = jsonpatch.MergeMergePatches(orEmpty(r.Facts), change); err != nil {
+		return err
+	}
+	_, err = tx.PutResource(ctx, r, c)
+	return err
+}
+
+// abandon ends the jobs of an instance that is given up. Their runs go on in the cluster, if there is one.
+func (j *Jobs) abandon(ctx context.Context, tx catalogue.Tx, id catalogue.ID, now time.Time) error {
+	for q := (catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Limit: pageSize}); ; {
+		open, err := tx.Jobs(ctx, q)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		for _, kept := range open {
+			state, err := job.Read(kept)
+			if err != nil {
+				return err
+			}
+			if err := j.keep(ctx, tx, kept, state.Abandon("the backup instance was deleted without its recovery points; what the job has begun in the cluster goes on there", now)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// endDeletion is what the end of a deletion brings: the instance goes with it, or stays and says why.
+func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State) error {
+	o, err := tx.Operation(ctx, s.Work.Operation)
+	if err != nil && !missing(err) {
+		return err
+	}
+	known := err == nil
+	r, err := find(ctx, tx, kept.Instance)
+	if err != nil {
+		return err
+	}
+	o.Ended, o.Status = *s.Body.EndTime, catalogue.OperationSucceeded
+	switch {
+	case r == nil:
+	case s.Body.Status == job.Completed:
+		if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
+			return err
+		}
+		by := Caller{Principal: catalogue.Principal{ObjectID: s.Work.By, Name: s.Work.Name}, Request: s.Work.Request, Remote: s.Work.Remote}
+		if err := appendEntry(ctx, tx, by.entry(o.Ended, typeInstance+"/delete", r.ID, http.StatusOK), r, nil); err != nil {
+			return err
+		}
+	default:
+		why := arm.UserFacingError{Code: string(coffer.CodeServerError), Message: "the deletion has ended", RecommendedAction: []string{}}
+		if len(s.Body.ErrorDetails) > 0 {
+			why = s.Body.ErrorDetails[0]
+		}
+		o.Status, o.Error = catalogue.OperationFailed, facts(arm.ErrorBody{Code: why.Code, Message: why.Message})
+		if err := setProtection(ctx, tx, *r, catalogue.Condition{}, "Failed", "ProtectionError", &why); err != nil {
+			return err
+		}
+	}
+	if !known {
+		return nil
+	}
+	return tx.PutOperation(ctx, o)
+}
+
+// NextToDelete is the recovery point that a deletion is at, the oldest, and how many there are; empty if there is none left.
+func (j *Jobs) NextToDelete(ctx context.Context, id catalogue.ID) (name string, left int, err error) {
+	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		name, left = "", 0
+		for q := (catalogue.PointQuery{Instance: id, Limit: pageSize}); ; {
+			page, err := v.Points(ctx, q)
+			if err != nil {
+				return err
+			}
+			if left += len(page); len(page) > 0 {
+				name = page[len(page)-1].Name
+			}
+			if len(page) < pageSize {
+				return nil
+			}
+			q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: name}
+		}
+	})
+	return name, left, err
+}
+
+// PointDeleted forgets a recovery point that was deleted in the cluster, and counts it in the job, with those that are left.
+func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point string, left int) error {
+	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept, err := tx.Job(ctx, vault, name)
+		if err != nil {
+			return err
+		}
+		state, err := job.Read(kept)
+		if err != nil || state.Ended() {
+			return err
+		}
+		if err := tx.DeletePoint(ctx, kept.Instance, point); err != nil {
+			if missing(err) {
+				return nil // another replica was first
+			}
+			return err
+		}
+		return j.keep(ctx, tx, kept, state.Progress(state.Work.Deleted+1, left))
+	})
+}

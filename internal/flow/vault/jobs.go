@@ -1,0 +1,380 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/instance"
+	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+// Jobs begins what is carried out in clusters, keeps what becomes of it, and asks clusters what only they know. It may be used
+// concurrently. Every error is one for the client, or has no code.
+type Jobs struct {
+	Keeper   *Keeper
+	Clusters catalogue.Clusters
+	// Runs are the run objects of a vault, by its identity, in a cluster.
+	Runs func(session catalogue.ClusterSession, identity string) Runs
+	// Wake says that there is a new job, or something new to do for one. It does not wait. Nil is nobody who is told.
+	Wake func()
+	// Patience is how long an answer to a question is waited for that a cluster is asked. Zero is 45 seconds.
+	Patience time.Duration
+}
+
+// Runs are the run objects of one vault in one cluster. An error with coffer.CodeTrustedAccessMissing says that the vault may not, one
+// with coffer.CodeNotFound that there is none of that name, and one that is Transient that the cluster did not answer.
+type Runs interface {
+	// Create makes a run object, or answers the one of that name that the vault has made before. spec is encoded as JSON.
+	Create(ctx context.Context, kind job.Kind, name string, spec any) (job.Run, error)
+	Read(ctx context.Context, kind job.Kind, name string) (job.Run, error)
+	// Cancel tells a run to end.
+	Cancel(ctx context.Context, kind job.Kind, name string) (job.Run, error)
+	// Delete removes a run object; one that is not there is removed already.
+	Delete(ctx context.Context, kind job.Kind, name string) error
+	// List are up to limit run objects of a kind that the vault has made.
+	List(ctx context.Context, kind job.Kind, limit int) ([]job.Run, error)
+}
+
+const typeJob = typeVault + "/backupJobs"
+
+func (j *Jobs) wake() {
+	if j.Wake != nil {
+		j.Wake()
+	}
+}
+
+// Begun is a job that has begun, and the operation by which a client follows the request for it.
+type Begun struct {
+	Job       catalogue.ID
+	Operation catalogue.Operation
+}
+
+// protected is an instance that a job may begin for.
+type protected struct {
+	resource catalogue.Resource
+	config   instance.Configuration
+	vault    catalogue.Resource
+	location string
+	policy   retention.Policy
+}
+
+// protected reads an instance, and refuses one that is being deleted.
+func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID) (p protected, err error) {
+	if p.resource, err = v.Resource(ctx, id); err != nil {
+		return p, err
+	}
+	if err := mustNotBeDeleting(p.resource); err != nil {
+		return p, err
+	}
+	if p.vault, err = v.Resource(ctx, id.Parent()); err != nil {
+		return p, err
+	}
+	if p.location, _, err = vaultSettings(ctx, v, id.Parent()); err != nil {
+		return p, err
+	}
+	if p.config, err = configurationOf(p.resource, p.location); err != nil {
+		return p, err
+	}
+	p.policy, _, err = readPolicy(ctx, v, p.config.Policy)
+	return p, err
+}
+
+func readPolicy(ctx context.Context, v catalogue.View, id catalogue.ID) (policy retention.Policy, version string, err error) {
+	r, err := v.Resource(ctx, id)
+	if err != nil {
+		return policy, "", err
+	}
+	body, err := arm.Decode[arm.PolicyResource](r.Body)
+	if err == nil {
+		policy, err = retention.Parse(body.Properties, "properties")
+	}
+	if err != nil {
+		return policy, "", unreadable(id, err)
+	}
+	return policy, strconv.FormatInt(r.Version, 10), nil
+}
+
+// identity is who the vault is in clusters.
+func (p protected) identity() string { return catalogue.VaultIdentity(p.vault.ID, p.vault.Created.At) }
+
+// request is what all jobs of an instance have in common.
+func (p protected) request(by Caller, operation arm.Word, name string, now time.Time) job.Request {
+	return job.Request{
+		Name: name, Vault: p.vault.ID, Instance: p.resource.ID, FriendlyName: p.config.FriendlyName, Location: p.location,
+		Source: p.config.Cluster, Target: p.config.Cluster, Policy: p.config.Policy, Operation: operation, Now: now,
+		Work: job.Work{
+			Identity: p.identity(), By: by.Principal.ObjectID, Name: by.Principal.Name, Request: by.Request, Remote: by.Remote,
+		},
+	}
+}
+
+// begin keeps a new job with its operation and its audit entry.
+func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action string, r job.Request) (Begun, error) {
+	state := job.Begin(r)
+	kept := catalogue.Job{Vault: r.Vault, Name: r.Name, Instance: r.Instance, Operation: string(r.Operation), Started: r.Now, Cluster: r.Target}
+	if err := putJob(ctx, tx, kept, state); err != nil {
+		return Begun{}, err
+	}
+	id := r.Vault.Child("backupJobs", r.Name)
+	operation := j.Keeper.done(by, r.Instance, string(r.Operation), r.Now)
+	operation.Result = facts(arm.OperationJob{ObjectType: arm.TypeOperationJob, JobID: string(id)})
+	if r.Work.Operation != "" {
+		// It ends with the job.
+		operation.ID, operation.Status, operation.Ended, operation.Result = r.Work.Operation, catalogue.OperationInProgress, time.Time{}, nil
+	}
+	if err := tx.PutOperation(ctx, operation); err != nil {
+		return Begun{}, err
+	}
+	entry := by.entry(r.Now, action, r.Instance, http.StatusAccepted)
+	entry.After = facts(object{"job": id, "cluster": r.Target, "run": r.Name})
+	return Begun{Job: id, Operation: operation}, tx.AppendAudit(ctx, entry)
+}
+
+// putJob keeps a job in a state.
+func putJob(ctx context.Context, tx catalogue.Tx, j catalogue.Job, s job.State) error {
+	j.Status, j.Body, j.Work = string(s.Body.Status), facts(s.Body), facts(s.Work)
+	if s.Ended() {
+		j.Ended = *s.Body.EndTime
+	}
+	return tx.PutJob(ctx, j)
+}
+
+// Advance changes a job that has not ended, and answers what it is then. What its end brings with it, a recovery point, the end of an
+// operation, the deletion of an instance and the audit entry, is written with it or not at all. A job that has ended stays as it is.
+func (j *Jobs) Advance(ctx context.Context, vault catalogue.ID, name string, change func(s job.State) job.State) (state job.State, err error) {
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept, err := tx.Job(ctx, vault, name)
+		if err != nil {
+			return err
+		}
+		if state, err = job.Read(kept); err != nil || state.Ended() {
+			return err
+		}
+		state = change(state)
+		return j.keep(ctx, tx, kept, state)
+	})
+	return state, err
+}
+
+// Unchanged says whether a job lies in the catalogue as it is.
+func Unchanged(kept catalogue.Job, s job.State) bool {
+	return bytes.Equal(kept.Body, facts(s.Body)) && bytes.Equal(kept.Work, facts(s.Work))
+}
+
+// keep writes a job that was changed, with all that its end brings.
+func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State) error {
+	if Unchanged(kept, s) {
+		return nil
+	}
+	if err := putJob(ctx, tx, kept, s); err != nil || !s.Ended() {
+		return err
+	}
+	now := *s.Body.EndTime
+	entry := catalogue.AuditEntry{
+		Time: now, Principal: s.Work.By, Name: s.Work.Name, Action: typeJob + "/end", Target: kept.Vault.Child("backupJobs", kept.Name),
+		Request: s.Work.Request, Remote: s.Work.Remote, Status: http.StatusOK, After: facts(s.Body),
+	}
+	if len(s.Body.ErrorDetails) > 0 {
+		entry.Status, entry.Code = http.StatusConflict, s.Body.ErrorDetails[0].Code
+	}
+	if !s.Work.Taken.IsZero() {
+		if err := putPoint(ctx, tx, kept.Instance, s); err != nil {
+			return err
+		}
+	}
+	if s.Work.Kind() == job.DeleteBackup {
+		if err := j.endDeletion(ctx, tx, kept, s); err != nil {
+			return err
+		}
+	}
+	return tx.AppendAudit(ctx, entry)
+}
+
+// putPoint keeps the recovery point that a backup has made. If the instance is gone, nobody asks for it any more.
+func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State) error {
+	r, err := find(ctx, tx, id)
+	if err != nil || r == nil {
+		return err
+	}
+	location, _, err := vaultSettings(ctx, tx, id.Parent())
+	if err != nil {
+		return err
+	}
+	config, err := configurationOf(*r, location)
+	if err != nil {
+		return err
+	}
+	policy, version, err := readPolicy(ctx, tx, config.Policy)
+	if err != nil {
+		return err
+	}
+	body, expiry := s.Point(policy, version)
+	return tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Body: facts(body)})
+}
+
+// mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it.
+func mustBeIdle(ctx context.Context, v catalogue.View, id catalogue.ID, operations ...arm.Word) error {
+	for _, operation := range operations {
+		found, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: string(operation), Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			return coffer.Errorf(coffer.CodeJobUnderway, "the job %s (%s) of the backup instance %s is under way", found[0].Name, found[0].Operation, id.Name()).
+				WithHint("wait for its end, or cancel it: %s/cancel", id.Parent().Child("backupJobs", found[0].Name))
+		}
+	}
+	return nil
+}
+
+// CancelJob asks for the end of a job. What is cancelled already stays so.
+func (j *Jobs) CancelJob(ctx context.Context, by Caller, vault catalogue.ID, name string) (begun Begun, err error) {
+	now := j.Keeper.now()
+	name = strings.ToLower(name)
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept, err := tx.Job(ctx, vault, name)
+		if err != nil {
+			return err
+		}
+		state, err := job.Read(kept)
+		if err != nil {
+			return err
+		}
+		id := vault.Child("backupJobs", name)
+		switch {
+		case state.Ended():
+			return coffer.Errorf(coffer.CodeNotCancellable, "the job %s has ended: it is %s", name, state.Body.Status)
+		case state.Work.Kind() == job.DeleteBackup:
+			return coffer.Errorf(coffer.CodeNotCancellable, "the job %s deletes recovery points, and cannot be cancelled", name)
+		case state.Cancellable():
+			if err := j.keep(ctx, tx, kept, state.AskCancel(now)); err != nil {
+				return err
+			}
+		}
+		begun = Begun{Job: id, Operation: j.Keeper.done(by, kept.Instance, "CancelJob", now)}
+		begun.Operation.Result = facts(arm.OperationJob{ObjectType: arm.TypeOperationJob, JobID: string(id)})
+		if err := tx.PutOperation(ctx, begun.Operation); err != nil {
+			return err
+		}
+		return tx.AppendAudit(ctx, by.entry(now, typeJob+"/cancel/action", id, http.StatusAccepted))
+	})
+	if err == nil {
+		j.wake()
+	}
+	return begun, err
+}
+
+// protection is what the server says of whether an instance is protected.
+type protection struct {
+	Properties struct {
+		ProvisioningState string `json:"provisioningState"`
+	} `json:"properties"`
+}
+
+// stateDeleting is the provisioning state of an instance whose recovery points are being deleted.
+const stateDeleting = "Deleting"
+
+func mustNotBeDeleting(r catalogue.Resource) error {
+	var p protection
+	if err := json.Unmarshal(orEmpty(r.Facts), &p); err != nil {
+		return fmt.Errorf("read the facts of %s: %w", r.ID, err)
+	}
+	if p.Properties.ProvisioningState != stateDeleting {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeJobUnderway, "the backup instance %s is being deleted", r.ID.Name()).WithHint("wait until it is gone")
+}
+
+// Admitted is a vault that may act in a cluster as far as the catalogue knows, and who it is there.
+type Admitted struct {
+	Vault    catalogue.ID
+	Identity string
+}
+
+// Admitted are the vaults that have asked for trusted access to a cluster.
+func (j *Jobs) Admitted(ctx context.Context, cluster catalogue.ID) (found []Admitted, err error) {
+	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		found = nil
+		return each(ctx, v, catalogue.ResourceQuery{Type: typeBinding, Under: cluster}, func(b catalogue.Resource) error {
+			for _, l := range b.Links {
+				if l.Relation != catalogue.LinkVault {
+					continue
+				}
+				r, err := find(ctx, v, catalogue.ID(l.Target))
+				if err != nil {
+					return err
+				}
+				if r != nil {
+					found = append(found, Admitted{Vault: r.ID, Identity: catalogue.VaultIdentity(r.ID, r.Created.At)})
+				}
+			}
+			return nil
+		})
+	})
+	return found, err
+}
+
+// Open are the jobs of all vaults that are under way in a cluster, the oldest first, up to 1,000.
+func (j *Jobs) Open(ctx context.Context, cluster catalogue.ID) ([]catalogue.Job, error) {
+	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Job, error) {
+		return v.OpenJobs(ctx, catalogue.OpenJobQuery{Cluster: cluster, Limit: pageSize})
+	})
+}
+
+// OpenClusters are the clusters that have jobs under way. elsewhere says of which of them another server holds the link.
+func (j *Jobs) OpenClusters(ctx context.Context, linked func(catalogue.ID) bool) (open []catalogue.ID, elsewhere map[catalogue.ID]bool, err error) {
+	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		elsewhere = map[catalogue.ID]bool{}
+		var err error
+		if open, err = v.OpenClusters(ctx); err != nil {
+			return err
+		}
+		for _, id := range open {
+			if linked(id) {
+				continue
+			}
+			r, err := find(ctx, v, id)
+			if err != nil {
+				return err
+			}
+			if r == nil {
+				continue
+			}
+			state, err := stateOf(*r)
+			if err != nil {
+				return err
+			}
+			elsewhere[id] = state == stateConnected
+		}
+		return nil
+	})
+	return open, elsewhere, err
+}
+
+// stateConnected is the state of a cluster whose link is up.
+const stateConnected = "Connected"
+
+// stateOf is what the catalogue knows of a cluster's link.
+func stateOf(cluster catalogue.Resource) (string, error) {
+	var f struct {
+		Properties struct {
+			Coffer struct {
+				State string `json:"state"`
+			} `json:"coffer"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(orEmpty(cluster.Facts), &f); err != nil {
+		return "", fmt.Errorf("read the facts of %s: %w", cluster.ID, err)
+	}
+	return f.Properties.Coffer.State, nil
+}

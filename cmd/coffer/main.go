@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
@@ -74,7 +75,7 @@ func newClient(t cli.Target) (client.Client, error) {
 		return nil, err
 	}
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register types: %w", err)
 		}
@@ -88,7 +89,7 @@ type installer struct{ helm *helm.Installer }
 // Install implements cli.Installer.
 func (i installer) Install(ctx context.Context, t cli.Target, o cli.InstallOptions) error {
 	options := helmOptions(t)
-	options.Image, options.Set, options.ValuesFiles, options.Timeout = o.Image, o.Set, o.ValuesFiles, o.Timeout
+	options.Image, options.Set, options.ValuesFiles, options.Values, options.Timeout = o.Image, o.Set, o.ValuesFiles, o.Values, o.Timeout
 	return i.helm.Install(ctx, options)
 }
 

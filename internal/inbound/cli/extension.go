@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // InstallOptions say how the Backup extension is installed.
@@ -13,8 +14,9 @@ type InstallOptions struct {
 	Image string
 	// Set are values of the chart, each KEY=VALUE as Helm reads them.
 	Set []string
-	// ValuesFiles are YAML files of values; later ones win, and Set wins over all.
+	// ValuesFiles are YAML files of values; later ones win, Values win over them, and Set wins over all.
 	ValuesFiles []string
+	Values      map[string]any
 	// Timeout bounds the wait for the extension to be ready.
 	Timeout time.Duration
 }
@@ -41,12 +43,15 @@ func (p *program) newExtensionInstall() *cobra.Command {
 			return err
 		},
 	}
-	flags := cmd.Flags()
+	o.bind(cmd.Flags())
+	return cmd
+}
+
+func (o *InstallOptions) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Image, "image", "", "image of the extension, REPOSITORY:TAG (default the chart's)")
 	flags.StringArrayVar(&o.Set, "set", nil, "a value of the chart, KEY=VALUE")
 	flags.StringArrayVarP(&o.ValuesFiles, "values", "f", nil, "a YAML file of values of the chart")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for the extension to be ready")
-	return cmd
 }
 
 func (p *program) newExtensionUninstall() *cobra.Command {

@@ -136,6 +136,7 @@ func newRoot(c Config) *cobra.Command {
 	root.AddCommand(
 		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
 		p.newResourceGroup(), p.newSubscription(), p.newRest(),
+		p.newCluster(), p.newTrustedAccess(), p.newProtect(),
 	)
 	return root
 }

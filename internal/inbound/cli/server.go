@@ -11,6 +11,7 @@ import (
 	"github.com/jmespath-community/go-jmespath/pkg/api"
 	"github.com/spf13/cobra"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
 )
 
@@ -54,14 +55,10 @@ type serverFlags struct {
 
 // onServer makes a command, with all below it, one that talks to a server: it has the flags for that, and none for clusters.
 func (p *program) onServer(cmd *cobra.Command) *cobra.Command {
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&p.flags.profile, "profile", "", "login to use (default COFFER_PROFILE, or the one that was chosen with profile use)")
-	flags.StringVar(&p.flags.subscription, "subscription", "", "subscription, by its id or name (default the profile's)")
-	flags.StringVar(&p.flags.query, "query", "", "JMESPath of what to print of the result")
-	mustComplete(cmd, "profile", p.completeProfiles)
-	mustComplete(cmd, "subscription", p.completeSubscriptions)
+	p.bindServer(cmd)
 	// Flags for clusters would do nothing here. Those of these names hide them, and -n is free for a name.
 	var none string
+	flags := cmd.PersistentFlags()
 	clusterFlags := []string{"kubeconfig", "context", "namespace"}
 	for _, name := range clusterFlags {
 		flags.StringVar(&none, name, "", "")
@@ -73,12 +70,34 @@ func (p *program) onServer(cmd *cobra.Command) *cobra.Command {
 				return usageError{fmt.Errorf("--%s names a cluster, but `%s` talks to a server of Backup vaults; name one with --profile", name, cmd.CommandPath())}
 			}
 		}
-		if err := p.checkOutput(); err != nil {
-			return err
-		}
-		return p.compileQuery()
+		return p.checkServerFlags()
 	}
 	return cmd
+}
+
+// onBoth makes a command one that talks to a server and to a cluster: it has the flags for both.
+func (p *program) onBoth(cmd *cobra.Command) *cobra.Command {
+	p.bindServer(cmd)
+	// Without its letter, -n is free for a name, as it is for other commands on a server.
+	cmd.PersistentFlags().StringVar(&p.target.Namespace, "namespace", v1alpha1.DefaultNamespace, "namespace of the Backup extension")
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return p.checkServerFlags() }
+	return cmd
+}
+
+func (p *program) bindServer(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&p.flags.profile, "profile", "", "login to use (default COFFER_PROFILE, or the one that was chosen with profile use)")
+	flags.StringVar(&p.flags.subscription, "subscription", "", "subscription, by its id or name (default the profile's)")
+	flags.StringVar(&p.flags.query, "query", "", "JMESPath of what to print of the result")
+	mustComplete(cmd, "profile", p.completeProfiles)
+	mustComplete(cmd, "subscription", p.completeSubscriptions)
+}
+
+func (p *program) checkServerFlags() error {
+	if err := p.checkOutput(); err != nil {
+		return err
+	}
+	return p.compileQuery()
 }
 
 // profileName is the profile that a command is to use, or empty.

@@ -72,8 +72,15 @@ func (p *program) newStorageCreate() *cobra.Command {
 	return cmd
 }
 
-// bind binds the flags by which any location is named.
+// bind binds the flags by which any location is named and checked.
 func (f *storageFlags) bind(flags *pflag.FlagSet) {
+	f.bindStore(flags)
+	flags.BoolVar(&f.wait, "wait", false, "wait for the first check and show what it found")
+	flags.DurationVar(&f.timeout, "timeout", 3*time.Minute, "how long to wait for the first check")
+}
+
+// bindStore binds the flags by which any location is named.
+func (f *storageFlags) bindStore(flags *pflag.FlagSet) {
 	flags.StringVar(&f.provider, "provider", "", "kind of store: filesystem, azure, s3 or gcs")
 	flags.StringVar(&f.container, "container", "", "the container, bucket or folder")
 	flags.StringVar(&f.prefix, "prefix", "", "folder inside of the container (default all of it)")
@@ -86,8 +93,6 @@ func (f *storageFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.secret, "credentials-secret", "", "Secret with the credentials (default the extension's own identity, or NAME-credentials for one that is made)")
 	flags.StringVar(&f.credentialsFile, "credentials-file", "", "make the Secret of this file: Google's key file, or lines KEY=VALUE with the keys of the Secret")
 	flags.BoolVar(&f.credentialsEnv, "credentials-env", false, "make the Secret of the variables that the provider's own tools read")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the first check and show what it found")
-	flags.DurationVar(&f.timeout, "timeout", 3*time.Minute, "how long to wait for the first check")
 }
 
 // spec is what the flags say; the API server judges the values.

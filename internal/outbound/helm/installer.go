@@ -45,7 +45,9 @@ type Options struct {
 	Image       string
 	Set         []string
 	ValuesFiles []string
-	Timeout     time.Duration
+	// Values win over those of files, and Set over all.
+	Values  map[string]any
+	Timeout time.Duration
 }
 
 // Install installs the chart, or upgrades it, and waits until its workloads are ready. Its custom resource
@@ -142,6 +144,7 @@ func values(o Options) (map[string]any, error) {
 		}
 		merge(values, more)
 	}
+	merge(values, o.Values)
 	if o.Image != "" {
 		repository, tag, ok := cutTag(o.Image)
 		if !ok {

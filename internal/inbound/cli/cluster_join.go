@@ -1,0 +1,368 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+const (
+	extensionCollection = "providers/Microsoft.KubernetesConfiguration/extensions"
+	// extensionKind and extensionName are what az calls the Backup extension of a cluster.
+	extensionKind = "microsoft.dataprotection.kubernetes"
+	extensionName = "azure-aks-backup"
+	// joinSecret and joinKey are where the connector looks for its token.
+	joinSecret = "coffer-join"
+	joinKey    = "token"
+	// storeSecret is what the Secret with a store's credentials is called, if a new one is made and nobody says how.
+	storeSecret = "default-credentials"
+	// linkInterval is between questions to the server about a cluster that is about to connect.
+	linkInterval = time.Second
+)
+
+// joinFlags say how a cluster is joined.
+type joinFlags struct {
+	location, server        string
+	bindingsByOwner, noWait bool
+	install                 InstallOptions
+	store                   storageFlags
+	// changes are those of the flags given that change an extension that is there.
+	changes []string
+}
+
+func (f *joinFlags) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.location, "location", "l", "", "region of the cluster (default that of the vault, the profile's, or that of the resource group)")
+	flags.StringVar(&f.server, "link-server", "", "HOST:PORT at which the cluster reaches the server (default what the server says)")
+	flags.BoolVar(&f.bindingsByOwner, "allow-bindings-by-owner", false,
+		"let owners of the cluster's resource give vaults trusted access at the server, without anybody's word in the cluster")
+	f.install.bind(flags)
+	f.store.bindStore(flags)
+}
+
+// readChanges notes which of the flags given change what is installed.
+func (f *joinFlags) readChanges(cmd *cobra.Command) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	(&InstallOptions{}).bind(own)
+	(&storageFlags{}).bindStore(own)
+	own.Bool("allow-bindings-by-owner", false, "")
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if own.Lookup(flag.Name) != nil && flag.Name != "timeout" {
+			f.changes = append(f.changes, flag.Name)
+		}
+	})
+}
+
+func (p *program) newClusterJoin() *cobra.Command {
+	var at scopeFlags
+	var f joinFlags
+	cmd := &cobra.Command{
+		Use: "join CLUSTER", Short: "Join the cluster of the kubeconfig to the server, with its Backup extension", Args: oneCluster, ValidArgsFunction: p.completeClusters,
+		Long: `Join the cluster of the kubeconfig to the server.
+
+It makes the cluster's resource at the server if there is none, installs the Backup extension or upgrades it, and has it dial the server: nothing
+has to reach the cluster. Vaults may do nothing in it until they are given trusted access. What is done already is left as it is.`,
+		Example: `  coffer cluster join shop-1 -g shop -l westeurope
+  coffer cluster join shop-1 -g shop --context prod --provider s3 --container backups --region eu-central-1 --credentials-env
+  coffer cluster join shop-1 -g shop --link-server vault.example.org:8444 --values values.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.readChanges(cmd)
+			s, id, err := p.atCluster(cmd.Context(), at, args[0])
+			if err != nil {
+				return err
+			}
+			joined, err := p.join(cmd.Context(), s, id, f)
+			if err != nil {
+				return err
+			}
+			if err := p.showOne(clusterNoun(), joined); err != nil {
+				return err
+			}
+			if !f.noWait {
+				p.told("Next: `coffer protect %s`, or give a vault trusted access with `coffer trusted-access rolebinding create`.", printable(id))
+			}
+			return nil
+		},
+	}
+	at.bindGroup(p, cmd)
+	f.bind(cmd)
+	bindNoWait(cmd, &f.noWait)
+	return p.onBoth(cmd)
+}
+
+// join has the cluster of the kubeconfig join under an id, and answers what the server says of it then. What is done already is not done again.
+func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (json.RawMessage, error) {
+	store, data, err := f.storage()
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	uid, err := uidOf(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.ensureCluster(ctx, s, id, f.location); err != nil {
+		return nil, err
+	}
+	if err := p.ensureExtension(ctx, s, id); err != nil {
+		return nil, err
+	}
+	v, text, _, err := readAs[clusterView](ctx, s, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := mustBeThatCluster(v, uid); err != nil {
+		return nil, err
+	}
+	connected := v.Properties.Coffer.State == clusterConnected
+	if connected && len(f.changes) == 0 {
+		p.told("Cluster %s has joined already, and is connected. Nothing was changed.", v.Name)
+		return text, nil
+	}
+	if err := p.ensureNamespace(ctx, c); err != nil {
+		return nil, err
+	}
+	if data != nil {
+		if err := p.putSecret(ctx, c, fmt.Sprint(store["credentialsSecret"]), data); err != nil {
+			return nil, err
+		}
+	}
+	connector := map[string]any{"enabled": true}
+	if slices.Contains(f.changes, "allow-bindings-by-owner") {
+		connector["allowBindingsByOwner"] = f.bindingsByOwner
+	}
+	if !connected {
+		token, err := s.joinToken(ctx, id, f.server)
+		if err != nil {
+			return nil, err
+		}
+		// It is no value of the chart, for Helm would keep it.
+		if err := p.putSecret(ctx, c, joinSecret, map[string][]byte{joinKey: []byte(token)}); err != nil {
+			return nil, err
+		}
+		digest := sha256.Sum256([]byte(token))
+		connector["joinTokenDigest"] = hex.EncodeToString(digest[:])
+	}
+	o := f.install
+	o.Values = map[string]any{"connector": connector}
+	if store != nil {
+		o.Values["storageLocation"] = store
+	}
+	p.told("Installing the Backup extension in namespace %s …", p.target.Namespace)
+	if err := p.Installer.Install(ctx, p.target, o); err != nil {
+		return nil, fmt.Errorf("install the Backup extension: %w", err)
+	}
+	if f.noWait {
+		_, text, _, err := readAs[clusterView](ctx, s, id)
+		return text, err
+	}
+	return p.awaitLink(ctx, s, c, id, o.Timeout)
+}
+
+// storage are the values of the chart for the store that the flags name, and the credentials for it; both are nil if they name none.
+func (f joinFlags) storage() (map[string]any, map[string][]byte, error) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	(&storageFlags{}).bindStore(own)
+	if !slices.ContainsFunc(f.changes, func(flag string) bool { return own.Lookup(flag) != nil }) {
+		return nil, nil, nil
+	}
+	spec, err := f.store.spec()
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := f.store.credentials()
+	if err != nil {
+		return nil, nil, err
+	}
+	// What is null takes away what an installation before this one said of another provider.
+	text, err := json.Marshal(map[string]any{"azure": spec.Azure, "s3": spec.S3, "gcs": spec.GCS})
+	if err != nil {
+		return nil, nil, err
+	}
+	values := map[string]any{}
+	if err := json.Unmarshal(text, &values); err != nil {
+		return nil, nil, err
+	}
+	values["provider"], values["container"], values["prefix"], values["credentialsSecret"] = string(spec.Provider), spec.Container, spec.Prefix, ""
+	if spec.CredentialsSecretRef != nil {
+		values["credentialsSecret"] = spec.CredentialsSecretRef.Name
+	} else if data != nil {
+		values["credentialsSecret"] = storeSecret
+	}
+	return values, data, nil
+}
+
+// ensureCluster makes the resource of a cluster, if there is none.
+func (p *program) ensureCluster(ctx context.Context, s session, id, location string) error {
+	_, _, there, err := readAs[clusterView](ctx, s, id)
+	if err != nil || there {
+		return err
+	}
+	if location, err = s.clusterLocation(ctx, location, id); err != nil {
+		return err
+	}
+	body := map[string]any{"location": location, "identity": map[string]any{"type": "SystemAssigned"}}
+	if _, err := s.send(ctx, http.MethodPut, id, body); err != nil {
+		return fmt.Errorf("create cluster %s: %w", catalogue.ID(id).Name(), err)
+	}
+	p.told("Cluster %s is registered at the server, in %s.", catalogue.ID(id).Name(), location)
+	return nil
+}
+
+// clusterLocation is the region that is meant for a new cluster: if nothing is said, that of the profile's vault, for they have to be the same.
+func (s session) clusterLocation(ctx context.Context, given, id string) (string, error) {
+	if given == "" && s.profile.VaultName != "" && s.profile.ResourceGroup != "" {
+		vault, err := s.vaultID(ctx, scopeFlags{})
+		if err != nil {
+			return "", err
+		}
+		v, _, there, err := readAs[vaultView](ctx, s, vault)
+		if err != nil || there {
+			return v.Location, err
+		}
+	}
+	return s.location(ctx, given, id)
+}
+
+// ensureExtension makes the resource of a cluster's Backup extension, if there is none.
+func (p *program) ensureExtension(ctx context.Context, s session, cluster string) error {
+	type extensionView struct {
+		Properties struct {
+			Kind string `json:"extensionType"`
+		} `json:"properties"`
+	}
+	_, there, err := firstOf(ctx, s, cluster+"/"+extensionCollection, func(v extensionView) bool { return strings.EqualFold(v.Properties.Kind, extensionKind) })
+	if err != nil || there {
+		return err
+	}
+	body := map[string]any{"properties": map[string]any{"extensionType": extensionKind}}
+	if _, err := s.send(ctx, http.MethodPut, cluster+"/"+extensionCollection+"/"+extensionName, body); err != nil {
+		return fmt.Errorf("register the Backup extension: %w", err)
+	}
+	return nil
+}
+
+// joinToken is a new one. It is a secret.
+func (s session) joinToken(ctx context.Context, cluster, server string) (string, error) {
+	body := map[string]any{}
+	put(body, server, "server")
+	answer, err := s.send(ctx, http.MethodPost, cluster+ownProvider+"joinToken", body)
+	if err != nil {
+		return "", fmt.Errorf("ask for a join token: %w", err)
+	}
+	found, err := decodeAs[struct {
+		Token string `json:"token"`
+	}](answer)
+	if err == nil && found.Token == "" {
+		err = errors.New("the server gave no join token")
+	}
+	return found.Token, err
+}
+
+func (p *program) ensureNamespace(ctx context.Context, c client.Client) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.target.Namespace}}
+	err := c.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err := c.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create namespace %s: %w", namespace.Name, err)
+	}
+	return nil
+}
+
+// putSecret makes a Secret, or replaces what one says.
+func (p *program) putSecret(ctx context.Context, c client.Client, name string, data map[string][]byte) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.target.Namespace, Name: name}, Data: data}
+	err := c.Create(ctx, secret)
+	if apierrors.IsAlreadyExists(err) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
+			return fmt.Errorf("read Secret %s: %w", name, err)
+		}
+		if secret.Labels["app.kubernetes.io/managed-by"] == "Helm" {
+			return fmt.Errorf("the Secret %s is made by Helm, from values of the extension's chart; take connector.joinToken out of them first", name)
+		}
+		secret.Data = data
+		err = c.Update(ctx, secret)
+	}
+	if err != nil {
+		return fmt.Errorf("write Secret %s: %w", name, err)
+	}
+	return nil
+}
+
+// awaitLink waits until a cluster is connected, and takes its join token away then. It shows what the connector says meanwhile.
+func (p *program) awaitLink(ctx context.Context, s session, c client.Client, id string, timeout time.Duration) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	line := newOperationLine(p, "join cluster "+catalogue.ID(id).Name())
+	defer line.end()
+	said := ""
+	tick := time.NewTicker(linkInterval)
+	defer tick.Stop()
+	for {
+		v, text, there, err := readAs[clusterView](ctx, s, id)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			return nil, fmt.Errorf("follow the joining: %w", err)
+		case err == nil && !there:
+			return nil, fmt.Errorf("the cluster %s was deleted meanwhile", id)
+		case err == nil && v.Properties.Coffer.State == clusterConnected:
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.target.Namespace, Name: joinSecret}}
+			if err := c.Delete(ctx, secret); err != nil && !apierrors.IsNotFound(err) {
+				p.told("The join token, which is used up, is still in Secret %s: %v", joinSecret, err)
+			}
+			return text, nil
+		case err == nil:
+			line.show(v.Properties.Coffer.State)
+		}
+		if now := p.connectorSays(ctx, c); now != "" && now != said {
+			said = now
+			line.end()
+			p.told("The connector says: %s", now)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the cluster has not connected (%w): `kubectl logs -n %s deployment/coffer-connector` says why; `coffer cluster show %s` whether it has since",
+				ctx.Err(), p.target.Namespace, id)
+		case <-tick.C:
+		}
+	}
+}
+
+// connectorSays is why the connector ended the last time, if it did.
+func (p *program) connectorSays(ctx context.Context, c client.Client) string {
+	var pods corev1.PodList
+	if c.List(ctx, &pods, client.InNamespace(p.target.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-connector"}) != nil {
+		return "" // It is only for people; the link is what counts.
+	}
+	for _, pod := range pods.Items {
+		for _, status := range pod.Status.ContainerStatuses {
+			for _, state := range []corev1.ContainerState{status.State, status.LastTerminationState} {
+				if ended := state.Terminated; ended != nil && ended.ExitCode != 0 {
+					return strings.TrimSpace(ended.Message)
+				}
+			}
+		}
+	}
+	return ""
+}

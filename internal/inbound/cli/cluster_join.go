@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -349,20 +351,39 @@ func (p *program) awaitLink(ctx context.Context, s session, c client.Client, id 
 	}
 }
 
-// connectorSays is why the connector ended the last time, if it did.
+// connectorPort is where the connector says, at /readyz, whether it is linked, and if not, why.
+const connectorPort = 8081
+
+// connectorSays is why the connector is not linked; empty if it is, or if it cannot be asked. It is only for people: the link is what counts.
 func (p *program) connectorSays(ctx context.Context, c client.Client) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	var pods corev1.PodList
 	if c.List(ctx, &pods, client.InNamespace(p.target.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-connector"}) != nil {
-		return "" // It is only for people; the link is what counts.
+		return ""
 	}
-	for _, pod := range pods.Items {
-		for _, status := range pod.Status.ContainerStatuses {
-			for _, state := range []corev1.ContainerState{status.State, status.LastTerminationState} {
-				if ended := state.Terminated; ended != nil && ended.ExitCode != 0 {
-					return strings.TrimSpace(ended.Message)
-				}
-			}
-		}
+	at := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool {
+		return pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil
+	})
+	if at < 0 {
+		return ""
 	}
-	return ""
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return p.DialFunc(ctx, p.target, pods.Items[at].Name, connectorPort)
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", connectorPort), nil)
+	if err != nil {
+		return ""
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = response.Body.Close() }()
+	const most = 2 << 10
+	text, err := io.ReadAll(io.LimitReader(response.Body, most))
+	if err != nil || response.StatusCode == http.StatusOK {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }

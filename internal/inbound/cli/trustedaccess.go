@@ -226,13 +226,23 @@ func (p *program) newBindingDelete() *cobra.Command {
 				return err
 			}
 			v, _, there, err := readAs[bindingView](cmd.Context(), s, id)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case !there:
+				p.told("There was no trusted access role binding %s.", at.name)
+				return nil
 			}
-			if err := p.remove(cmd.Context(), s, bindingNoun(), id, yes, false); err != nil {
-				return err
+			if !yes {
+				if err := p.confirm(fmt.Sprintf("Delete trusted access role binding %s?", at.name)); err != nil {
+					return err
+				}
 			}
-			if state := v.Properties.Coffer; there && state.Identity != "" && state.Namespace != "" {
+			if _, err := s.Do(cmd.Context(), Call{Method: http.MethodDelete, Path: id, Follow: true, Progress: func(string) {}}); err != nil {
+				return fmt.Errorf("delete trusted access role binding %s: %w", at.name, err)
+			}
+			p.told("Trusted access role binding %s is deleted.", at.name)
+			if state := v.Properties.Coffer; identityForm.MatchString(state.Identity) && state.Namespace != "" {
 				p.told("In the cluster, `kubectl -n %s delete rolebinding %s` takes it away.", state.Namespace, bindingObject(state.Identity))
 			}
 			return nil

@@ -42,9 +42,12 @@ type Cluster interface {
 	As(manager string) Cluster
 	// PatchStatus applies a JSON merge patch to the status subresource of an object. A type without one is CodeNotFound.
 	PatchStatus(ctx context.Context, t ResourceType, namespace, name string, mergePatch []byte) error
-	// Forbidden answers which of the types this process may not create in a namespace: with one request where all are
-	// allowed, with one more for each type where not.
-	Forbidden(ctx context.Context, namespace string, types []GroupResource) ([]GroupResource, error)
+	// Forbidden answers with which of the types this process may not do what the verb says in a namespace, or in the whole
+	// cluster if that is empty: with one request where all are allowed, with one more for each type where not. The resource of
+	// a type may be RESOURCE/SUBRESOURCE.
+	Forbidden(ctx context.Context, verb, namespace string, types []GroupResource) ([]GroupResource, error)
+	// Release is the version of the API server, such as v1.34.1.
+	Release(ctx context.Context) (string, error)
 	// Exec runs a command in a container until it ends or the timeout has passed.
 	Exec(ctx context.Context, e Exec) (ExecResult, error)
 	// Ask makes a GET request to a Service or pod through the API server's proxy. Redirects are not followed. That nobody is

@@ -69,6 +69,9 @@ const (
 	CodeChanged                Code = "ObjectChangedMeanwhile"
 	CodeFieldsKept             Code = "KubernetesRestoreFieldsKept"
 	CodeSnapshotAPIUnavailable Code = "UserErrorVolumeSnapshotAPINotFound"
+	CodeSnapshotParameters     Code = "UserErrorSnapshotClassParameters"
+	CodeKubernetesTooOld       Code = "UserErrorKubernetesVersionNotSupported"
+	CodeVeleroPresent          Code = "UserErrorVeleroInstalled"
 )
 
 // The codes of the vault's server are ARM's own, which its clients know, and those of Azure's Backup vault.

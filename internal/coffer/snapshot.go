@@ -13,6 +13,8 @@ type SnapshotClass struct {
 	Driver string
 	// Default marks the class that the cluster's administrator chose for the driver.
 	Default bool
+	// Parameters are the driver's own.
+	Parameters map[string]string
 }
 
 // SnapshotRequest asks for the snapshot of one claim.

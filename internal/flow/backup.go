@@ -9,6 +9,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/capability"
 	"github.com/coffer-backup/coffer/internal/decide/hook"
 	"github.com/coffer-backup/coffer/internal/format/encryption"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
@@ -110,48 +111,61 @@ func (b *backup) open(ctx context.Context) error {
 
 // validate refuses what cannot succeed, before anything is written, and then claims the recovery point's name.
 func (b *backup) validate(ctx context.Context) error {
-	if err := CheckBackup(b.object.Spec, b.Namespace); err != nil {
-		return err
-	}
-	if err := b.open(ctx); err != nil {
-		return err
-	}
-	if b.location.ReadOnly {
-		return coffer.Errorf(coffer.CodeLocationReadOnly, "BackupStorageLocation %s is read-only", b.location.Name).
-			WithHint("choose another with storageLocation, or set its readOnly to false")
-	}
-	if err := b.readKeys(ctx); err != nil {
-		return err
-	}
-	if err := b.own(ctx, b.location); err != nil {
-		return err
-	}
-	if err := b.checkScope(ctx); err != nil {
-		return err
-	}
-	if err := b.readHooks(ctx); err != nil {
-		return err
+	for _, l := range b.looks() {
+		if err := l.do(ctx); err != nil {
+			return err
+		}
 	}
 	return b.claimName(ctx)
 }
 
-var namespaceType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "namespaces"}, Version: "v1", Kind: "Namespace"}
-
-// readHooks takes the hooks into the status: the run goes by them from here on.
-func (b *backup) readHooks(ctx context.Context) error {
+// looks are what a backup has to find in order before it begins. None writes anything but the mark of a container's owner.
+func (b *backup) looks() []look {
+	location, found := []string{capability.StorageLocation}, []string{capability.Request, capability.ResourceTypes}
+	looks := []look{
+		{name: capability.Request, do: func(context.Context) error { return CheckBackup(b.object.Spec, b.Namespace) }},
+		{name: capability.StorageLocation, resource: "BackupStorageLocation " + b.object.Spec.StorageLocation, do: b.open, otherwise: coffer.CodeLocationNotReady},
+		{name: capability.Writable, needs: location, do: b.checkWritable},
+		{name: capability.EncryptionKeys, needs: location, do: b.readKeys},
+		{name: capability.Owner, needs: []string{capability.StorageLocation, capability.Writable}, do: b.ownLocation, otherwise: coffer.CodeLocationNotReady},
+		{name: capability.ResourceTypes, needs: []string{capability.Request}, do: b.lookAround},
+		{name: capability.Namespaces, needs: found, do: b.checkNamespaces},
+		{name: capability.Objects, needs: found, do: b.checkPicks},
+	}
 	var hooks []v1alpha1.RunHook
 	for _, ref := range b.object.Spec.BackupHookReferences {
-		h, err := b.Settings.BackupHook(ctx, ref)
-		if err != nil {
-			return err
-		}
-		if err := hook.CheckBackup(h); err != nil {
-			return err
-		}
-		hooks = append(hooks, v1alpha1.RunHook{NamespacedReference: ref, Spec: h.Spec})
+		looks = append(looks, look{name: capability.Hook, resource: "BackupHook " + ref.Namespace + "/" + ref.Name, do: func(ctx context.Context) error {
+			h, err := b.readHook(ctx, ref)
+			if err != nil {
+				return err
+			}
+			hooks = append(hooks, h)
+			b.update(func() { b.object.Status.BackupHooks = hooks })
+			return nil
+		}})
 	}
-	b.update(func() { b.object.Status.BackupHooks = hooks })
-	return nil
+	return looks
+}
+
+func (b *backup) checkWritable(context.Context) error {
+	if !b.location.ReadOnly {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeLocationReadOnly, "BackupStorageLocation %s is read-only", b.location.Name).
+		WithHint("choose another with storageLocation, or set its readOnly to false")
+}
+
+func (b *backup) ownLocation(ctx context.Context) error { return b.own(ctx, b.location) }
+
+var namespaceType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "namespaces"}, Version: "v1", Kind: "Namespace"}
+
+// readHook reads a hook as it is taken into the status: the run goes by that from here on.
+func (b *backup) readHook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RunHook, error) {
+	h, err := b.Settings.BackupHook(ctx, ref)
+	if err != nil {
+		return v1alpha1.RunHook{}, err
+	}
+	return v1alpha1.RunHook{NamespacedReference: ref, Spec: h.Spec}, hook.CheckBackup(h)
 }
 
 func (b *backup) hooks() []v1alpha1.BackupHook {

@@ -137,10 +137,10 @@ func (b *backup) look(ctx context.Context) error {
 	return b.lookAround(ctx)
 }
 
-// checkScope refuses names of what is not there, and what selects nothing.
-func (b *backup) checkScope(ctx context.Context) error {
-	if err := b.lookAround(ctx); err != nil {
-		return err
+// checkNamespaces refuses names of namespaces that are not there, and warns of what selects nothing.
+func (b *backup) checkNamespaces(context.Context) error {
+	for _, w := range b.scope.warnings {
+		b.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
 	}
 	var missing []string
 	for _, wanted := range backupConfig(b.object.Spec, b.Namespace).Named() {
@@ -152,15 +152,12 @@ func (b *backup) checkScope(ctx context.Context) error {
 		return coffer.Errorf(coffer.CodeNamespaceNotFound, "includedNamespaces: the cluster has no namespace %s", someOf(missing)).
 			WithHint("see `kubectl get namespaces`")
 	}
-	for _, w := range b.scope.warnings {
-		b.warn(coffer.CodeNothingMatches, w.Subject, w.Message)
-	}
 	for _, named := range backupConfig(b.object.Spec, b.Namespace).Named() {
 		if d := b.scope.Namespace(named); !d.Include {
 			b.warn(coffer.CodeNothingMatches, "includedNamespaces "+named, "the namespace is left out: it has "+d.Reason)
 		}
 	}
-	return b.checkPicks(ctx)
+	return nil
 }
 
 // someOf lists the first few of many.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/capability"
 	"github.com/coffer-backup/coffer/internal/decide/hook"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/decide/selection"
@@ -37,6 +38,8 @@ type restore struct {
 	draft     plan.Plan
 	unmatched []selection.Warning
 	drafted   bool
+	// digest of what was read.
+	digest string
 	// plan is the one that is carried out, once it is planned, and records are where it is stored, if it is.
 	plan    plan.Plan
 	planned bool
@@ -118,20 +121,40 @@ func (r *restore) close() {
 
 // validate reads and verifies what is to be restored, and refuses what cannot succeed: nothing has been written by then.
 func (r *restore) validate(ctx context.Context) error {
-	if err := CheckRestore(r.object.Spec); err != nil {
-		return err
+	for _, l := range r.looks() {
+		if err := l.do(ctx); err != nil {
+			return err
+		}
 	}
-	if _, err := r.hooks(ctx); err != nil {
-		return err
+	r.update(func() { r.object.Status.ManifestDigest = r.digest })
+	r.drafted = true
+	return nil
+}
+
+// looks are what a restore has to find in order before it begins.
+func (r *restore) looks() []look {
+	looks := []look{
+		{name: capability.Request, do: func(context.Context) error { return CheckRestore(r.object.Spec) }},
 	}
-	if err := r.read(ctx); err != nil {
-		return err
+	for _, ref := range r.object.Spec.RestoreHookReferences {
+		looks = append(looks, look{name: capability.Hook, resource: "RestoreHook " + ref.Namespace + "/" + ref.Name, do: func(ctx context.Context) error {
+			_, err := r.hook(ctx, ref)
+			return err
+		}})
 	}
-	if !slices.ContainsFunc(r.draft.Steps, plan.Step.Writes) {
-		return coffer.Errorf(coffer.CodeNothingToDo, "nothing of recovery point %s is selected by this restore", r.object.Spec.BackupName).
-			WithHint("it has the namespaces %v", r.namespaces())
+	drafted := []string{capability.Selection}
+	return append(append(looks, r.readings()...),
+		look{name: capability.Objects, needs: drafted, do: r.checkSelected},
+		look{name: capability.Permissions, needs: drafted, do: r.checkAccess})
+}
+
+// checkSelected refuses a restore that would do nothing.
+func (r *restore) checkSelected(context.Context) error {
+	if slices.ContainsFunc(r.draft.Steps, plan.Step.Writes) {
+		return nil
 	}
-	return r.checkAccess(ctx)
+	return coffer.Errorf(coffer.CodeNothingToDo, "nothing of recovery point %s is selected by this restore", r.object.Spec.BackupName).
+		WithHint("it has the namespaces %v", r.namespaces())
 }
 
 // checkAccess refuses a restore that the extension is not allowed to carry out, before it has begun.
@@ -143,7 +166,7 @@ func (r *restore) checkAccess(ctx context.Context) error {
 		}
 	}
 	for namespace, types := range wanted {
-		forbidden, err := r.Cluster.Forbidden(ctx, namespace, types)
+		forbidden, err := r.Cluster.Forbidden(ctx, "create", namespace, types)
 		if err != nil {
 			return err
 		}
@@ -205,16 +228,21 @@ func restoreRequest(spec v1alpha1.RestoreSpec) plan.Request {
 func (r *restore) hooks(ctx context.Context) ([]v1alpha1.RestoreHook, error) {
 	var hooks []v1alpha1.RestoreHook
 	for _, ref := range r.object.Spec.RestoreHookReferences {
-		h, err := r.Settings.RestoreHook(ctx, ref)
+		h, err := r.hook(ctx, ref)
 		if err != nil {
-			return nil, err
-		}
-		if err := hook.CheckRestore(h); err != nil {
 			return nil, err
 		}
 		hooks = append(hooks, h)
 	}
 	return hooks, nil
+}
+
+func (r *restore) hook(ctx context.Context, ref v1alpha1.NamespacedReference) (v1alpha1.RestoreHook, error) {
+	h, err := r.Settings.RestoreHook(ctx, ref)
+	if err != nil {
+		return h, err
+	}
+	return h, hook.CheckRestore(h)
 }
 
 // undo removes what the run has made for itself, and reports what it has done until then.

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/capability"
 	"github.com/coffer-backup/coffer/internal/decide/plan"
 	"github.com/coffer-backup/coffer/internal/format/archive"
 	"github.com/coffer-backup/coffer/internal/format/recoverypoint"
@@ -16,42 +17,62 @@ func (r *restore) read(ctx context.Context) error {
 	if r.drafted {
 		return nil
 	}
-	if err := r.openLocation(ctx, r.Settings, r.object.Spec.StorageLocation); err != nil {
-		return err
+	for _, l := range r.readings() {
+		if err := l.do(ctx); err != nil {
+			return err
+		}
 	}
-	if err := r.readModifiers(ctx); err != nil {
-		return err
+	r.drafted = true
+	r.update(func() { r.object.Status.ManifestDigest = r.digest })
+	return nil
+}
+
+// readings are what read reads, in order.
+func (r *restore) readings() []look {
+	location := "BackupStorageLocation " + r.object.Spec.StorageLocation
+	looks := []look{{name: capability.StorageLocation, resource: location, otherwise: coffer.CodeLocationNotReady, do: func(ctx context.Context) error {
+		return r.openLocation(ctx, r.Settings, r.object.Spec.StorageLocation)
+	}}}
+	read := []string{capability.Request, capability.StorageLocation, capability.ResourceTypes}
+	if ref := r.object.Spec.ResourceModifierReference; ref != nil {
+		looks = append(looks, look{name: capability.ResourceModifiers, resource: "ConfigMap " + ref.Namespace + "/" + ref.Name, do: r.readModifiers})
+		read = append(read, capability.ResourceModifiers)
 	}
+	return append(looks,
+		look{name: capability.ResourceTypes, do: r.readServed},
+		look{name: capability.RecoveryPoint, resource: "recovery point " + r.object.Spec.BackupName, needs: read, long: true, otherwise: coffer.CodeLocationNotReady, do: r.readItems},
+		look{name: capability.Selection, needs: []string{capability.RecoveryPoint}, do: r.makeDraft})
+}
+
+// readServed reads which types the cluster serves.
+func (r *restore) readServed(ctx context.Context) (err error) {
+	r.served, err = r.servedTypes(ctx)
+	return err
+}
+
+// readItems reads and verifies what of the recovery point is asked for.
+func (r *restore) readItems(ctx context.Context) (err error) {
 	r.request = restoreRequest(r.object.Spec)
 	r.request.Extension = r.Config.Namespace
 	if r.isolated != nil {
 		r.request.LeaveOutFunc = r.isolated.LeaveOut
 	}
-	served, err := r.servedTypes(ctx)
-	if err != nil {
-		return err
-	}
-	r.served = served
-	digest, err := r.readPoint(ctx)
-	if err != nil {
-		return err
-	}
+	r.digest, err = r.readPoint(ctx)
+	return err
+}
+
+// makeDraft drafts the plan.
+func (r *restore) makeDraft(context.Context) (err error) {
 	if r.isolated != nil {
 		r.isolated.keepApart(&r.request, r.namespaces())
 	}
 	if err := r.request.CheckPoint(r.manifest.Name, r.namespaces()); err != nil {
 		return err
 	}
-	r.draft, r.unmatched, err = plan.Make(r.items, r.manifest.Volumes, r.request, served)
-	if err != nil {
+	if r.draft, r.unmatched, err = plan.Make(r.items, r.manifest.Volumes, r.request, r.served); err != nil {
 		return err
 	}
-	if err := r.resolveChanges(); err != nil {
-		return err
-	}
-	r.drafted = true
-	r.update(func() { r.object.Status.ManifestDigest = digest })
-	return nil
+	return r.resolveChanges()
 }
 
 // verify reads what the restore goes by and compares it with the manifest and the index: the whole recovery point, or, if

@@ -122,7 +122,7 @@ func (t *restoreTest) validate(ctx context.Context) error {
 	if err := CheckRestoreTest(t.test.Spec); err != nil {
 		return err
 	}
-	forbidden, err := t.Cluster.Forbidden(ctx, "", []coffer.GroupResource{namespaceType.GroupResource})
+	forbidden, err := t.Cluster.Forbidden(ctx, "create", "", []coffer.GroupResource{namespaceType.GroupResource})
 	if err != nil {
 		return err
 	}

@@ -622,7 +622,7 @@ func (w *world) PatchStatus(_ context.Context, t coffer.ResourceType, namespace,
 }
 
 // Forbidden implements coffer.Cluster.
-func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
+func (w *world) Forbidden(_ context.Context, _, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
 	if err := w.call(); err != nil {
 		return nil, err
 	}
@@ -631,6 +631,9 @@ func (w *world) Forbidden(_ context.Context, namespace string, types []coffer.Gr
 	}
 	return nil, nil
 }
+
+// Release implements coffer.Cluster.
+func (w *world) Release(context.Context) (string, error) { return "v1.34.1", w.call() }
 
 // Exec implements coffer.Cluster: the commands "freeze" and "thaw" do what they say.
 func (w *world) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, error) {

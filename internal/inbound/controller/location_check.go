@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -208,7 +207,7 @@ func (r *locationReconciler) check(ctx context.Context, object *v1alpha1.BackupS
 	if err != nil {
 		return err
 	}
-	if err := tryWriting(ctx, container, "metadata/coffer-check-"+string(object.UID)); err != nil {
+	if err := flow.TryWriting(ctx, container, "metadata/coffer-check-"+string(object.UID)); err != nil {
 		return err
 	}
 	status.Writable = true
@@ -261,28 +260,6 @@ func (r *locationReconciler) takeOver(ctx context.Context, object *v1alpha1.Back
 		return fmt.Errorf("remove the order to take over: %w", err)
 	}
 	return nil
-}
-
-// tryWriting writes a blob, and again, which must be refused, and removes it.
-func tryWriting(ctx context.Context, c coffer.Container, key string) error {
-	if err := c.Delete(ctx, key); err != nil {
-		return err
-	}
-	if _, err := c.Put(ctx, key, strings.NewReader("coffer was here\n")); err != nil {
-		return err
-	}
-	_, again := c.Put(ctx, key, strings.NewReader("coffer was here too\n"))
-	if err := c.Delete(ctx, key); err != nil {
-		return err
-	}
-	switch {
-	case errors.Is(again, coffer.ErrBlobExists):
-		return nil
-	case again == nil:
-		return coffer.Errorf(coffer.CodeLocationNotReady, "the store replaced a blob that it was asked not to replace").
-			WithHint("use a store that honours If-None-Match: without it no recovery point is safe from being overwritten")
-	}
-	return again
 }
 
 // compareClocks records how far the store's clock is off.

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -54,6 +55,8 @@ func SetUp(m ctrl.Manager, o Options, locations *Locations) error {
 		func() error { return setUpRestore(m, o) },
 		func() error { return setUpRestoreTest(m, o) },
 		func() error { return setUpDeleteBackup(m, o) },
+		func() error { return setUpValidateForBackup(m, o) },
+		func() error { return setUpValidateForRestore(m, o) },
 		func() error { return locations.setUp(m, o) },
 	} {
 		if err := set(); err != nil {
@@ -80,6 +83,8 @@ type kind[T client.Object] struct {
 	holds func(T) bool
 	// cancelAsked says that the object's spec asks for the end of the run.
 	cancelAsked func(T) bool
+	// kept is how long an ended run stays before it is deleted; zero is until somebody deletes it.
+	kept time.Duration
 }
 
 // runReconciler reconciles one kind of run.
@@ -117,7 +122,10 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	case !object.GetDeletionTimestamp().IsZero():
 		return ctrl.Result{}, r.finalize(ctx, object, persist)
 	case status.Phase.Final():
-		return ctrl.Result{}, r.release(ctx, object)
+		if err := r.release(ctx, object); err != nil {
+			return ctrl.Result{}, err
+		}
+		return r.expire(ctx, object)
 	}
 	if err := r.changeFinalizer(ctx, object, controllerutil.AddFinalizer); err != nil {
 		return ctrl.Result{}, err
@@ -145,7 +153,27 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	r.tellEnd(object, config.Log)
-	return ctrl.Result{}, r.release(ctx, object)
+	if err := r.release(ctx, object); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.expire(ctx, object)
+}
+
+// expire deletes an ended run whose time is over, or comes back when it is.
+func (r *runReconciler[T]) expire(ctx context.Context, object T) (ctrl.Result, error) {
+	ended := r.kind.status(object).CompletionTime
+	if r.kind.kept == 0 || ended == nil {
+		return ctrl.Result{}, nil
+	}
+	if left := time.Until(ended.Add(r.kind.kept)); left > 0 {
+		return ctrl.Result{RequeueAfter: left}, nil
+	}
+	uid := object.GetUID()
+	err := r.Client.Delete(ctx, object, &client.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return ctrl.Result{}, fmt.Errorf("delete %s %s, which has ended: %w", r.kind.name, object.GetName(), err)
+	}
+	return ctrl.Result{}, nil
 }
 
 // release lets the object of an ended run go whenever somebody deletes it, unless there is something to be removed then.

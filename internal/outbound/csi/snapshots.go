@@ -63,7 +63,7 @@ func (s *Snapshots) Classes(ctx context.Context) ([]coffer.SnapshotClass, error)
 			continue
 		}
 		found = append(found, coffer.SnapshotClass{
-			Name: c.Name, Driver: c.Driver, Default: c.Annotations[defaultClassAnnotation] == "true",
+			Name: c.Name, Driver: c.Driver, Default: c.Annotations[defaultClassAnnotation] == "true", Parameters: c.Parameters,
 		})
 	}
 	return found, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,14 +13,14 @@ import (
 )
 
 // Forbidden implements coffer.Cluster.
-func (c *Cluster) Forbidden(ctx context.Context, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
-	all, err := c.mayCreate(ctx, namespace, coffer.GroupResource{Group: "*", Resource: "*"})
+func (c *Cluster) Forbidden(ctx context.Context, verb, namespace string, types []coffer.GroupResource) ([]coffer.GroupResource, error) {
+	all, err := c.may(ctx, verb, namespace, coffer.GroupResource{Group: "*", Resource: "*"})
 	if all || err != nil {
 		return nil, err
 	}
 	var forbidden []coffer.GroupResource
 	for _, t := range types {
-		allowed, err := c.mayCreate(ctx, namespace, t)
+		allowed, err := c.may(ctx, verb, namespace, t)
 		if err != nil {
 			return nil, err
 		}
@@ -30,11 +31,12 @@ func (c *Cluster) Forbidden(ctx context.Context, namespace string, types []coffe
 	return forbidden, nil
 }
 
-func (c *Cluster) mayCreate(ctx context.Context, namespace string, t coffer.GroupResource) (bool, error) {
+func (c *Cluster) may(ctx context.Context, verb, namespace string, t coffer.GroupResource) (bool, error) {
+	resource, sub, _ := strings.Cut(t.Resource, "/")
 	review := authorizationv1.SelfSubjectAccessReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SelfSubjectAccessReview"},
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: "create", Group: t.Group, Resource: t.Resource,
+			Namespace: namespace, Verb: verb, Group: t.Group, Resource: resource, Subresource: sub,
 		}},
 	}
 	question, err := json.Marshal(review)
@@ -44,7 +46,7 @@ func (c *Cluster) mayCreate(ctx context.Context, namespace string, t coffer.Grou
 	answer, err := c.client.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").
 		SetHeader("Content-Type", "application/json").Body(question).Do(ctx).Raw()
 	if err != nil {
-		return false, fmt.Errorf("ask whether %s may be created in namespace %s: %w", t, namespace, err)
+		return false, fmt.Errorf("ask whether one may %s %s in namespace %q: %w", verb, t, namespace, err)
 	}
 	if err := json.Unmarshal(answer, &review); err != nil {
 		return false, fmt.Errorf("read an access review: %w", err)

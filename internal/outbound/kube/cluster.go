@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
@@ -61,6 +62,19 @@ func New(config *rest.Config) (*Cluster, error) {
 func (c *Cluster) Types(ctx context.Context) ([]coffer.ResourceType, []coffer.TypeGap, error) {
 	lists, err := discovery.ServerPreferredResourcesWithContext(ctx, discovery.ToDiscoveryInterfaceWithContext(c.discovery))
 	return discovered(lists, err)
+}
+
+// Release implements coffer.Cluster.
+func (c *Cluster) Release(ctx context.Context) (string, error) {
+	body, err := raw(c.client.Get().AbsPath("/version").Do(ctx))
+	if err != nil {
+		return "", translate(err, "ask for the version of the API server")
+	}
+	var info version.Info
+	if err := json.Unmarshal(body, &info); err != nil {
+		return "", fmt.Errorf("read the version of the API server: %w", err)
+	}
+	return info.GitVersion, nil
 }
 
 // Versions implements coffer.Cluster.

@@ -1,0 +1,361 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/instance"
+	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
+)
+
+const (
+	testGroup    = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/shop"
+	testCluster  = testGroup + "/" + clusterCollection + "/shop-1"
+	testVault    = testGroup + "/" + vaultCollection + "/shop-vault"
+	testIdentity = "vault-0123456789012345678901234567890123456789"
+	testToken    = "coffer-join-secret"
+)
+
+// joinWorld is a server with one cluster, and a cluster whose extension joins once it is installed.
+type joinWorld struct {
+	t    *testing.T
+	kube client.Client
+	// link is what the server says of the cluster; nil is that there is none.
+	link *clusterLink
+	// extensions, tokens and installs are counted; said is what was printed to a person.
+	extensions, tokens int
+	installs           []InstallOptions
+	said               bytes.Buffer
+	// refused makes the installation fail.
+	refused error
+}
+
+func newJoinWorld(t *testing.T, objects ...client.Object) *joinWorld {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "uid-1"}}
+	return &joinWorld{t: t, kube: fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, system)...).Build()}
+}
+
+func (w *joinWorld) run(args ...string) (code int, out string) {
+	var stdout bytes.Buffer
+	store := profile.Store{Dir: w.t.TempDir()}
+	p := profile.Profile{Name: "default", URL: "https://vault", ClientID: "me", ClientSecret: "x"}
+	p.SubscriptionID, p.Location, p.ResourceGroup = "00000000-0000-0000-0000-000000000001", "westeurope", "shop"
+	if err := errors.Join(store.Save(p), store.Use("default")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.said.Reset()
+	code = Run(w.t.Context(), Config{
+		ClientFunc: func(Target) (client.Client, error) { return w.kube, nil },
+		DialFunc: func(context.Context, Target, string, int) (net.Conn, error) {
+			return nil, errors.New("there is no pod")
+		},
+		Installer: w, ServerFunc: func(profile.Profile) (Server, error) { return w, nil }, Profiles: store,
+		In: strings.NewReader(""), Out: &stdout, Err: &w.said,
+	}, args)
+	return code, stdout.String()
+}
+
+// secret are the data of a Secret in the cluster; nil if there is none.
+func (w *joinWorld) secret(name string) map[string][]byte {
+	var s corev1.Secret
+	if err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: "dataprotection-microsoft", Name: name}, &s); err != nil {
+		return nil
+	}
+	return s.Data
+}
+
+// Install implements Installer: a connector with a token joins.
+func (w *joinWorld) Install(_ context.Context, _ Target, o InstallOptions) error {
+	w.installs = append(w.installs, o)
+	if w.refused != nil {
+		return w.refused
+	}
+	if string(w.secret(joinSecret)[joinKey]) == testToken {
+		w.link = &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft", Notes: []string{"Velero runs here too"}}
+	}
+	return nil
+}
+
+// Uninstall implements Installer.
+func (w *joinWorld) Uninstall(context.Context, Target) error {
+	return errors.New("nobody asked for that")
+}
+
+// Do implements Server.
+func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
+	switch c.Method + " " + strings.TrimPrefix(c.Path, testCluster) {
+	case "GET ":
+		if w.link == nil {
+			return Reply{}, &coffer.Error{Code: coffer.CodeResourceNotFound, Message: "none"}
+		}
+	case "PUT ":
+		w.link = &clusterLink{State: clusterPending}
+	case "PUT /" + extensionCollection + "/" + extensionName:
+		w.extensions++
+		return Reply{Status: http.StatusCreated, Body: json.RawMessage(`{}`)}, nil
+	case "POST /providers/Coffer.Backup/joinToken":
+		w.tokens++
+		return Reply{Status: http.StatusOK, Body: json.RawMessage(`{"token":"` + testToken + `"}`)}, nil
+	case "POST /providers/Coffer.Backup/leave":
+		w.link = &clusterLink{State: clusterPending}
+	default:
+		return Reply{}, fmt.Errorf("nobody answers %s %s", c.Method, c.Path)
+	}
+	link, err := json.Marshal(w.link)
+	return Reply{Status: http.StatusOK, Body: json.RawMessage(`{"id":"` + testCluster + `","name":"shop-1","location":"westeurope","properties":{"coffer":` + string(link) + `}}`)}, err
+}
+
+// List implements Server.
+func (w *joinWorld) List(context.Context, string) ([]json.RawMessage, error) {
+	if w.extensions == 0 {
+		return nil, nil
+	}
+	return []json.RawMessage{[]byte(`{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes"}}`)}, nil
+}
+
+// Token implements Server.
+func (w *joinWorld) Token(context.Context) (profile.Token, error) {
+	return profile.Token{}, errors.New("nobody asked for that")
+}
+
+func TestJoiningTwiceIsJoiningOnce(t *testing.T) {
+	w := newJoinWorld(t)
+	code, out := w.run("cluster", "join", "shop-1")
+	if code != exitOK || !strings.Contains(out, "Connected") || !strings.Contains(out, "Velero runs here too") {
+		t.Fatalf("%d: %s%s", code, out, w.said.String())
+	}
+	if w.extensions != 1 || w.tokens != 1 || len(w.installs) != 1 {
+		t.Errorf("%d extensions, %d tokens, %d installations", w.extensions, w.tokens, len(w.installs))
+	}
+	if w.secret(joinSecret) != nil {
+		t.Error("the join token is left in the cluster")
+	}
+	connector, _ := w.installs[0].Values["connector"].(map[string]any)
+	if connector["enabled"] != true || connector["joinTokenDigest"] == "" || w.installs[0].Values["storageLocation"] != nil {
+		t.Errorf("installed by %v", w.installs[0].Values)
+	}
+	if text := fmt.Sprint(w.installs[0]) + w.said.String() + out; strings.Contains(text, testToken) {
+		t.Errorf("the join token is said, or kept by Helm: %s", text)
+	}
+	code, out = w.run("cluster", "join", "shop-1")
+	if code != exitOK || len(w.installs) != 1 || w.tokens != 1 || !strings.Contains(w.said.String(), "has joined already") || !strings.Contains(out, "Connected") {
+		t.Errorf("%d: %d installations, %d tokens: %s%s", code, len(w.installs), w.tokens, out, w.said.String())
+	}
+}
+
+func TestAJoinedClusterIsChangedWithoutAnotherToken(t *testing.T) {
+	w := newJoinWorld(t)
+	w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "uid-1"}
+	code, _ := w.run("cluster", "join", "shop-1", "--allow-bindings-by-owner=false", "--image", "a:b")
+	if code != exitOK || w.tokens != 0 || len(w.installs) != 1 || w.installs[0].Image != "a:b" {
+		t.Fatalf("%d: %d tokens, installed by %v: %s", code, w.tokens, w.installs, w.said.String())
+	}
+	want := map[string]any{"connector": map[string]any{"enabled": true, "allowBindingsByOwner": false}}
+	if diff := cmp.Diff(want, w.installs[0].Values); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAJoiningThatBrokeOffIsTakenUpAgain(t *testing.T) {
+	w := newJoinWorld(t)
+	w.refused = errors.New("no room")
+	if code, _ := w.run("cluster", "join", "shop-1"); code != exitFailed || !strings.Contains(w.said.String(), "install the Backup extension: no room") {
+		t.Fatalf("%d: %s", code, w.said.String())
+	}
+	w.refused = nil
+	if code, _ := w.run("cluster", "join", "shop-1"); code != exitOK || w.extensions != 1 || w.tokens != 2 || w.secret(joinSecret) != nil {
+		t.Errorf("%d: %d extensions, %d tokens: %s", code, w.extensions, w.tokens, w.said.String())
+	}
+}
+
+func TestAnotherClusterIsNotTakenForTheOneThatHasJoined(t *testing.T) {
+	for _, args := range [][]string{{"cluster", "join", "shop-1"}, {"cluster", "join", "shop-1", "--image", "a:b"}} {
+		w := newJoinWorld(t)
+		w.extensions, w.link = 1, &clusterLink{State: "Disconnected", ClusterUID: "uid-2"}
+		if code, _ := w.run(args...); code != exitFailed || w.tokens+len(w.installs) > 0 || !strings.Contains(w.said.String(), "leads to another cluster than shop-1") {
+			t.Errorf("%v: %d, %d tokens, %d installations: %s", args, code, w.tokens, len(w.installs), w.said.String())
+		}
+	}
+	// Leaving ends the link all the same, and leaves the other cluster alone.
+	w := newJoinWorld(t)
+	w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "uid-2", Namespace: "dataprotection-microsoft"}
+	if code, _ := w.run("cluster", "leave", "shop-1", "--yes"); code != exitOK || w.link.State != clusterPending || len(w.installs) > 0 {
+		t.Errorf("%d, %d installations: %s", code, len(w.installs), w.said.String())
+	}
+}
+
+func TestLeavingTakesTheConnectorOutOfTheCluster(t *testing.T) {
+	kept := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "dataprotection-microsoft", Name: linkSecret}, Data: map[string][]byte{"tls.key": []byte("x")}}
+	for keep, installs := range map[string]int{"--keep-extension=false": 1, "--keep-extension": 0} {
+		w := newJoinWorld(t, kept.DeepCopy())
+		w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "UID-1", Namespace: "dataprotection-microsoft"}
+		if code, _ := w.run("cluster", "leave", "shop-1", "--yes", keep); code != exitOK || w.link.State != clusterPending || len(w.installs) != installs {
+			t.Fatalf("%s: %d, %d installations: %s", keep, code, len(w.installs), w.said.String())
+		}
+		if there := w.secret(linkSecret) != nil; there == (installs > 0) {
+			t.Errorf("%s: its key is there: %t", keep, there)
+		}
+		for _, o := range w.installs {
+			if connector, _ := o.Values["connector"].(map[string]any); connector["enabled"] != false {
+				t.Errorf("installed by %v", o.Values)
+			}
+		}
+	}
+}
+
+func TestATokenThatHelmKeepsIsNotReplaced(t *testing.T) {
+	w := newJoinWorld(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "dataprotection-microsoft", Name: joinSecret, Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"},
+	}})
+	if code, _ := w.run("cluster", "join", "shop-1"); code != exitFailed || len(w.installs) > 0 || !strings.Contains(w.said.String(), "take connector.joinToken out of them first") {
+		t.Errorf("%d: %s", code, w.said.String())
+	}
+}
+
+func TestTheStoreOfAJoinIsValuesOfTheChart(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		want map[string]any
+	}{
+		{"nothing", nil, nil},
+		{"a time, which is none of the store's", []string{"--timeout=1m"}, nil},
+		{"a filesystem", []string{"--provider=filesystem", "--container=backups"}, map[string]any{
+			"provider": "filesystem", "container": "backups", "prefix": "", "credentialsSecret": "", "azure": nil, "s3": nil, "gcs": nil,
+		}},
+		{"S3, with a Secret", []string{"--provider=s3", "--container=b", "--region=r", "--credentials-secret=keys"}, map[string]any{
+			"provider": "s3", "container": "b", "prefix": "", "credentialsSecret": "keys", "azure": nil, "s3": map[string]any{"region": "r"}, "gcs": nil,
+		}},
+		{"Azure, with what the environment says", []string{"--provider=azure", "--container=b", "--storage-account=acc", "--credentials-env"}, map[string]any{
+			"provider": "azure", "container": "b", "prefix": "", "credentialsSecret": storeSecret, "azure": map[string]any{"storageAccount": "acc"}, "s3": nil, "gcs": nil,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("AZURE_STORAGE_KEY", "c2VjcmV0")
+			var f joinFlags
+			cmd := &cobra.Command{}
+			f.bind(cmd)
+			if err := cmd.ParseFlags(tt.args); err != nil {
+				t.Fatal(err)
+			}
+			f.readChanges(cmd)
+			got, data, err := f.storage()
+			if err != nil || (data != nil) != slices.Contains(tt.args, "--credentials-env") {
+				t.Fatalf("%v, %d credentials", err, len(data))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAServerHasNoSayInWhatAnApprovalBinds(t *testing.T) {
+	type said struct{ identity, namespace, vaults string }
+	p := &program{target: Target{Namespace: "ns"}}
+	for name, tt := range map[string]struct {
+		said said
+		want string
+	}{
+		"a vault":              {said{testIdentity, "ns", "ns-vaults"}, ""},
+		"the extension itself": {said{"coffer-extension", "ns", "ns-vaults"}, "which is no identity of a vault"},
+		"a vault of another's": {said{testIdentity, "ns", "kube-system"}, "vaults are in namespace \"kube-system\""},
+		"another namespace":    {said{testIdentity, "kube-system", "kube-system-vaults"}, "say so with --namespace"},
+		"nobody":               {said{}, "no identity of a vault"},
+		"more than an id":      {said{testIdentity + "\n", "ns", "ns-vaults"}, "no identity of a vault"},
+	} {
+		var v bindingView
+		state := &v.Properties.Coffer
+		state.Identity, state.Namespace, state.VaultsNamespace = tt.said.identity, tt.said.namespace, tt.said.vaults
+		b, err := p.consent(v)
+		if tt.want != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || b.RoleRef.Kind != "ClusterRole" || b.RoleRef.Name != "backup-operator" || b.Namespace != "ns" || b.Name != "coffer-"+testIdentity ||
+			len(b.Subjects) != 1 || b.Subjects[0] != (rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ns-vaults", Name: testIdentity}) {
+			t.Errorf("%s: %+v, %v", name, b, err)
+		}
+	}
+}
+
+func TestABindingThatBindsSomethingElseIsNotTakenForConsent(t *testing.T) {
+	p := &program{target: Target{Namespace: "ns"}}
+	var v bindingView
+	v.Properties.Coffer.Identity, v.Properties.Coffer.Namespace, v.Properties.Coffer.VaultsNamespace = testIdentity, "ns", "ns-vaults"
+	wanted, err := p.consent(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*rbacv1.RoleBinding){
+		"the same":        func(*rbacv1.RoleBinding) {},
+		"another role":    func(b *rbacv1.RoleBinding) { b.RoleRef.Name = "view" },
+		"another subject": func(b *rbacv1.RoleBinding) { b.Subjects[0].Name = "x" },
+		"nobody":          func(b *rbacv1.RoleBinding) { b.Subjects = nil },
+	} {
+		there := wanted.DeepCopy()
+		change(there)
+		if err := mustBindTheSame(t.Context(), newJoinWorld(t, there).kube, wanted); (err == nil) != (name == "the same") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestEveryVaultHasANameForItsBinding(t *testing.T) {
+	names := map[string]string{}
+	for _, vault := range []string{"shop-vault", "v", strings.Repeat("v", 24), strings.Repeat("v", 25), strings.Repeat("v", 50), "shop.vault", "shop_vault-"} {
+		name := bindingNameFor(testGroup + "/" + vaultCollection + "/" + vault)
+		if !bindingForm.MatchString(name) || names[name] != "" {
+			t.Errorf("%s: %q", vault, name)
+		}
+		names[name] = vault
+	}
+	if len(slices.Collect(maps.Keys(names))) != 7 || bindingNameFor(strings.ToUpper(testVault)+".x") != bindingNameFor(strings.ToLower(testVault)+".x") {
+		t.Error("names are not told apart, or depend on the case of an id")
+	}
+}
+
+func TestWhatProtectMakesIsAnInstance(t *testing.T) {
+	var cluster clusterView
+	cluster.Location = "westeurope"
+	o := protection{cluster: testCluster, vault: testVault, policy: testVault + "/backupPolicies/p", instance: testVault + "/backupInstances/shop-1"}
+	for _, namespaces := range [][]string{nil, {"shop", "shop-data"}} {
+		body := protectedBody(cluster, o, protectFlags{namespaces: namespaces})
+		c, err := instance.Check(instance.Case{Vault: catalogue.ID(o.vault), Location: "westeurope", Body: body, At: "properties"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !c.Cluster.Is(testCluster) || !slices.Equal(c.Backup.IncludedNamespaces, namespaces) || !*c.Backup.SnapshotVolumes {
+			t.Errorf("%+v", c)
+		}
+	}
+}

@@ -79,6 +79,9 @@ type CofferRestoreOptions struct {
 	StorageClassMappings  map[string]string             `json:"storageClassMappings,omitempty"`
 	PreserveNodePorts     bool                          `json:"preserveNodePorts,omitempty"`
 	RestoreStatus         *v1alpha1.StatusSelection     `json:"restoreStatus,omitempty"`
+	// OnlyNeededClusterScopeResources, with includeClusterScopeResources false, restores the cluster-scoped objects that the selected ones
+	// need; all of them, if the whole recovery point is restored under its own names.
+	OnlyNeededClusterScopeResources bool `json:"onlyNeededClusterScopeResources,omitempty"`
 	// ReadyTimeout is a duration as Go writes it: 5m.
 	ReadyTimeout string `json:"readyTimeout,omitempty"`
 	// StorageLocation is the BackupStorageLocation of the target cluster that holds the recovery point; empty is default.

@@ -41,6 +41,14 @@ func (r *reader) criteria(at string, c *arm.RestoreCriteria) v1alpha1.RestoreSpe
 		r.reference(arm.At(at, "resourceModifierReference"), *m)
 		spec.ResourceModifierReference = m
 	}
+	if options.OnlyNeededClusterScopeResources {
+		// The wire needs a word on cluster-scoped objects where a Restore has none.
+		if c.IncludeClusterScopeResources != nil && *c.IncludeClusterScopeResources {
+			r.Addf(arm.At(at, "includeClusterScopeResources"), `write false beside "onlyNeededClusterScopeResources": true`,
+				"is true, and coffer.onlyNeededClusterScopeResources is too")
+		}
+		spec.IncludeClusterScopeResources = nil
+	}
 	r.options(arm.At(at, "coffer"), options, &spec)
 	r.conflicts(at, spec)
 	return spec

@@ -84,6 +84,11 @@ func TestARequestIsReadAsARestore(t *testing.T) {
 			clear(c)
 			c["objectType"], c["includeClusterScopeResources"] = "kubernetesclusterrestorecriteria", true
 		}, Restore{Point: "rp1", Tier: "OperationalStore", Target: aks1, Original: true}, func(*v1alpha1.RestoreSpec) {}},
+		{"only the cluster-scoped objects that are needed", func(_, _, c map[string]any) {
+			clear(c)
+			c["objectType"], c["includeClusterScopeResources"] = "KubernetesClusterRestoreCriteria", false
+			c["coffer"] = map[string]any{"onlyNeededClusterScopeResources": true}
+		}, Restore{Point: "rp1", Tier: "OperationalStore", Target: aks1, Original: true}, func(s *v1alpha1.RestoreSpec) { s.IncludeClusterScopeResources = nil }},
 		{"words in any case, and what ARM has no fields for", func(_, _, c map[string]any) {
 			clear(c)
 			c["objectType"], c["includeClusterScopeResources"], c["conflictPolicy"], c["persistentVolumeRestoreMode"] = "KubernetesClusterRestoreCriteria", true, "patch", "restorewithoutvolumedata"
@@ -173,6 +178,7 @@ func TestARestoreThatCannotBeMadeIsRefused(t *testing.T) {
 			c["stagingStorageAccountId"] = strings.Replace(account, "s1", "s2", 1)
 		}, vault.Settings{}, criteria + ".stagingStorageAccountId", "is of the subscription s2, and the target of s1", ""},
 		{"no word on cluster-scoped objects", set("includeClusterScopeResources", nil), vault.Settings{}, criteria + ".includeClusterScopeResources", "is missing", ""},
+		{"needed cluster-scoped objects and all", options("onlyNeededClusterScopeResources", true), vault.Settings{}, criteria + ".includeClusterScopeResources", "onlyNeededClusterScopeResources is too", ""},
 		{"a conflict policy that is none", set("conflictPolicy", "Overwrite"), vault.Settings{}, criteria + ".conflictPolicy", "expected Skip, Patch, Replace or Fail", ""},
 		{"a replacement that is not confirmed", set("conflictPolicy", "Replace"), vault.Settings{}, criteria, "is not confirmed", ""},
 		{"a mode that is none", set("persistentVolumeRestoreMode", "Maybe"), vault.Settings{}, criteria + ".persistentVolumeRestoreMode", "expected RestoreWithVolumeData or RestoreWithoutVolumeData", ""},

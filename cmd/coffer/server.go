@@ -57,6 +57,11 @@ func (s server) List(ctx context.Context, path string) ([]json.RawMessage, error
 	return s.client.List(ctx, path)
 }
 
+// Each implements cli.Server.
+func (s server) Each(ctx context.Context, path string, each func(json.RawMessage) error) error {
+	return s.client.Each(ctx, path, each)
+}
+
 // Token implements cli.Server.
 func (s server) Token(ctx context.Context) (profile.Token, error) {
 	token, err := s.client.Token(ctx)

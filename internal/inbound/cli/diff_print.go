@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,23 +13,23 @@ import (
 const tellEvery = 50
 
 // readDiff reads what a restore would write, in the order of its plan. Objects of which there is nothing to say are left out.
-func (p *program) readDiff(ctx context.Context, q content.Diff) ([]content.DiffItem, error) {
-	items := []content.DiffItem{}
+func (p *program) readDiff(read items[content.DiffItem]) ([]content.DiffItem, error) {
+	found := []content.DiffItem{}
 	n := 0
-	err := readAnswer(ctx, p, q.URL(), func(i content.DiffItem) error {
+	err := read(func(i content.DiffItem) error {
 		if n++; p.Terminal && n%tellEvery == 0 {
 			_, _ = fmt.Fprintf(p.Err, "\r\x1b[K%d objects compared", n)
 		}
 		if i.Changes != "" || i.FromBackup != "" || i.Unchecked != "" || i.Refused != nil || len(i.Notes) > 0 {
-			items = append(items, i)
+			found = append(found, i)
 		}
 		return nil
 	})
 	if p.Terminal && n >= tellEvery {
 		_, _ = fmt.Fprint(p.Err, "\r\x1b[K")
 	}
-	slices.SortFunc(items, func(a, b content.DiffItem) int { return cmp.Compare(a.Step, b.Step) })
-	return items, err
+	slices.SortFunc(found, func(a, b content.DiffItem) int { return cmp.Compare(a.Step, b.Step) })
+	return found, err
 }
 
 // diffPrinter prints what would change, for people.

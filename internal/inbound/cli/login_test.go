@@ -29,6 +29,14 @@ func (f fakeServer) List(context.Context, string) ([]json.RawMessage, error) {
 	return all, json.Unmarshal([]byte(f.subscriptions), &all)
 }
 
+func (f fakeServer) Each(ctx context.Context, path string, each func(json.RawMessage) error) error {
+	all, err := f.List(ctx, path)
+	for i := 0; i < len(all) && err == nil; i++ {
+		err = each(all[i])
+	}
+	return err
+}
+
 func (f fakeServer) Token(context.Context) (profile.Token, error) {
 	if f.secret != "right" {
 		return profile.Token{}, errors.New("wrong")

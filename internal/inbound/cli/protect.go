@@ -87,7 +87,7 @@ func (s session) protectionOf(ctx context.Context, cluster string, f protectFlag
 	if err := checkSegment("backup-instance-name", f.instance); err != nil {
 		return o, err
 	}
-	o.instance = o.vault + "/backupInstances/" + f.instance
+	o.instance = o.vault + "/" + instanceCollection + "/" + f.instance
 	return o, nil
 }
 
@@ -128,7 +128,7 @@ func (p *program) protect(ctx context.Context, cluster string, f protectFlags) e
 	}
 	p.told("Cluster %s is protected. A backup at once:\n  coffer backup-instance adhoc-backup -g %s -v %s --backup-instance-name %s --rule-name BackupHourly --wait",
 		catalogue.ID(o.cluster).Name(), groupName(catalogue.ID(o.vault)), catalogue.ID(o.vault).Name(), catalogue.ID(o.instance).Name())
-	return p.showOne(protectedNoun(), text)
+	return p.showOne(instanceNoun(), text)
 }
 
 // name is what a person calls the cluster of a kubeconfig.
@@ -240,7 +240,7 @@ func bindingNameFor(vault string) string {
 // ensureInstance makes the backup instance, if there is none of this name.
 func (p *program) ensureInstance(ctx context.Context, s session, o protection, f protectFlags) (json.RawMessage, error) {
 	name := catalogue.ID(o.instance).Name()
-	_, text, there, err := readAs[protectedView](ctx, s, o.instance)
+	_, text, there, err := readAs[instanceView](ctx, s, o.instance)
 	if err != nil {
 		return nil, err
 	}
@@ -284,36 +284,4 @@ func protectedBody(cluster clusterView, o protection, f protectFlags) *arm.Insta
 			}},
 		}},
 	}
-}
-
-// protectedView is a backup instance as far as protect shows it.
-type protectedView struct {
-	ID         catalogue.ID `json:"id"`
-	Name       string       `json:"name"`
-	Properties struct {
-		arm.Instance
-		CurrentProtectionState string `json:"currentProtectionState"`
-	} `json:"properties"`
-}
-
-func protectedNoun() noun {
-	return noun{name: "backup instance", create: "coffer protect", fields: func(text json.RawMessage) ([]field, error) {
-		v, err := decodeAs[protectedView](text)
-		if err != nil {
-			return nil, err
-		}
-		fields := []field{{"Name", v.Name}, {"Backup vault", v.ID.Parent().Name()}, {"Resource group", groupName(v.ID)}}
-		if source := v.Properties.DataSourceInfo; source != nil {
-			fields = append(fields, field{"Cluster", source.ResourceID})
-		}
-		if policy := v.Properties.PolicyInfo; policy != nil {
-			fields = append(fields, field{"Backup policy", catalogue.ID(policy.PolicyID).Name()})
-			namespaces := "all"
-			if parameters := policy.PolicyParameters; parameters != nil && len(parameters.BackupDatasourceParametersList) > 0 {
-				namespaces = cmp.Or(strings.Join(parameters.BackupDatasourceParametersList[0].IncludedNamespaces, ", "), namespaces)
-			}
-			fields = append(fields, field{"Namespaces", namespaces})
-		}
-		return append(fields, field{"State", v.Properties.CurrentProtectionState}, field{"ID", string(v.ID)}), nil
-	}}
 }

@@ -55,11 +55,17 @@ func (p *program) newRestoreCreate() *cobra.Command {
 	return cmd
 }
 
-// define defines the flags that say what is restored, and how.
+// define defines the flags that say which recovery point of which location is restored, what of it, and how.
 func (f *restoreFlags) define(cmd *cobra.Command) {
 	g, flags := &f.given, cmd.Flags()
 	flags.StringVar(&g.BackupName, "backup-name", "", "recovery point to restore")
 	flags.StringVar(&g.StorageLocation, "storage-location", "default", "BackupStorageLocation that holds the recovery point")
+	f.defineCriteria(cmd)
+}
+
+// defineCriteria defines the flags that say what of a recovery point is restored, and how.
+func (f *restoreFlags) defineCriteria(cmd *cobra.Command) {
+	g, flags := &f.given, cmd.Flags()
 	flags.StringSliceVar(&g.IncludedNamespaces, "included-namespaces", nil, "namespaces to restore, by their names in the recovery point, names or patterns (default all)")
 	flags.StringSliceVar(&g.ExcludedNamespaces, "excluded-namespaces", nil, "namespaces to leave out, names or patterns")
 	flags.StringToStringVar(&f.mappings, "namespace-mappings", nil, "restore namespaces under other names: OLD=NEW,...")
@@ -81,10 +87,15 @@ func (f *restoreFlags) define(cmd *cobra.Command) {
 }
 
 func (f *restoreFlags) spec(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {
-	spec := f.given
-	if spec.BackupName == "" {
-		return spec, usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
+	if f.given.BackupName == "" {
+		return f.given, usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
 	}
+	return f.criteria(cmd)
+}
+
+// criteria is a spec of what of a recovery point is restored, and how.
+func (f *restoreFlags) criteria(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {
+	spec := f.given
 	var err error
 	if spec.RestoreHookReferences, err = parseReferences("--restore-hook-references", f.hooks); err != nil {
 		return spec, err

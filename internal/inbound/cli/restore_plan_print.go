@@ -37,14 +37,68 @@ func readAnswer[T any](ctx context.Context, p *program, at *url.URL, each func(T
 	return content.Read(answer, each)
 }
 
+// answerOf are the items of an answer of the extension's reader.
+func answerOf[T any](ctx context.Context, p *program, at *url.URL) items[T] {
+	return func(each func(T) error) error { return readAnswer(ctx, p, at, each) }
+}
+
+// plannedRestore is where a plan is read, and what is known of it beside.
+type plannedRestore struct {
+	// name of the restore, or of the job, and noun is what that is.
+	noun, name string
+	// planOnly says that it is to be restored by another run.
+	planOnly bool
+	status   v1alpha1.RunStatus
+	// counts of the plan; nil if its steps have to be counted.
+	counts *v1alpha1.RestorePlanCounts
+	plan   items[content.PlanItem]
+	diff   items[content.DiffItem]
+	// command carries out the plan of a digest.
+	command func(digest string) string
+}
+
 // showPlan shows the stored plan of a restore, and what it would change if that is asked for.
 func (p *program) showPlan(ctx context.Context, r *v1alpha1.Restore, o planOptions) error {
-	shown := shownPlan{Restore: r.Name, Warnings: r.Status.Warnings, Steps: []content.PlanStep{}}
+	planned := plannedRestore{
+		noun: "restore", name: r.Name, planOnly: r.Spec.PlanOnly, status: r.Status.RunStatus, counts: &v1alpha1.RestorePlanCounts{},
+		plan:    answerOf[content.PlanItem](ctx, p, content.Plan{Restore: r.Name}.URL()),
+		diff:    answerOf[content.DiffItem](ctx, p, content.Diff{Restore: r.Name, Secrets: o.secrets}.URL()),
+		command: func(digest string) string { return p.carryOut(r, digest) },
+	}
 	if r.Status.Plan != nil {
-		shown.Counts = r.Status.Plan.Counts
+		planned.counts = &r.Status.Plan.Counts
+	}
+	return p.printPlan(planned, o)
+}
+
+// count adds a step to the counts of a plan.
+func count(c *v1alpha1.RestorePlanCounts, s content.PlanStep) {
+	counters := map[string]*int{
+		"create": &c.Create, "restore volume": &c.RestoreVolume, "patch": &c.Patch, "replace": &c.Replace, "skip": &c.Skip, "fail": &c.Fail,
+	}
+	n := counters[s.Action]
+	if s.Action == "skip" && s.UID != "" {
+		n = &c.Existing
+	}
+	if n != nil {
+		*n++
+	}
+	if s.Unchecked != "" {
+		c.Unchecked++
+	}
+}
+
+// printPlan prints a plan, and what it would change if that is asked for. One that cannot be carried out is errUnworkable.
+func (p *program) printPlan(r plannedRestore, o planOptions) error {
+	shown := shownPlan{Restore: r.name, Warnings: r.status.Warnings, Steps: []content.PlanStep{}}
+	if r.counts != nil {
+		shown.Counts = *r.counts
 	}
 	table := &planTable{pagedTable: pagedTable{out: p.Out}}
-	err := readAnswer(ctx, p, content.Plan{Restore: r.Name}.URL(), func(i content.PlanItem) error {
+	err := r.plan(func(i content.PlanItem) error {
+		if i.Step != nil && r.counts == nil {
+			count(&shown.Counts, *i.Step)
+		}
 		switch {
 		case i.Head != nil:
 			shown.PlanHead = *i.Head
@@ -60,17 +114,22 @@ func (p *program) showPlan(ctx context.Context, r *v1alpha1.Restore, o planOptio
 		err = flushErr
 	}
 	if err != nil {
-		return fmt.Errorf("plan of restore %s: %w", r.Name, err)
+		return fmt.Errorf("plan of %s %s: %w", r.noun, r.name, err)
+	}
+	if r.counts == nil {
+		for _, n := range shown.NotSelected {
+			shown.Counts.NotSelected += int(n.Objects)
+		}
 	}
 	d := diffPrinter{program: p, color: o.color == "always" || o.color == "auto" && p.Color}
 	if o.diff {
-		if shown.Diff, err = p.readDiff(ctx, content.Diff{Restore: r.Name, Secrets: o.secrets}); err != nil {
-			return fmt.Errorf("diff of restore %s: %w", r.Name, err)
+		if shown.Diff, err = p.readDiff(r.diff); err != nil {
+			return fmt.Errorf("diff of %s %s: %w", r.noun, r.name, err)
 		}
 	}
 	refused := slices.ContainsFunc(shown.Diff, func(i content.DiffItem) bool { return i.Refused != nil })
 	if shown.Counts.Fail == 0 {
-		shown.Command = p.carryOut(r, shown.Digest)
+		shown.Command = r.command(shown.Digest)
 	}
 	err = p.show(shown, func() error {
 		if o.diff {
@@ -112,7 +171,7 @@ func (t *planTable) step(s content.PlanStep) error {
 }
 
 // describePlan says what the plan is as a whole, and what to do with it.
-func (p *program) describePlan(r *v1alpha1.Restore, shown shownPlan) error {
+func (p *program) describePlan(r plannedRestore, shown shownPlan) error {
 	left := ""
 	if n := shown.Counts.NotSelected; n > 0 {
 		left = fmt.Sprintf("%d objects of the recovery point that are not asked for", n)
@@ -126,14 +185,14 @@ func (p *program) describePlan(r *v1alpha1.Restore, shown shownPlan) error {
 	if err != nil {
 		return err
 	}
-	if err := p.describeWarnings(r.Status.RunStatus); err != nil {
+	if err := p.describeWarnings(r.status); err != nil {
 		return err
 	}
 	text := "\nNothing was changed. To do this, and nothing else:\n  " + shown.Command
 	switch {
 	case shown.Counts.Fail > 0:
 		text = fmt.Sprintf("\nA restore would refuse this plan: %d objects exist, and their conflict policy is Fail.", shown.Counts.Fail)
-	case !r.Spec.PlanOnly:
+	case !r.planOnly:
 		text = "\nTo restore by the same plan, as long as it is the same:\n  " + shown.Command
 	}
 	_, err = fmt.Fprintln(p.Out, harmless(text))

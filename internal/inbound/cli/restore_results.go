@@ -19,12 +19,20 @@ const (
 	resultPending = "pending"
 )
 
+// items reads all items of an answer, and calls each for every one.
+type items[T any] func(each func(T) error) error
+
 // showResults shows the stored report of a restore: all of it, or what failed.
 func (p *program) showResults(ctx context.Context, name string, failed bool) error {
+	return p.printResults("restore "+name, answerOf[content.ReportItem](ctx, p, content.Report{Restore: name}.URL()), failed)
+}
+
+// printResults prints a report of what is named: all of it, or what failed.
+func (p *program) printResults(of string, read items[content.ReportItem], failed bool) error {
 	shown := shownResults{Results: []content.ReportResult{}}
 	table := pagedTable{out: p.Out}
 	rows := 0
-	err := readAnswer(ctx, p, content.Report{Restore: name}.URL(), func(i content.ReportItem) error {
+	err := read(func(i content.ReportItem) error {
 		switch {
 		case i.Head != nil:
 			shown.ReportHead = *i.Head
@@ -46,13 +54,13 @@ func (p *program) showResults(ctx context.Context, name string, failed bool) err
 		err = flushErr
 	}
 	if err != nil {
-		return fmt.Errorf("report of restore %s: %w", name, err)
+		return fmt.Errorf("report of %s: %w", of, err)
 	}
 	if p.output != "table" {
 		return p.show(shown, nil)
 	}
 	if failed && rows == 0 {
-		_, _ = fmt.Fprintf(p.Err, "Nothing failed in restore %s.\n", name)
+		_, _ = fmt.Fprintf(p.Err, "Nothing failed in %s.\n", of)
 	}
 	if n := shown.Counts[resultPending]; failed && n > 0 {
 		_, _ = fmt.Fprintf(p.Err, "It ended before %d objects had their turn; --results lists them as pending.\n", n)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,6 +56,8 @@ type Config struct {
 	Terminal bool
 	// Color says that Out is a terminal of somebody who likes colours.
 	Color bool
+	// PollInterval is between questions about a job that is waited for; zero is two seconds.
+	PollInterval time.Duration
 }
 
 // Exit codes of the program.
@@ -137,6 +140,7 @@ func newRoot(c Config) *cobra.Command {
 		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
 		p.newResourceGroup(), p.newSubscription(), p.newRest(),
 		p.newCluster(), p.newTrustedAccess(), p.newProtect(),
+		p.newBackupInstance(), p.newRecoveryPoint(), p.newJob(),
 	)
 	return root
 }

@@ -21,6 +21,8 @@ type Server interface {
 	Do(ctx context.Context, c Call) (Reply, error)
 	// List is all of a collection, page by page.
 	List(ctx context.Context, path string) ([]json.RawMessage, error)
+	// Each calls each for every item of a collection, holding a page at a time. Errors of each end it, and are returned.
+	Each(ctx context.Context, path string, each func(item json.RawMessage) error) error
 	// Token is one that opens the server's API.
 	Token(ctx context.Context) (profile.Token, error)
 }

@@ -134,9 +134,14 @@ func (p *program) remove(ctx context.Context, s session, n noun, id string, yes,
 			return err
 		}
 	}
+	return p.removeAt(ctx, s, n, name, id, noWait)
+}
+
+// removeAt deletes a resource by a path, which may have a query.
+func (p *program) removeAt(ctx context.Context, s session, n noun, name, path string, noWait bool) error {
 	doing := fmt.Sprintf("delete %s %s", n.name, name)
 	told := newOperationLine(p, doing)
-	reply, err := s.Do(ctx, Call{Method: http.MethodDelete, Path: id, Follow: !noWait, Progress: told.show})
+	reply, err := s.Do(ctx, Call{Method: http.MethodDelete, Path: path, Follow: !noWait, Progress: told.show})
 	told.end()
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

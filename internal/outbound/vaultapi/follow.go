@@ -93,21 +93,37 @@ const maxPages = 10_000
 // List is all of a collection, page by page.
 func (c *Client) List(ctx context.Context, path string) ([]json.RawMessage, error) {
 	var all []json.RawMessage
+	err := c.Each(ctx, path, func(item json.RawMessage) error {
+		all = append(all, item)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Each calls each for every item of a collection, holding a page at a time. Errors of each end it, and are returned as they are.
+func (c *Client) Each(ctx context.Context, path string, each func(item json.RawMessage) error) error {
 	pager := runtime.NewPager(runtime.PagingHandler[page]{
 		More:    func(p page) bool { return p.NextLink != "" },
 		Fetcher: func(ctx context.Context, last *page) (page, error) { return c.page(ctx, path, last) },
 	})
 	for pages := 0; pager.More(); pages++ {
 		if pages == maxPages {
-			return nil, fmt.Errorf("the list %s has no end: %d pages were read", path, pages)
+			return fmt.Errorf("the list %s has no end: %d pages were read", path, pages)
 		}
 		p, err := pager.NextPage(ctx)
 		if err != nil {
-			return nil, c.translate(err)
+			return c.translate(err)
 		}
-		all = append(all, p.Value...)
+		for _, item := range p.Value {
+			if err := each(item); err != nil {
+				return err
+			}
+		}
 	}
-	return all, nil
+	return nil
 }
 
 // page reads the page after another; the first after nil.

@@ -140,6 +140,15 @@ func (w *joinWorld) List(context.Context, string) ([]json.RawMessage, error) {
 	return []json.RawMessage{[]byte(`{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes"}}`)}, nil
 }
 
+// Each implements Server.
+func (w *joinWorld) Each(ctx context.Context, path string, each func(json.RawMessage) error) error {
+	all, err := w.List(ctx, path)
+	for i := 0; i < len(all) && err == nil; i++ {
+		err = each(all[i])
+	}
+	return err
+}
+
 // Token implements Server.
 func (w *joinWorld) Token(context.Context) (profile.Token, error) {
 	return profile.Token{}, errors.New("nobody asked for that")

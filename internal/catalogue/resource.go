@@ -45,6 +45,11 @@ const (
 	LinkVault = "vault"
 	// LinkPrincipal is from a role assignment to the principal.
 	LinkPrincipal = "principal"
+	// LinkClusterUID is from a cluster that has joined to the UID of its namespace kube-system, LinkJoinToken from a cluster to the id of
+	// a join token, and LinkReplica from a cluster to the replica of the server that holds its link.
+	LinkClusterUID = "clusterUid"
+	LinkJoinToken  = "joinToken"
+	LinkReplica    = "linkedBy"
 )
 
 // ResourceQuery selects resources, in the order of their Keys.

@@ -27,6 +27,12 @@ const (
 	ActionDiff = "Coffer.Backup/recoveryPoints/diff/action"
 	// ActionSearch looks for an object across recovery points.
 	ActionSearch = "Coffer.Backup/recoveryPoints/search/action"
+	// ActionJoinToken makes what a cluster joins by, ActionLeave ends its joining, and ActionJoin is what a connector does with the token.
+	ActionJoinToken = "Coffer.Backup/clusters/joinToken/action"
+	ActionLeave     = "Coffer.Backup/clusters/leave/action"
+	ActionJoin      = "Coffer.Backup/clusters/join/action"
+	// ActionConsent lets a vault act in a cluster, where that has allowed it to be decided here. Only Owner allows it.
+	ActionConsent = "Coffer.Backup/consents/give/action"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
 	// principal is all that it may do.
 	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"
@@ -51,11 +57,11 @@ func generalRoles() []Role {
 		{ID: ReaderID, Name: "Reader", Description: "View all resources, but does not allow you to make any changes.", Actions: []string{"*/read"}},
 		{
 			ID: ContributorID, Name: "Contributor",
-			Description: "Grants full access to manage all resources, but does not allow you to assign roles, to manage service principals or to see secret values.",
+			Description: "Grants full access to manage all resources, but does not allow you to assign roles, to manage service principals, to see secret values or to consent for a cluster.",
 			Actions:     []string{"*"},
 			NotActions: []string{
 				"Microsoft.Authorization/*/delete", "Microsoft.Authorization/*/write", "Microsoft.Authorization/elevateAccess/action",
-				"Coffer.Backup/secrets/*",
+				"Coffer.Backup/secrets/*", "Coffer.Backup/consents/*",
 				"Coffer.Backup/servicePrincipals/write", "Coffer.Backup/servicePrincipals/delete",
 				"Coffer.Backup/servicePrincipals/*/write", "Coffer.Backup/servicePrincipals/*/delete", "Coffer.Backup/servicePrincipals/*/action",
 			},

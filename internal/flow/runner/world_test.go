@@ -66,6 +66,11 @@ func newWorld(t *testing.T) *world {
 		w.put(id+"/providers/Microsoft.KubernetesConfiguration/extensions/backup", `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`)
 		w.put(id+"/trustedAccessRoleBindings/b1", `{"properties":{"sourceResourceId":"`+string(vaultID)+`","roles":["`+vault.BackupOperator+`"]}}`)
 		w.setFacts(id, `{"properties":{"coffer":{"state":"Disconnected"}}}`)
+		binding, err := w.jobs.Keeper.Get(t.Context(), id+"/trustedAccessRoleBindings/b1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.setFacts(binding.ID, strings.Replace(string(binding.Facts), `"state":"Pending"`, `"state":"Approved"`, 1))
 	}
 	w.put(policyID, policyBody)
 	w.put(instanceID, `{"properties":{"objectType":"BackupInstance","friendlyName":"aks1/app","dataSourceInfo":`+datasource("Datasource", clusterID)+

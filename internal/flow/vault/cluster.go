@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -27,6 +26,9 @@ const (
 // BackupOperator is the one role of trusted access.
 const BackupOperator = "Microsoft.DataProtection/backupVaults/backup-operator"
 
+// operatorGroup is the API group of runs.
+const operatorGroup = "clusterbackup.dataprotection.microsoft.com"
+
 // OperatorRule is a rule of a role in a cluster, as Kubernetes has it.
 type OperatorRule struct {
 	Verbs     []string `json:"verbs"`
@@ -38,7 +40,7 @@ type OperatorRule struct {
 // made. Hooks, storage locations and secrets are the cluster's own. They are the rules of the ClusterRole backup-operator of the
 // extension's chart.
 func BackupOperatorRules() []OperatorRule {
-	own := []string{"clusterbackup.dataprotection.microsoft.com"}
+	own := []string{operatorGroup}
 	return []OperatorRule{
 		{
 			Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, APIGroups: own,
@@ -68,7 +70,7 @@ func ClusterKind(tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			state, err := clusterState(p)
+			state, links, err := clusterState(p)
 			if err != nil {
 				return Verdict{}, err
 			}
@@ -77,7 +79,10 @@ func ClusterKind(tenant string) Kind {
 				f["identity"] = identity
 			}
 			body, err := withoutClusterSecrets(p.ID, p.Body)
-			return Verdict{Body: body, Facts: facts(f)}, err
+			if err == nil {
+				body, err = withoutCoffer(body)
+			}
+			return Verdict{Body: body, Facts: facts(f), Links: links}, err
 		},
 		Removable: mustBeUnprotected,
 	}
@@ -128,32 +133,27 @@ func withoutClusterSecrets(id catalogue.ID, body json.RawMessage) (json.RawMessa
 	return body, nil
 }
 
-// statePending is the state of a cluster that has not joined.
-const statePending = "Pending"
-
 // clusterState is what is known of whether a cluster has joined: a change of its tags changes nothing of that.
-func clusterState(p Proposal) (any, error) {
+func clusterState(p Proposal) (ClusterFacts, []catalogue.Link, error) {
 	if p.Before == nil {
-		return pending(p.ID), nil
+		return pendingCluster(p.ID), nil, nil
 	}
-	var f struct {
+	f, err := ClusterFactsOf(*p.Before)
+	return f, p.Before.Links, err
+}
+
+// withoutCoffer is a body without what only the server says, which clients send back as they have got it. It would show through where the
+// server has nothing to say any more.
+func withoutCoffer(body json.RawMessage) (json.RawMessage, error) {
+	var found struct {
 		Properties struct {
 			Coffer json.RawMessage `json:"coffer"`
 		} `json:"properties"`
 	}
-	if err := json.Unmarshal(orEmpty(p.Before.Facts), &f); err != nil {
-		return nil, fmt.Errorf("read the facts of %s: %w", p.ID, err)
+	if err := json.Unmarshal(body, &found); err != nil || found.Properties.Coffer == nil {
+		return body, err
 	}
-	return f.Properties.Coffer, nil
-}
-
-// pending is what is said of a cluster that has not joined, and of all that waits for that.
-func pending(cluster catalogue.ID) object {
-	return object{
-		"state":   statePending,
-		"message": "the cluster has not joined; what is configured takes effect once it has",
-		"command": "coffer cluster join " + string(cluster),
-	}
+	return jsonpatch.MergePatch(body, []byte(`{"properties":{"coffer":null}}`))
 }
 
 // mustBeUnprotected refuses to delete a cluster that backup instances protect.
@@ -163,65 +163,6 @@ func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resour
 		return err
 	}
 	return coffer.Errorf(coffer.CodeConflict, "%s is protected by %s", r.ID, instances[0].ID).WithHint("delete the backup instance first")
-}
-
-type bindingBody struct {
-	Properties struct {
-		SourceResourceID string   `json:"sourceResourceId"`
-		Roles            []string `json:"roles"`
-	} `json:"properties"`
-}
-
-// BindingKind is trusted access: the consent that one vault may act in a cluster.
-func BindingKind() Kind {
-	return Kind{
-		Type: typeBinding, Noun: "trusted access role binding", Parents: []string{typeCluster}, Deleted: http.StatusNoContent, Body: bindingBody{},
-		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
-			if !bindingName.MatchString(p.ID.Name()) {
-				return Verdict{}, invalid(p.ID, "the name of a binding has 1 to 24 letters, digits and -")
-			}
-			body, err := decode[bindingBody](p)
-			if err != nil {
-				return Verdict{}, err
-			}
-			source, err := catalogue.ParseID(body.Properties.SourceResourceID)
-			if err != nil || !strings.EqualFold(source.Type(), typeVault) {
-				return Verdict{}, invalid(p.ID, "properties.sourceResourceId is not the id of a backup vault: %.200q", body.Properties.SourceResourceID)
-			}
-			if len(body.Properties.Roles) != 1 || !strings.EqualFold(body.Properties.Roles[0], BackupOperator) {
-				return Verdict{}, invalid(p.ID, "properties.roles is %.200q", body.Properties.Roles).WithHint("the one role that there is: %s", BackupOperator)
-			}
-			if err := mayReadLinked(ctx, v, p, typeBinding, source); err != nil {
-				return Verdict{}, err
-			}
-			admitted, err := v.Resource(ctx, source)
-			if err != nil {
-				return Verdict{}, err
-			}
-			state := pending(p.ID.Parent())
-			state["vaultCreated"] = admitted.Created.At
-			return Verdict{
-				Facts: facts(object{"properties": object{"provisioningState": "Succeeded", "coffer": state}}),
-				Links: []catalogue.Link{{Relation: catalogue.LinkVault, Target: source.Key()}},
-			}, mustBeOnlyBinding(ctx, v, p.ID, source)
-		},
-	}
-}
-
-// mustBeOnlyBinding holds that there is one binding for a vault and a cluster, so that taking it away takes the consent away.
-func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalogue.ID) error {
-	others, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeBinding, Under: id.Parent(), Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: source.Key()}, Limit: 2,
-	})
-	if err != nil {
-		return err
-	}
-	for _, o := range others {
-		if !o.ID.Is(id) {
-			return coffer.Errorf(coffer.CodeConflict, "%s has trusted access already, by %s", source, o.ID).WithHint("use that binding, or delete it first")
-		}
-	}
-	return nil
 }
 
 // settingPrefix is how the secrets of an extension are named.
@@ -266,11 +207,18 @@ func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
 				return Verdict{}, err
 			}
 			identity := object{"type": "SystemAssigned", "tenantId": tenant, "principalId": extensionPrincipal(p)}
-			verdict.Facts = facts(object{"properties": object{
-				"provisioningState": "Succeeded", "aksAssignedIdentity": identity, "isSystemExtension": false, "coffer": pending(p.ID.Parent()),
-				"statuses": []object{{"code": "InstallationPending", "displayStatus": "Pending", "level": "Information", "message": "the cluster has not joined"}},
-			}})
-			return verdict, nil
+			_, cluster, err := clusterAt(ctx, v, p.ID.Parent())
+			if err != nil {
+				return Verdict{}, err
+			}
+			properties := extensionState(p.ID.Parent(), cluster)
+			properties["provisioningState"], properties["aksAssignedIdentity"], properties["isSystemExtension"] = "Succeeded", identity, false
+			verdict.Facts = facts(object{"properties": properties})
+			if verdict.Body == nil {
+				verdict.Body = p.Body
+			}
+			verdict.Body, err = withoutCoffer(verdict.Body)
+			return verdict, err
 		},
 		Removable: func(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
 			cluster, err := v.Resource(ctx, r.ID.Parent())

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -147,7 +146,7 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 }
 
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
-// extension, that has not let the vault in, or that has not joined.
+// extension, that has not joined, or that has not let the vault in.
 func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
 	if err := mayReadLinked(ctx, v, p, typeInstance, c.Cluster); err != nil {
 		return err
@@ -169,10 +168,10 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	if len(extensions) == 0 {
 		return coffer.Errorf(coffer.CodeExtensionNotFound, "the cluster %s has no Backup extension", c.Cluster).WithHint("install it: coffer cluster join %s", c.Cluster)
 	}
-	if err := mustBeAdmitted(ctx, v, c.Cluster, p.ID.Parent()); err != nil {
+	if err := mustHaveJoined(cluster); err != nil {
 		return err
 	}
-	return mustHaveJoined(cluster)
+	return mustBeAdmitted(ctx, v, c.Cluster, p.ID.Parent())
 }
 
 // mustBeOfRegion refuses a cluster of another region than the vault's, whatever the body says of its region.
@@ -207,51 +206,13 @@ func mayReadLinked(ctx context.Context, v catalogue.View, p Proposal, kind strin
 		p.By.Principal.Name, kind, p.ID, read, linked).WithHint("ask for the role Reader on %s", linked.Name())
 }
 
-// mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
-// has been deleted, was not given to this one.
-func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalogue.ID) error {
-	bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: 1,
-	})
-	if err != nil {
-		return err
-	}
-	admitted, err := v.Resource(ctx, vault)
-	if err != nil {
-		return err
-	}
-	for _, b := range bindings {
-		var f struct {
-			Properties struct {
-				Coffer struct {
-					VaultCreated time.Time `json:"vaultCreated"`
-				} `json:"coffer"`
-			} `json:"properties"`
-		}
-		if err := json.Unmarshal(orEmpty(b.Facts), &f); err != nil {
-			return fmt.Errorf("read the facts of %s: %w", b.ID, err)
-		}
-		if f.Properties.Coffer.VaultCreated.Equal(admitted.Created.At) {
-			return nil
-		}
-	}
-	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster, vault.Name()).
-		WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster, BackupOperator)
-}
-
 // mustHaveJoined refuses what needs a cluster that nobody can reach yet.
 func mustHaveJoined(cluster catalogue.Resource) error {
-	var f struct {
-		Properties struct {
-			Coffer struct {
-				State string `json:"state"`
-			} `json:"coffer"`
-		} `json:"properties"`
+	f, err := ClusterFactsOf(cluster)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(orEmpty(cluster.Facts), &f); err != nil {
-		return fmt.Errorf("read the facts of %s: %w", cluster.ID, err)
-	}
-	if f.Properties.Coffer.State == statePending {
+	if f.State == ClusterPending {
 		return coffer.Errorf(coffer.CodeClusterNotJoined, "the cluster %s has not joined", cluster.ID).WithHint("let it join: coffer cluster join %s", cluster.ID)
 	}
 	return nil

@@ -147,7 +147,7 @@ func TestNoAdministratorIsMadeOfAnythingButThePreparedCredential(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := printed(t, "--data-dir", data, "--listen", "127.0.0.1:0", "--status-listen", "", "--admin-credential", file)
+			_, err := printed(t, "--data-dir", data, "--listen", "127.0.0.1:0", "--status-listen", "", "--link-listen", "", "--admin-credential", file)
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "verysecret") {
 				t.Errorf("%v, want %q and the file", err, c.says)
 			}
@@ -247,7 +247,7 @@ func TestAKeyThatTheClusterGaveToItsGroupIsTakenBack(t *testing.T) {
 	if err := os.Chmod(key, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := printed(t, "--data-dir", data, "--listen", "127.0.0.1:0", "--status-listen", ""); err == nil || !strings.Contains(err.Error(), "can be used by others") {
+	if _, err := printed(t, "--data-dir", data, "--listen", "127.0.0.1:0", "--status-listen", "", "--link-listen", ""); err == nil || !strings.Contains(err.Error(), "can be used by others") {
 		t.Errorf("a key that everybody could read: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func launch(t *testing.T, folder string, args ...string) *process {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"--data-dir", folder, "--listen", p.listen, "--status-listen", "", "--url", "https://" + p.listen}, args...)
+	args = append([]string{"--data-dir", folder, "--listen", p.listen, "--status-listen", "", "--link-listen", "", "--url", "https://" + p.listen}, args...)
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
 	p.cmd.Env = append(os.Environ(), asServer+"=1")
 	p.cmd.Stderr = &p.errors

@@ -42,6 +42,7 @@ type options struct {
 	adminCredential string
 	logLevel        string
 	oidc            oidcOptions
+	link            linkOptions
 }
 
 // oidcOptions are those of an issuer of tokens beside the server itself.
@@ -73,6 +74,9 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.database, "database", "", "postgres://USER:PASSWORD@HOST/NAME of a database that several replicas may share (default SQLite in the data folder)")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "address and port for clients, by TLS")
 	flags.StringVar(&o.statusListen, "status-listen", "127.0.0.1:8444", "address and port for /healthz, /readyz and /metrics, in the clear; empty for nowhere")
+	flags.StringVar(&o.link.listen, "link-listen", "127.0.0.1:8445", "address and port for the connectors of clusters, by TLS with the server's own certificate; empty for nowhere")
+	flags.StringVar(&o.link.address, "link-address", "", "HOST:PORT that connectors are told to dial (default the first hostname and the port of --link-listen)")
+	flags.StringVar(&o.link.replicaURL, "replica-url", "", "https url that other replicas reach this one by, for requests that need a cluster that is linked to it (default --url)")
 	flags.StringVar(&o.url, "url", "", "https url that clients reach the server by, the same for all replicas; tokens are issued in its name (default the first hostname and the port of --listen)")
 	flags.StringSliceVar(&o.hostnames, "hostname", nil, "name or address that is to be in the server's own certificate (default localhost, 127.0.0.1, ::1 and this machine's name)")
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file with a certificate, and those between it and its authority, instead of the server's own")

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
 	"github.com/coffer-backup/coffer/internal/inbound/identity"
+	"github.com/coffer-backup/coffer/internal/outbound/link"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
 	"github.com/coffer-backup/coffer/internal/outbound/sealing"
 )
@@ -67,7 +69,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(running, listeners) })
 	group.Go(func() error { s.sweep(running); return nil })
-	return group.Wait()
+	group.Go(func() error { s.clusters.consents.Run(running); return nil })
+	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
+	return errors.Join(group.Wait(), s.unlink(ctx))
 }
 
 func (o options) check() error {
@@ -81,7 +85,7 @@ func (o options) check() error {
 	case (o.oidc.issuer == "") != (o.oidc.audience == ""):
 		return errors.New("--oidc-issuer and --oidc-audience go together")
 	}
-	return nil
+	return o.checkLink()
 }
 
 // openSealer opens the encryption key: one in a file is made at the first start of a server of its own. One that is shared by several
@@ -118,12 +122,15 @@ func openDatabase(ctx context.Context, o options) (*metadb.Database, error) {
 
 // service is the server before it listens.
 type service struct {
-	db       *metadb.Database
-	log      *slog.Logger
-	tenant   vault.Tenant
-	own      *vault.Authority
-	tls      *tls.Config
-	url      string
+	db     *metadb.Database
+	log    *slog.Logger
+	tenant vault.Tenant
+	own    *vault.Authority
+	tls    *tls.Config
+	url    string
+	// hosts are the names and addresses of the server's own certificate, the first of which it is known by.
+	hosts    []string
+	clusters clusters
 	handler  http.Handler
 	keeper   *vault.Keeper
 	registry *prometheus.Registry
@@ -172,8 +179,11 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		return nil, err
 	}
 	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID)}
+	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
+		return nil, err
+	}
 	api := arm.New(arm.Config{
-		Keeper: s.keeper,
+		Keeper: s.keeper, Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters.hub, Replicas: s.passOn(s.clusters),
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})
@@ -229,13 +239,17 @@ func (s *service) secure(o options) error {
 			hosts = append(hosts, name)
 		}
 	}
-	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.own.Serve(hosts), NextProtos: []string{"h2", "http/1.1"}}
+	s.hosts = slices.Concat(hosts, []string{replicaHost})
+	if host, _, err := net.SplitHostPort(o.linkAddress(hosts)); err == nil && !slices.Contains(hosts, host) {
+		s.hosts = append(s.hosts, host)
+	}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.own.Serve(s.hosts), NextProtos: []string{"h2", "http/1.1"}}
 	if o.tlsCert != "" {
 		given := &certificateFile{cert: o.tlsCert, key: o.tlsKey, log: s.log, now: time.Now}
 		if _, err := given.get(nil); err != nil {
 			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
-		s.tls.GetCertificate = given.get
+		s.tls.GetCertificate = s.byReplicas(given.get)
 	} else if err := writeFile(filepath.Join(o.dataDir, authorityFile), s.own.PEM, 0o644); err != nil {
 		return err
 	}
@@ -250,21 +264,39 @@ func (s *service) secure(o options) error {
 	return nil
 }
 
-func (s *service) listen(ctx context.Context, o options) ([]listener, error) {
-	first, err := listen(ctx, "listen", o.listen, s.tls, newHTTPServer(s.handler, s.log))
-	if err != nil || o.statusListen == "" {
-		return []listener{first}, err
+// listen opens all addresses that the server has; the first is that of clients.
+func (s *service) listen(ctx context.Context, o options) (all []listener, err error) {
+	hub := s.clusters.hub
+	for _, l := range []struct {
+		flag, address string
+		tls           *tls.Config
+		server        *http.Server
+	}{
+		{"listen", o.listen, s.tls, newHTTPServer(s.handler, s.log)},
+		{"status-listen", o.statusListen, nil, newHTTPServer(statusHandler(s.registry, s.db.Ping), s.log)},
+		{"link-listen", o.link.listen, link.TLS(s.own.Certificate(), s.own.Serve(s.hosts)), hub.Server()},
+	} {
+		if l.address == "" && l.flag != "listen" {
+			continue
+		}
+		opened, err := listen(ctx, l.flag, l.address, l.tls, l.server)
+		if err != nil {
+			for _, other := range all {
+				err = errors.Join(err, other.Close())
+			}
+			return nil, err
+		}
+		all = append(all, opened)
 	}
-	status, err := listen(ctx, "status-listen", o.statusListen, nil, newHTTPServer(statusHandler(s.registry, s.db.Ping), s.log))
-	if err != nil {
-		return nil, errors.Join(err, first.Close())
-	}
-	return []listener{first, status}, nil
+	return all, nil
 }
 
 // greet says where the server listens, and what to do next.
 func (s *service) greet(out io.Writer, o options, address net.Addr) {
 	fmt.Fprintf(out, "coffer-server %s listens on https://%s, as %s\n", version, address, s.url)
+	if address := o.linkAddress(s.hosts); address != "" {
+		fmt.Fprintf(out, "clusters join at %s\n", address)
+	}
 	fmt.Fprintf(out, "tenant %s, first subscription %s\n", s.tenant.ID, s.tenant.Subscription)
 	file := filepath.Join(o.dataDir, administratorFile)
 	if _, err := os.Stat(file); err == nil {

@@ -86,7 +86,7 @@ func startServer(binary, dir string) (stop func(), err error) {
 	}
 	defer func() { _ = log.Close() }()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary, "--data-dir", dir, "--listen", address, "--status-listen", "", "--log-level", "warn")
+	cmd := exec.CommandContext(ctx, binary, "--data-dir", dir, "--listen", address, "--status-listen", "", "--link-listen", "", "--log-level", "warn")
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	if err == nil {

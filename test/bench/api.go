@@ -55,7 +55,7 @@ func apiPageOf(ctx context.Context, program, name, database string, instances, p
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	args := []string{"--data-dir", folder, "--listen", apiListen, "--status-listen", "", "--log-level", "error"}
+	args := []string{"--data-dir", folder, "--listen", apiListen, "--status-listen", "", "--link-listen", "", "--log-level", "error"}
 	if database != "" {
 		key := filepath.Join(folder, "encryption.key")
 		if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"), 0o600); err != nil {

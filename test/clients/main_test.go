@@ -85,7 +85,7 @@ func (r *running) start(program, data string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(program, "--data-dir", data, "--listen", ports[0], "--status-listen", ports[1], "--log-level", "error")
+	cmd := exec.Command(program, "--data-dir", data, "--listen", ports[0], "--status-listen", ports[1], "--link-listen", "", "--log-level", "error")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

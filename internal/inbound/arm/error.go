@@ -35,6 +35,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeDatabaseUnavailable:       http.StatusServiceUnavailable,
 	coffer.CodeDatabaseFull:              http.StatusInsufficientStorage,
 	coffer.CodeTimeout:                   http.StatusServiceUnavailable,
+	coffer.CodeClusterNotReachable:       http.StatusServiceUnavailable,
 }
 
 // codeInternal is what clients are told where an error is ours; the log has the rest.

@@ -2,13 +2,20 @@ package arm
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/coffer-backup/coffer/api/link"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/test/vaultworld"
 )
 
 const (
@@ -34,20 +41,40 @@ const (
 	extensionBody = `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`
 )
 
-// join makes the cluster one that has joined.
-func (w *world) join() {
+// join joins the cluster as a connector does, and links it. byOwner is whether it lets the vault's server give trusted access.
+func (w *world) join(byOwner bool) {
 	w.t.Helper()
-	err := w.db.Update(w.t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
-		r, err := tx.Resource(ctx, cluster)
-		if err != nil {
-			return err
-		}
-		r.Facts = json.RawMessage(`{"properties":{"provisioningState":"Succeeded","coffer":{"state":"Joined"}}}`)
-		_, err = tx.PutResource(ctx, r, catalogue.Condition{})
-		return err
-	})
+	token, err := link.ParseToken(w.must(200, http.MethodPost, cluster+"/providers/Coffer.Backup/joinToken"+version, "").at("token").(string))
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	info := catalogue.ClusterInfo{UID: "uid-1", Namespace: "coffer", VaultsNamespace: "coffer-vaults", Version: "v1", KubernetesVersion: "v1.34.1", BindingsByOwner: byOwner}
+	_, err = w.joining.Join(w.t.Context(), token.Secret, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
+		link.Hello{Protocol: link.Protocol, ClusterUID: info.UID, Namespace: info.Namespace, VaultsNamespace: info.VaultsNamespace}, "192.0.2.7")
+	if err == nil {
+		err = w.joining.Linked(w.t.Context(), cluster, info)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.aks = vaultworld.NewAPIServer(w.t, info)
+	w.links.Set(cluster, w.aks)
+}
+
+// approve is what the cluster's owner does in the cluster, and that it is asked again.
+func (w *world) approve() {
+	w.t.Helper()
+	w.aks.Bind(w.must(200, http.MethodGet, binding+version, "").at("properties", "coffer", "identity").(string), true)
+	if got := w.must(200, http.MethodPost, binding+"/providers/Coffer.Backup/check"+version, ""); got.at("properties", "coffer", "state") != "Approved" {
+		w.t.Errorf("approved: %s", got.text)
 	}
 }
 
@@ -62,8 +89,14 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	}{
 		{"the policy", "BMSUserErrorInvalidInput", func() { w.must(200, http.MethodPut, policyID+version, policyBody) }},
 		{"the extension", "UserErrorKubernetesBackupExtensionNotFoundError", func() { w.must(201, http.MethodPut, extension+version, extensionBody) }},
+		{"the cluster itself", "UserErrorKubernetesClusterNotJoined", func() { w.join(false) }},
 		{"trusted access", "UserErrorTrustedAccessNotFound", func() { w.must(201, http.MethodPut, binding+version, bindingBody) }},
-		{"the cluster itself", "UserErrorKubernetesClusterNotJoined", w.join},
+		{"its approval", "UserErrorTrustedAccessNotFound", func() {
+			if got := w.must(400, http.MethodPut, instanceID+version, put); !strings.Contains(got.text, "kubectl -n coffer create rolebinding coffer-vault-") {
+				t.Errorf("what is missing is not named: %s", got.text)
+			}
+			w.approve()
+		}},
 	} {
 		for _, got := range []reply{
 			w.must(400, http.MethodPut, instanceID+version, put), w.must(400, http.MethodPost, vaultID+"/validateForBackup"+version, validate),
@@ -129,7 +162,19 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		t.Errorf("a vault that was made anew: %s", got.text)
 	}
 	w.must(200, http.MethodPut, binding+version, bindingBody)
+	if got := w.must(400, http.MethodPut, instanceID+version, put); got.at("error", "code") != "UserErrorTrustedAccessNotFound" {
+		t.Errorf("a vault that was made anew, with the approval of the one before: %s", got.text)
+	}
+	w.approve()
 	w.must(201, http.MethodPut, instanceID+version, put)
+	// Whose trusted access is taken away protects nothing more.
+	deleted := w.must(204, http.MethodDelete, binding+version, "")
+	if !strings.Contains(deleted.header.Get("Warning"), "RoleBinding") {
+		t.Errorf("taken away: %v", deleted.header)
+	}
+	if got := w.must(400, http.MethodPut, instanceID+version, put); got.at("error", "code") != "UserErrorTrustedAccessNotFound" {
+		t.Errorf("without its binding: %s", got.text)
+	}
 }
 
 func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
@@ -142,7 +187,8 @@ func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
 	w.must(200, http.MethodPut, policyID+version, policyBody)
 	w.must(201, http.MethodPut, extension+version, extensionBody)
 	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join()
+	w.join(false)
+	w.approve()
 	for tier, status := range map[string]int{"OperationalStore": 200, "VaultStore": 409} {
 		w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 		immutable("Unlocked")
@@ -169,7 +215,8 @@ func TestARestoreRequestIsValidated(t *testing.T) {
 	w.must(200, http.MethodPut, policyID+version, policyBody)
 	w.must(201, http.MethodPut, extension+version, extensionBody)
 	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join()
+	w.join(false)
+	w.approve()
 	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 		for i, name := range []string{"p1", "p2", "p3"} {

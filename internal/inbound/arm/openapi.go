@@ -14,6 +14,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 // propertiesOf are the types of the properties of resources, by resource type in lower case. Others have any.
@@ -32,11 +33,13 @@ var (
 		"microsoft.dataprotection/backupvaults/backupinstances/validateformodifybackup": arm.ValidateForBackupRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/validaterestore":         arm.ValidateRestoreRequest{},
 		"microsoft.resourcegraph/resources":                                             graphRequest{},
+		"coffer.backup/jointoken":                                                       joinTokenRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
 		"microsoft.dataprotection/locations/checknameavailability": nameAnswer{},
 		"coffer.backup/auditentries":                               []auditEntry{},
+		"coffer.backup/jointoken":                                  vault.JoinToken{},
 		"microsoft.containerservice/locations/trustedaccessroles":  []trustedRole{},
 	}
 )
@@ -221,20 +224,24 @@ func relax(ref *openapi3.SchemaRef, seen map[*openapi3.Schema]bool) {
 var bases = map[string]string{
 	"microsoft.dataprotection/backupvaults":        groupTemplate,
 	"microsoft.dataprotection/locations":           subscriptionTemplate,
-	"microsoft.dataprotection/backupinstances":     groupTemplate + "/providers/Microsoft.ContainerService/managedClusters/{managedCluster}",
+	"microsoft.dataprotection/backupinstances":     clusterTemplate,
 	"microsoft.dataprotection/operationstatus":     groupTemplate,
 	"microsoft.dataprotection/operationresults":    groupTemplate,
 	"microsoft.containerservice/managedclusters":   groupTemplate,
 	"microsoft.containerservice/locations":         subscriptionTemplate,
 	"microsoft.storage/storageaccounts":            groupTemplate,
-	"microsoft.kubernetesconfiguration/extensions": groupTemplate + "/providers/Microsoft.ContainerService/managedClusters/{managedCluster}",
+	"microsoft.kubernetesconfiguration/extensions": clusterTemplate,
 	"coffer.backup/serviceprincipals":              "",
+	"coffer.backup/jointoken":                      clusterTemplate,
+	"coffer.backup/leave":                          clusterTemplate,
+	"coffer.backup/check":                          clusterTemplate + "/trustedAccessRoleBindings/{trustedAccessRoleBinding}",
 	"microsoft.resourcegraph/resources":            "",
 }
 
 const (
 	subscriptionTemplate = "/subscriptions/{subscription}"
 	groupTemplate        = subscriptionTemplate + "/resourceGroups/{resourceGroup}"
+	clusterTemplate      = groupTemplate + "/providers/Microsoft.ContainerService/managedClusters/{managedCluster}"
 )
 
 // templates are the paths of a route, with names in braces.

@@ -71,7 +71,7 @@ func (s *Server) putResource(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := shown(kept.Status(), kept.Resource)
+	a, err := shown(kept.Status(), s.asked(ctx, r, kept.Resource))
 	return tracked(r, a, kept.Operation), err
 }
 
@@ -87,8 +87,11 @@ func (s *Server) deleteResource(ctx context.Context, r request) (answer, error) 
 	case !found:
 		return answer{status: http.StatusNoContent}, nil
 	}
+	if strings.EqualFold(o.Resource.Type(), typeCluster) {
+		s.Links.Close(o.Resource)
+	}
 	kind := s.Keeper.Kinds[strings.ToLower(o.Resource.Type())]
-	return tracked(r, answer{status: kind.DeletedStatus()}, o), nil
+	return tracked(r, answer{status: kind.DeletedStatus(), header: warning(o.Resource)}, o), nil
 }
 
 func (s *Server) listResources(ctx context.Context, r request) (answer, error) {

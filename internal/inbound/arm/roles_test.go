@@ -36,6 +36,9 @@ var places = map[string]string{
 	"coffer.backup/serviceprincipals":                                      "/providers/Coffer.Backup/servicePrincipals/66666666-6666-4666-8666-666666666666",
 	"microsoft.dataprotection/backupinstances":                             cluster + "/providers/Microsoft.DataProtection/backupInstances",
 	"coffer.backup/revealsecrets":                                          extension + "/providers/Coffer.Backup/revealSecrets",
+	"coffer.backup/jointoken":                                              cluster + "/providers/Coffer.Backup/joinToken",
+	"coffer.backup/leave":                                                  cluster + "/providers/Coffer.Backup/leave",
+	"coffer.backup/check":                                                  binding + "/providers/Coffer.Backup/check",
 	"coffer.backup/auditentries":                                           group + "/providers/Coffer.Backup/auditEntries",
 	"microsoft.resourcegraph/resources":                                    "/providers/Microsoft.ResourceGraph/resources",
 }

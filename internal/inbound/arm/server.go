@@ -28,10 +28,16 @@ const (
 	recordTime = 10 * time.Second
 )
 
-// Config is what a Server needs; all of it.
+// Config is what a Server needs; all of it but Replicas.
 type Config struct {
 	Keeper *vault.Keeper
 	Access *vault.Access
+	// Joining and Consents are of clusters, and Links says which are linked here, and ends links.
+	Joining  *vault.Joining
+	Consents *vault.Consents
+	Links    Links
+	// Replicas are the other ones of this server.
+	Replicas Replicas
 	// Authenticate says whose the value of an Authorization header is; its errors have codes.
 	Authenticate func(ctx context.Context, header string) (catalogue.Principal, error)
 
@@ -61,7 +67,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs)}
-	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(),
+	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(), s.clusterRoutes(),
 		s.directoryRoutes(), s.operationRoutes())
 	return s
 }

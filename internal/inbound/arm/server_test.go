@@ -28,6 +28,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
+	"github.com/coffer-backup/coffer/test/vaultworld"
 )
 
 const (
@@ -45,6 +46,10 @@ type world struct {
 	db catalogue.Database
 	*httptest.Server
 	owner string
+	// links are the clusters that are linked, of which aks is one once it has joined.
+	links   *vaultworld.Links
+	aks     *vaultworld.APIServer
+	joining *vault.Joining
 	// document is what all answers are judged by.
 	document *openapi3.T
 }
@@ -68,7 +73,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: db}
+	w := &world{t: t, db: db, links: vaultworld.NewLinks()}
 	var n atomic.Int64
 	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
 	access, err := vault.NewAccess(vault.AccessConfig{Database: db, Sealer: plain{}, NowFunc: time.Now, Random: rand.Reader})
@@ -92,11 +97,26 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.owner = facts.Properties.ObjectID
+	authority, err := vault.OpenAuthority(t.Context(), db, plain{}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.joining, err = vault.NewJoining(vault.JoiningConfig{
+		Database: db, Sealer: plain{}, Authority: authority, NowFunc: time.Now, Random: rand.Reader, Address: "vaults.example:8445", Replica: "one",
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consents, err := vault.NewConsents(vault.ConsentsConfig{Database: db, Clusters: w.links, NowFunc: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := New(Config{
 		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
 			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())},
-		Access: access,
+		Access: access, Joining: w.joining, Consents: consents, Links: w.links,
 		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
 			name := strings.TrimPrefix(header, "Bearer ")
 			switch name {

@@ -35,8 +35,10 @@ const (
 	paramType      = "type"
 	paramName      = "name"
 	paramObjects   = "objects"
-	paramSecrets   = "secrets"
 )
+
+// ParamSecrets asks for the values of Secrets, in Contents and Diff.
+const ParamSecrets = "secrets"
 
 // URL is the path and the query.
 func (c Contents) URL() *url.URL {
@@ -49,7 +51,7 @@ func (c Contents) URL() *url.URL {
 			query.Set(name, value)
 		}
 	}
-	for name, value := range map[string]bool{paramObjects: c.Objects, paramSecrets: c.Secrets} {
+	for name, value := range map[string]bool{paramObjects: c.Objects, ParamSecrets: c.Secrets} {
 		if value {
 			query.Set(name, "true")
 		}

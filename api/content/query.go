@@ -13,7 +13,7 @@ func ReadContents(r *http.Request) (Contents, error) {
 	c := Contents{StorageLocation: r.PathValue("location"), BackupName: r.PathValue("name")}
 	err := readQuery(r,
 		map[string]*string{paramNamespace: &c.Namespace, paramType: &c.Type, paramName: &c.Name},
-		map[string]*bool{paramObjects: &c.Objects, paramSecrets: &c.Secrets})
+		map[string]*bool{paramObjects: &c.Objects, ParamSecrets: &c.Secrets})
 	return c, err
 }
 

@@ -44,7 +44,7 @@ func (d Diff) URL() *url.URL {
 		}
 	}
 	if d.Secrets {
-		query.Set(paramSecrets, "true")
+		query.Set(ParamSecrets, "true")
 	}
 	return restoreURL(d.Restore, "diff", query)
 }
@@ -68,7 +68,7 @@ func ReadReport(r *http.Request) (Report, error) {
 // ReadDiff reads what URL wrote, of a request that DiffPattern has matched.
 func ReadDiff(r *http.Request) (Diff, error) {
 	d := Diff{Restore: r.PathValue("name")}
-	err := readQuery(r, map[string]*string{paramNamespace: &d.Namespace, paramType: &d.Type, paramName: &d.Name}, map[string]*bool{paramSecrets: &d.Secrets})
+	err := readQuery(r, map[string]*string{paramNamespace: &d.Namespace, paramType: &d.Type, paramName: &d.Name}, map[string]*bool{ParamSecrets: &d.Secrets})
 	return d, err
 }
 

@@ -60,6 +60,8 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
 	flags.StringVar(&o.pprofAddress, "pprof-address", "", "where Go profiles are served under /debug/pprof, such as 127.0.0.1:6060; whoever reaches it sees memory contents (default nowhere)")
 	flags.BoolVar(&o.serveContents, "serve-contents", true, "serve what recovery points hold at "+reader.Address()+", for those who may forward ports into the pod")
+	flags.StringVar(&o.readerAddress, "reader-address", "", "where contents are served to the connector over TLS, to vaults that the cluster's RBAC lets, such as :8083 (default nowhere)")
+	flags.StringVar(&o.vaultsNamespace, "vaults-namespace", "", "namespace of the ServiceAccounts that vaults are (default NAMESPACE-vaults)")
 	flags.IntVar(&o.parallel, "parallel-runs", 4, "runs of one kind that are carried out at the same time")
 	flags.DurationVar(&o.cutTimeout, "snapshot-cut-timeout", 0, "how long a pod stays frozen at most for its snapshots to be cut (default 2m)")
 	flags.DurationVar(&o.readyTimeout, "snapshot-ready-timeout", 0, "how long a cut snapshot may take to become usable (default 30m)")

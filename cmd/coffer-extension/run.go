@@ -46,10 +46,13 @@ type options struct {
 	healthAddress  string
 	pprofAddress   string
 	serveContents  bool
-	parallel       int
-	cutTimeout     time.Duration
-	readyTimeout   time.Duration
-	bindTimeout    time.Duration
+	// readerAddress is where contents are served to the connector; empty is nowhere. vaultsNamespace is where vaults' identities are.
+	readerAddress   string
+	vaultsNamespace string
+	parallel        int
+	cutTimeout      time.Duration
+	readyTimeout    time.Duration
+	bindTimeout     time.Duration
 	// workloadTimeout is what a Restore's readyTimeout is if it does not say.
 	workloadTimeout time.Duration
 	logLevel        string
@@ -112,8 +115,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	served := contentHandler(runs, log)
 	if o.serveContents {
-		if err := addReader(ctx, manager, runs, log); err != nil {
+		if err := addReader(ctx, manager, served, log); err != nil {
+			return err
+		}
+	}
+	if o.readerAddress != "" {
+		if err := addGate(ctx, manager, config, direct, served, o, log); err != nil {
 			return err
 		}
 	}
@@ -121,20 +130,25 @@ func run(ctx context.Context, o options) error {
 	return manager.Start(ctx)
 }
 
+// contentHandler serves contents to whoever is let through to it.
+func contentHandler(runs flow.Config, log *slog.Logger) *reader.Handler {
+	read := flow.NewReader(runs)
+	return reader.New(reader.Config{
+		Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, TestReport: read.TestReport,
+		Coverage: read.Coverage, Logs: read.Logs, Inventory: read.Inventory, Log: log,
+	})
+}
+
 // addReader has every replica serve contents, whether or not it leads. That something else in the pod has the port is no
 // reason to make no backups.
-func addReader(ctx context.Context, m ctrl.Manager, runs flow.Config, log *slog.Logger) error {
+func addReader(ctx context.Context, m ctrl.Manager, served *reader.Handler, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", reader.Address())
 	if err != nil {
 		log.Error("contents are not served", "address", reader.Address(), "error", err)
 		return nil
 	}
-	read := flow.NewReader(runs)
-	handler := reader.New(reader.Config{
-		Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, TestReport: read.TestReport, Log: log,
-	})
 	return m.Add(&manager.Server{
-		Name: "reader", Server: reader.Server(ctx, handler), Listener: listener, ShutdownTimeout: ptr(5 * time.Second),
+		Name: "reader", Server: reader.Server(ctx, served), Listener: listener, ShutdownTimeout: ptr(5 * time.Second),
 	})
 }
 

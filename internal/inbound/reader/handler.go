@@ -25,6 +25,11 @@ type Config struct {
 	Diff   func(ctx context.Context, q flow.DiffRequest, each func(flow.DiffItem) error) error
 	// TestReport reads the report of a restore test, as flow.Reader does.
 	TestReport func(ctx context.Context, q flow.TestReportRequest) (report, signature []byte, err error)
+	// Coverage, Logs and Inventory read the ledger of a recovery point, the log of a run, and what there is in the cluster, as
+	// flow.Reader does.
+	Coverage  func(ctx context.Context, location, backup string) (coffer.Manifest, coffer.Coverage, error)
+	Logs      func(ctx context.Context, kind, name string, each func(text []byte) error) error
+	Inventory func(ctx context.Context) (flow.Inventory, error)
 	// Log is told of every request. Nil means nobody is.
 	Log *slog.Logger
 	// Streams is how many answers are given at the same time. Zero means 4.
@@ -65,6 +70,9 @@ func New(c Config) *Handler {
 	h.stream(content.ReportPattern, h.report)
 	h.stream(content.DiffPattern, h.diff)
 	h.stream(content.TestPattern, h.testReport)
+	h.stream(content.CoveragePattern, h.coverage)
+	h.stream(content.LogsPattern, h.logs)
+	h.stream(content.InventoryPattern, h.inventory)
 	return h
 }
 
@@ -137,6 +145,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeEncryptionKeysUnusable: http.StatusConflict,
 	coffer.CodeDecryptionKeyMissing:   http.StatusConflict,
 	coffer.CodeBusy:                   http.StatusServiceUnavailable,
+	coffer.CodeAuthenticationFailed:   http.StatusUnauthorized,
 }
 
 func statusOf(err error) int {

@@ -15,7 +15,7 @@ import (
 func Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(content.Port)) }
 
 // Server is an HTTP server of a handler. Its answers end when ctx does.
-func Server(ctx context.Context, h *Handler) *http.Server {
+func Server(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

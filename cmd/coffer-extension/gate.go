@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/coffer-backup/coffer/internal/inbound/reader"
+	"github.com/coffer-backup/coffer/internal/outbound/accessreview"
+	"github.com/coffer-backup/coffer/internal/outbound/readercert"
+)
+
+// addGate has every replica serve contents to the connector.
+func addGate(ctx context.Context, m ctrl.Manager, config *rest.Config, direct client.Client, served *reader.Handler, o options, log *slog.Logger) error {
+	typed, err := kubernetes.NewForConfig(unlimited(config))
+	if err != nil {
+		return fmt.Errorf("make API client: %w", err)
+	}
+	vaults := o.vaultsNamespace
+	if vaults == "" {
+		vaults = o.namespace + "-vaults"
+	}
+	review := accessreview.Reviewer{Client: typed, Namespace: o.namespace, VaultsNamespace: vaults}
+	keeper := &readercert.Keeper{Client: direct, Namespace: o.namespace, NowFunc: time.Now, Log: log}
+	if err := m.Add(keeper); err != nil {
+		return fmt.Errorf("keep the reader's certificate: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.readerAddress)
+	if err != nil {
+		return fmt.Errorf("--reader-address %s: %w", o.readerAddress, err)
+	}
+	gate := reader.NewGate(reader.GateConfig{Reader: served, ConnectorFunc: review.Connector, AllowedFunc: review.Allowed, NowFunc: time.Now})
+	server := reader.Server(ctx, gate)
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	return m.Add(&manager.Server{
+		Name: "gate", Server: server, ShutdownTimeout: ptr(5 * time.Second),
+		// One request at a time is asked on a connection, and HTTP/1.1 is all that is spoken.
+		Listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: keeper.GetCertificate, NextProtos: []string{"http/1.1"}}),
+	})
+}

@@ -22,6 +22,8 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/deploy/charts"
 	"github.com/coffer-backup/coffer/internal/inbound/cli"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/location"
+	"github.com/coffer-backup/coffer/internal/outbound/blob/object"
 	"github.com/coffer-backup/coffer/internal/outbound/helm"
 	"github.com/coffer-backup/coffer/internal/outbound/portforward"
 )
@@ -32,18 +34,19 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Config{
-		Version:        version,
-		ClientFunc:     newClient,
-		DialFunc:       dial,
-		Installer:      installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
-		ServerFunc:     newServer,
-		Profiles:       profiles(),
-		ReadSecretFunc: readSecret,
-		In:             os.Stdin,
-		Out:            os.Stdout,
-		Err:            os.Stderr,
-		Terminal:       term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		Color:          term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Version:           version,
+		ClientFunc:        newClient,
+		DialFunc:          dial,
+		Installer:         installer{&helm.Installer{Chart: charts.Extension, Folder: charts.ExtensionFolder, Log: quiet()}},
+		MakeContainerFunc: makeContainer,
+		ServerFunc:        newServer,
+		Profiles:          profiles(),
+		ReadSecretFunc:    readSecret,
+		In:                os.Stdin,
+		Out:               os.Stdout,
+		Err:               os.Stderr,
+		Terminal:          term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		Color:             term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -81,6 +84,21 @@ func newClient(t cli.Target) (client.Client, error) {
 		}
 	}
 	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// makeContainer makes the blob container of a location in an object store, if it is missing.
+func makeContainer(ctx context.Context, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) (bool, error) {
+	stores := location.Opener{SecretFunc: func(context.Context, string) (map[string][]byte, error) { return data, nil }}
+	container, done, err := stores.Open(ctx, spec)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	store, ok := container.(*object.Container)
+	if !ok {
+		return false, fmt.Errorf("containers of provider %s are not made from outside of a cluster", spec.Provider)
+	}
+	return store.Make(ctx)
 }
 
 // installer lets the command line install with Helm.

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
@@ -110,7 +111,7 @@ has to reach the cluster. Vaults may do nothing in it until they are given trust
 
 // join has the cluster of the kubeconfig join under an id, and answers what the server says of it then. What is done already is not done again.
 func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (json.RawMessage, error) {
-	store, data, err := f.storage()
+	spec, data, err := f.storage()
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +144,8 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err := p.ensureNamespace(ctx, c); err != nil {
 		return nil, err
 	}
-	if data != nil {
-		if err := p.putSecret(ctx, c, fmt.Sprint(store["credentialsSecret"]), data); err != nil {
+	if spec != nil {
+		if err := p.prepareStore(ctx, c, *spec, data); err != nil {
 			return nil, err
 		}
 	}
@@ -166,8 +167,10 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	}
 	o := f.install
 	o.Values = map[string]any{"connector": connector}
-	if store != nil {
-		o.Values["storageLocation"] = store
+	if spec != nil {
+		if o.Values["storageLocation"], err = storageValues(*spec); err != nil {
+			return nil, err
+		}
 	}
 	p.told("Installing the Backup extension in namespace %s …", p.target.Namespace)
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
@@ -180,8 +183,8 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	return p.awaitLink(ctx, s, c, id, o.Timeout)
 }
 
-// storage are the values of the chart for the store that the flags name, and the credentials for it; both are nil if they name none.
-func (f joinFlags) storage() (map[string]any, map[string][]byte, error) {
+// storage is the location that the flags name, and the credentials that a Secret is to be made of; both are nil if they name none.
+func (f joinFlags) storage() (*v1alpha1.BackupStorageLocationSpec, map[string][]byte, error) {
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	(&storageFlags{}).bindStore(own)
 	if !slices.ContainsFunc(f.changes, func(flag string) bool { return own.Lookup(flag) != nil }) {
@@ -195,22 +198,62 @@ func (f joinFlags) storage() (map[string]any, map[string][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if data != nil && spec.CredentialsSecretRef == nil {
+		spec.CredentialsSecretRef = &v1alpha1.SecretReference{Name: storeSecret}
+	}
+	return &spec, data, nil
+}
+
+// storageValues are the values of the chart for a location.
+func storageValues(spec v1alpha1.BackupStorageLocationSpec) (map[string]any, error) {
 	// What is null takes away what an installation before this one said of another provider.
 	text, err := json.Marshal(map[string]any{"azure": spec.Azure, "s3": spec.S3, "gcs": spec.GCS})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	values := map[string]any{}
 	if err := json.Unmarshal(text, &values); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	values["provider"], values["container"], values["prefix"], values["credentialsSecret"] = string(spec.Provider), spec.Container, spec.Prefix, ""
 	if spec.CredentialsSecretRef != nil {
 		values["credentialsSecret"] = spec.CredentialsSecretRef.Name
-	} else if data != nil {
-		values["credentialsSecret"] = storeSecret
 	}
-	return values, data, nil
+	return values, nil
+}
+
+// makeTime is how long a store may take to answer about its container: it may be one that only the cluster reaches.
+const makeTime = 20 * time.Second
+
+// prepareStore puts credentials into the Secret that the location names, and makes the container, where these may and it is missing. That
+// this cannot be done from here is no error: the extension says what it finds.
+func (p *program) prepareStore(ctx context.Context, c client.Client, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) error {
+	if data != nil {
+		if err := p.putSecret(ctx, c, spec.CredentialsSecretRef.Name, data); err != nil {
+			return err
+		}
+	} else if spec.CredentialsSecretRef != nil {
+		var kept corev1.Secret
+		if err := c.Get(ctx, p.key(spec.CredentialsSecretRef.Name), &kept); err != nil {
+			return fmt.Errorf("read Secret %s, which --credentials-secret names: %w", spec.CredentialsSecretRef.Name, err)
+		}
+		data = kept.Data
+	}
+	anonymous := spec.GCS != nil && spec.GCS.Anonymous
+	if spec.Provider == v1alpha1.ProviderFilesystem || data == nil && !anonymous {
+		// The extension makes the one; the identity of its pod, who may make the other, is not had here.
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, makeTime)
+	defer cancel()
+	made, err := p.MakeContainerFunc(ctx, spec, data)
+	switch {
+	case err != nil:
+		p.told("Whether container %s is there is not known: %v; if it is missing, make it.", spec.Container, err)
+	case made:
+		p.told("Container %s is made.", spec.Container)
+	}
+	return nil
 }
 
 // ensureCluster makes the resource of a cluster, if there is none.

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
@@ -48,6 +49,9 @@ type joinWorld struct {
 	said               bytes.Buffer
 	// refused makes the installation fail.
 	refused error
+	// makes are the containers that were to be made, with how many credentials, and unmade is why they cannot be.
+	makes  []string
+	unmade error
 }
 
 func newJoinWorld(t *testing.T, objects ...client.Object) *joinWorld {
@@ -75,6 +79,10 @@ func (w *joinWorld) run(args ...string) (code int, out string) {
 		ClientFunc: func(Target) (client.Client, error) { return w.kube, nil },
 		DialFunc: func(context.Context, Target, string, int) (net.Conn, error) {
 			return nil, errors.New("there is no pod")
+		},
+		MakeContainerFunc: func(_ context.Context, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) (bool, error) {
+			w.makes = append(w.makes, fmt.Sprintf("%s %d", spec.Container, len(data)))
+			return true, w.unmade
 		},
 		Installer: w, ServerFunc: func(profile.Profile) (Server, error) { return w, nil }, Profiles: store,
 		In: strings.NewReader(""), Out: &stdout, Err: &w.said,
@@ -248,6 +256,44 @@ func TestATokenThatHelmKeepsIsNotReplaced(t *testing.T) {
 	}
 }
 
+func TestAJoinMakesTheContainerWhereItMay(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "key-of-the-store")
+	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "dataprotection-microsoft", Name: "keys"}, Data: map[string][]byte{"accessKeyId": []byte("x")}}
+	for _, tt := range []struct {
+		name   string
+		flags  []string
+		unmade error
+		makes  []string
+		said   string
+	}{
+		{"by the environment", []string{"--credentials-env"}, nil, []string{"backups 2"}, "Container backups is made."},
+		{"by a Secret", []string{"--credentials-secret=keys"}, nil, []string{"backups 1"}, "Container backups is made."},
+		{"by the pod's identity, which is not had here", nil, nil, nil, ""},
+		{"in a store that is not reached from here", []string{"--credentials-env"}, errors.New("no route"), []string{"backups 2"}, "no route; if it is missing, make it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newJoinWorld(t, keys.DeepCopy())
+			w.unmade = tt.unmade
+			code, _ := w.run(append([]string{"cluster", "join", "shop-1", "--provider=s3", "--container=backups"}, tt.flags...)...)
+			if code != exitOK || !slices.Equal(w.makes, tt.makes) || !strings.Contains(w.said.String(), tt.said) || len(w.installs) != 1 {
+				t.Fatalf("%d, made %v: %s", code, w.makes, w.said.String())
+			}
+			if text := fmt.Sprint(w.installs[0]) + w.said.String(); strings.Contains(text, "key-of-the-store") {
+				t.Errorf("the store's key is said, or kept by Helm: %s", text)
+			}
+			if slices.Contains(tt.flags, "--credentials-env") && string(w.secret(storeSecret)["secretAccessKey"]) != "key-of-the-store" {
+				t.Error("the key is not in its Secret")
+			}
+		})
+	}
+	w := newJoinWorld(t)
+	if code, _ := w.run("cluster", "join", "shop-1", "--provider=s3", "--container=backups", "--credentials-secret=none"); code != exitFailed || len(w.installs) > 0 ||
+		!strings.Contains(w.said.String(), "read Secret none, which --credentials-secret names") {
+		t.Errorf("%d: %s", code, w.said.String())
+	}
+}
+
 func TestTheStoreOfAJoinIsValuesOfTheChart(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -275,9 +321,16 @@ func TestTheStoreOfAJoinIsValuesOfTheChart(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.readChanges(cmd)
-			got, data, err := f.storage()
-			if err != nil || (data != nil) != slices.Contains(tt.args, "--credentials-env") {
-				t.Fatalf("%v, %d credentials", err, len(data))
+			spec, data, err := f.storage()
+			if err != nil || (data != nil) != slices.Contains(tt.args, "--credentials-env") || (spec == nil) != (tt.want == nil) {
+				t.Fatalf("%v, %v, %d credentials", spec, err, len(data))
+			}
+			if spec == nil {
+				return
+			}
+			got, err := storageValues(*spec)
+			if err != nil {
+				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)

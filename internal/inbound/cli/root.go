@@ -45,6 +45,9 @@ type Config struct {
 	// DialFunc connects to a port on the loopback interface of a pod in the target's namespace.
 	DialFunc  func(ctx context.Context, t Target, pod string, port int) (net.Conn, error)
 	Installer Installer
+	// MakeContainerFunc makes the blob container of a location in an object store, if it is missing. The data are those of the Secret that
+	// the location names.
+	MakeContainerFunc func(ctx context.Context, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) (made bool, err error)
 	// ServerFunc makes a client of the server of a profile; nothing is called yet.
 	ServerFunc func(profile.Profile) (Server, error)
 	Profiles   profile.Store

@@ -75,6 +75,15 @@ func (u *upload) Commit(ctx context.Context) error {
 // Abort implements object.Upload.
 func (u *upload) Abort(context.Context) error { return nil }
 
+// Make implements object.Store.
+func (s *store) Make(ctx context.Context) error {
+	_, err := s.client.Create(ctx, nil)
+	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		return nil
+	}
+	return err
+}
+
 // Head implements object.Store.
 func (s *store) Head(ctx context.Context, name string) (object.Head, error) {
 	p, err := s.client.NewBlobClient(name).GetProperties(ctx, nil)

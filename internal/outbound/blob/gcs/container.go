@@ -73,9 +73,21 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 		where = "Google Cloud Storage"
 	}
 	return object.New(object.Config{
-		Store: &store{bucket: client.Bucket(c.Bucket), raw: raw}, Link: link, Prefix: c.Prefix,
+		Store: &store{bucket: client.Bucket(c.Bucket), raw: raw, project: project(c)}, Link: link, Prefix: c.Prefix,
 		Name: fmt.Sprintf("bucket %q of %s", c.Bucket, where), PageSize: c.PageSize, MaxParts: maxParts,
 	}), nil
+}
+
+// project is the one that the credentials are of; emulators take any.
+func project(c Config) string {
+	if c.Anonymous {
+		return "coffer"
+	}
+	var file struct {
+		Project string `json:"project_id"`
+	}
+	_ = json.Unmarshal(c.CredentialsJSON, &file) // What it is, identity has judged.
+	return file.Project
 }
 
 const scope = "https://www.googleapis.com/auth/devstorage.read_write"

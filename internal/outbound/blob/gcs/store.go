@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net/http"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ import (
 type store struct {
 	bucket *storage.BucketHandle
 	raw    *rawstorage.Service
+	// project is where a new bucket is made; it is empty where the credentials name none.
+	project string
 }
 
 // idKey is the metadata that holds the id of a put.
@@ -57,6 +60,18 @@ func (s *store) Create(ctx context.Context, name, id string, body []byte) error 
 
 // chunk is what a resumable upload sends at once, and holds a copy of.
 const chunk = 8 << 20
+
+// Make implements object.Store.
+func (s *store) Make(ctx context.Context) error {
+	err := s.bucket.Retryer(storage.WithPolicy(storage.RetryNever)).Create(ctx, s.project, nil)
+	var answer *googleapi.Error
+	if !errors.As(err, &answer) || answer.Code != http.StatusConflict {
+		return err
+	}
+	// The name is taken, by this project or another: whoever may look into it may use it.
+	_, err = s.bucket.Attrs(ctx)
+	return err
+}
 
 // Begin implements object.Store. Parts of a resumable upload are tried again by the SDK, which knows how much of one has
 // arrived.

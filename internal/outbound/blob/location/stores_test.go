@@ -4,6 +4,7 @@ package location
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -120,6 +121,37 @@ func TestALocationIsOpenedBySpecAndSecretAndKeepsToItsPrefix(t *testing.T) {
 			top, err := part.(coffer.TopLister).Top(t.Context())
 			if err != nil || len(top) != 1 || top[0] != "backups/" {
 				t.Errorf("Top of the prefix = %q, %v; want backups/", top, err)
+			}
+		})
+	}
+}
+
+// maker is the ability of containers in object stores.
+type maker interface {
+	Make(ctx context.Context) (bool, error)
+}
+
+func TestAContainerThatIsMissingIsMadeOnce(t *testing.T) {
+	for name, m := range map[string]made{"azure": newAzure(t), "s3": newS3(t), "gcs": newGCS(t)} {
+		t.Run(name, func(t *testing.T) {
+			m.spec.Container, m.spec.CredentialsSecretRef = blobtest.NewName(), nil
+			if m.secret != nil {
+				m.spec.CredentialsSecretRef = &v1alpha1.SecretReference{Name: "keys"}
+			}
+			o := Opener{SecretFunc: func(context.Context, string) (map[string][]byte, error) { return m.secret, nil }}
+			for _, missing := range []bool{true, false} {
+				c, stop, err := o.Open(t.Context(), m.spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				made, err := c.(maker).Make(t.Context())
+				if err != nil || made != missing {
+					t.Errorf("made is %t, want %t: %v", made, missing, err)
+				}
+				if _, err := c.Put(t.Context(), fmt.Sprintf("a/%t", missing), strings.NewReader("x")); err != nil {
+					t.Error(err)
+				}
+				stop()
 			}
 		})
 	}

@@ -142,6 +142,24 @@ func (c *Container) head(ctx context.Context, name string) (Head, error) {
 	return head, err
 }
 
+// Make makes the container in its store if it is missing, and says whether it was.
+func (c *Container) Make(ctx context.Context) (made bool, err error) {
+	err = c.retry(ctx, func() error {
+		_, err := c.Store.Page(ctx, PageRequest{Prefix: c.Prefix, Limit: 1})
+		return err
+	})
+	if err == nil {
+		return false, nil
+	}
+	if cause := c.Store.Judge(err).Cause; cause != NoContainer && cause != Missing {
+		return false, c.fail("list", "", err)
+	}
+	if err := c.retry(ctx, func() error { return c.Store.Make(ctx) }); err != nil {
+		return false, c.fail("make", "", err)
+	}
+	return true, nil
+}
+
 // List implements coffer.Container. One page is held at a time. Objects whose names are no keys, such as the markers
 // that some consoles make for folders, are passed over.
 func (c *Container) List(ctx context.Context, prefix string) iter.Seq2[coffer.BlobInfo, error] {

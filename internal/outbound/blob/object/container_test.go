@@ -171,6 +171,9 @@ func (m *memory) Remove(_ context.Context, name string) error {
 	})
 }
 
+// Make implements Store.
+func (m *memory) Make(context.Context) error { return m.call("make", func() error { return nil }) }
+
 // Judge implements Store.
 func (m *memory) Judge(err error) Verdict {
 	var s said
@@ -185,6 +188,32 @@ func TestConformance(t *testing.T) {
 		_, c := newMemory(t)
 		return c
 	})
+}
+
+func TestAContainerIsMadeOnlyIfItIsMissing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fail func(string) error
+		made bool
+		want string
+	}{
+		"it is there":                     {func(string) error { return nil }, false, ""},
+		"it is missing":                   {times(1, "page", NoContainer), true, ""},
+		"a store that only says missing":  {times(1, "page", Missing), true, ""},
+		"it cannot be looked into":        {times(99, "page", Forbidden), false, "list in bucket"},
+		"it may not be made":              {both(times(1, "page", NoContainer), times(99, "make", Forbidden)), false, "make in bucket"},
+		"a store that is busy for a time": {both(times(1, "page", NoContainer), times(2, "make", Busy)), true, ""},
+	} {
+		m, c := newMemory(t)
+		m.fail = tt.fail
+		made, err := c.Make(t.Context())
+		if made != tt.made || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %t, %v", name, made, err)
+		}
+	}
+}
+
+func both(a, b func(string) error) func(string) error {
+	return func(call string) error { return errors.Join(a(call), b(call)) }
 }
 
 // times is a fail function that fails the first n calls of a name.

@@ -28,6 +28,8 @@ type Store interface {
 	Page(ctx context.Context, r PageRequest) (Page, error)
 	// Remove deletes an object.
 	Remove(ctx context.Context, name string) error
+	// Make makes the bucket itself. That it is there already, and may be used, is no error.
+	Make(ctx context.Context) error
 	// Judge says what an error of the other methods means.
 	Judge(err error) Verdict
 }

@@ -47,6 +47,9 @@ type Credentials struct {
 // maxParts is Amazon's limit.
 const maxParts = 10_000
 
+// firstRegion is Amazon's, and what other stores take for a region.
+const firstRegion = "us-east-1"
+
 // Open makes a client for the bucket. Nothing is asked of the store yet.
 func Open(ctx context.Context, c Config) (*object.Container, error) {
 	link, err := object.NewLink(object.LinkConfig{CACert: c.CACert, Idle: c.Idle})
@@ -70,7 +73,7 @@ func Open(ctx context.Context, c Config) (*object.Container, error) {
 		return nil, fmt.Errorf("set up the client of S3: %w", err)
 	}
 	if loaded.Region == "" {
-		loaded.Region = "us-east-1"
+		loaded.Region = firstRegion
 	}
 	client := s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.HTTPClient = link

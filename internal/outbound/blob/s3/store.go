@@ -85,6 +85,21 @@ func (u *upload) Abort(ctx context.Context) error {
 	return err
 }
 
+// Make implements object.Store.
+func (s *store) Make(ctx context.Context) error {
+	input := &s3.CreateBucketInput{Bucket: &s.bucket}
+	// Where nothing is said, Amazon takes it for its first region, and refuses to be told so.
+	if region := s.client.Options().Region; region != firstRegion && s.client.Options().BaseEndpoint == nil {
+		input.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
+	}
+	_, err := s.client.CreateBucket(ctx, input)
+	var own *types.BucketAlreadyOwnedByYou
+	if errors.As(err, &own) {
+		return nil
+	}
+	return err
+}
+
 // Head implements object.Store.
 func (s *store) Head(ctx context.Context, name string) (object.Head, error) {
 	h, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: &name})

@@ -32,6 +32,8 @@ const (
 // to hold what the command line asks for and makes of the answers.
 type vaultServer struct {
 	*httptest.Server
+	// terminal says that commands are run at one.
+	terminal bool
 
 	mu sync.Mutex // guards the rest
 	// answers are by method and path; of several, the last is given again and again.
@@ -87,6 +89,11 @@ func (v *vaultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	query := r.URL.Query()
 	query.Del("api-version")
+	if top := query.Get("$top"); r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/Coffer.Backup/") && top != "1000" && !strings.HasSuffix(r.URL.Path, "/logs") {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	query.Del("$top")
 	request := r.Method + " " + r.URL.Path
 	if len(query) > 0 {
 		request += "?" + query.Encode()
@@ -167,7 +174,7 @@ func (v *vaultServer) run(t *testing.T, ctx context.Context, args ...string) (st
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	code = cli.Run(ctx, cli.Config{Out: &out, Err: &errs, In: strings.NewReader(""), Profiles: store, ServerFunc: newServer, PollInterval: time.Millisecond}, args)
+	code = cli.Run(ctx, cli.Config{Out: &out, Err: &errs, In: strings.NewReader(""), Profiles: store, ServerFunc: newServer, PollInterval: time.Millisecond, Terminal: v.terminal}, args)
 	return out.String(), errs.String(), code
 }
 
@@ -435,9 +442,27 @@ func pages(of string, lists ...string) map[string][]string {
 			at = fmt.Sprintf("%s?%%24skipToken=%d", of, i)
 		}
 		if i < len(lists)-1 {
-			next = fmt.Sprintf(`,"nextLink":"SERVER%s?api-version=2025-07-01&$skipToken=%d"`, strings.TrimPrefix(of, "GET "), i+1)
+			next = fmt.Sprintf(`,"nextLink":"SERVER%s?api-version=2025-07-01&$top=1000&$skipToken=%d"`, strings.TrimPrefix(of, "GET "), i+1)
 		}
 		answers[at] = []string{`{"value":[` + list + `]` + next + `}`}
 	}
 	return answers
+}
+
+func TestProgressIsOneLineOnATerminal(t *testing.T) {
+	v := newVaultServer(t, map[string][]string{"GET " + jobPath: {
+		job("OnDemandBackup", "Backup", "InProgress", captured), "away", "away", "away", job("OnDemandBackup", "Backup", "Completed", `"endTime":"2026-11-21T08:01:00Z"`),
+	}})
+	v.terminal = true
+	_, stderr, code := v.run(t, t.Context(), "job", "wait", "j1")
+	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+	if code != 0 || len(lines) != 3 {
+		t.Fatalf("exit code %d, %d lines: %q", code, len(lines), lines)
+	}
+	for i, want := range []string{"\r\x1b[K", "the server does not answer", "\r\x1b[K"} {
+		if !strings.HasPrefix(lines[i], want) {
+			t.Errorf("line %d is %q", i+1, lines[i])
+		}
+	}
+	mustHave(t, "the last line", lines[2], "Completed")
 }

@@ -66,12 +66,12 @@ func TestARestoreIsAskedForByFlagsOrByAFile(t *testing.T) {
 
 func TestAPlanIsShownWithTheCommandThatCarriesItOut(t *testing.T) {
 	v := newVaultServer(t, restoreAnswers(planStep+","+existing))
-	stdout, stderr, code := v.run(t, t.Context(), "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "latest", "--included-namespaces", "shop", "--conflict-policy", "Patch", "--diff")
+	stdout, stderr, code := v.run(t, t.Context(), "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "latest", "--included-namespaces", "shop", "--conflict-policy", "Patch", "--storage-location", "other", "--diff")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	mustHave(t, "the plan", stdout, "patch    configmaps   shop        settings", "1 to patch, 1 existing", "5 objects of the recovery point that are not asked for", "-a: 1\n+a: 2", "pods", "look",
-		"coffer backup-instance restore trigger -g shop -v shop-vault -n shop --recovery-point-id p2 --included-namespaces=shop --conflict-policy=Patch --plan-digest=sha256:00 --wait")
+		"coffer backup-instance restore trigger -g shop -v shop-vault -n shop --recovery-point-id p2 --storage-location=other --included-namespaces=shop --conflict-policy=Patch --plan-digest=sha256:00 --wait")
 	if v.times("POST "+instancePath+"/restore") != 0 {
 		t.Error("it restores")
 	}
@@ -88,8 +88,8 @@ func TestAPlanIsShownWithTheCommandThatCarriesItOut(t *testing.T) {
 		}
 	}
 	options := done["restoreTargetInfo"].(map[string]any)["restoreCriteria"].([]any)[0].(map[string]any)["coffer"].(map[string]any)
-	if options["planDigest"] != "sha256:00" {
-		t.Errorf("the digest is not asked for: %v", options)
+	if options["planDigest"] != "sha256:00" || options["storageLocation"] != "other" {
+		t.Errorf("the digest, or the location, is not asked for: %v", options)
 	}
 	delete(options, "planDigest")
 	if a, d := mustJSON(t, asked), mustJSON(t, done); a != d {

@@ -32,7 +32,7 @@ func criteriaFlags() []string {
 		"included-namespaces", "excluded-namespaces", "namespace-mappings", "included-resource-types", "excluded-resource-types", "label-selectors",
 		"or-label-selectors", "included-objects", "include-cluster-scope-resources", "persistent-volume-restore-mode", "conflict-policy", "conflict-policies",
 		"confirm-replace", "restore-rollout-history", "priorities", "restore-hook-references", "resource-modifier-reference", "storage-class-mappings",
-		"preserve-node-ports", "restore-status-included-types", "restore-status-excluded-types", "ready-timeout", "plan-digest",
+		"preserve-node-ports", "restore-status-included-types", "restore-status-excluded-types", "ready-timeout", "plan-digest", "storage-location",
 	}
 }
 
@@ -43,6 +43,7 @@ func requestFlags() []string {
 
 func (f *vaultRestore) bindCriteria(cmd *cobra.Command) {
 	f.how.defineCriteria(cmd)
+	cmd.Flags().StringVar(&f.how.given.StorageLocation, "storage-location", "", "BackupStorageLocation of the target cluster that holds the recovery point (default default)")
 	cmd.Flags().StringVar(&f.how.given.PlanDigest, "plan-digest", "", "restore only if the plan is the one with this digest")
 	cmd.Flags().SetNormalizeFunc(azNames)
 }
@@ -79,6 +80,7 @@ func restoreCriteria(s v1alpha1.RestoreSpec) arm.RestoreCriteria {
 		OrLabelSelectors: s.OrLabelSelectors, IncludedObjects: s.IncludedObjects, ConflictPolicies: s.ConflictPolicies, ConfirmReplace: s.ConfirmReplace,
 		RestoreRolloutHistory: s.RestoreRolloutHistory, Priorities: s.Priorities, PlanOnly: s.PlanOnly, PlanDigest: s.PlanDigest,
 		StorageClassMappings: plainMap(s.StorageClassMappings), PreserveNodePorts: s.PreserveNodePorts, RestoreStatus: s.RestoreStatus,
+		StorageLocation: s.StorageLocation,
 	}
 	if s.IncludeClusterScopeResources == nil {
 		// Azure's field is required, and has two values.

@@ -228,8 +228,16 @@ func (f *objectFlags) query(more url.Values) (string, error) {
 	return "?" + query.Encode(), nil
 }
 
-// pagesOf reads a collection as items of one kind, page by page.
+// largestPage is how many items are asked for at a time of what a cluster answers: it begins anew for every page.
+const largestPage = "$top=1000"
+
+// pagesOf reads what a cluster answers as items of one kind, page by page.
 func pagesOf[T any](ctx context.Context, s session, path string) items[T] {
+	if strings.Contains(path, "?") {
+		path += "&" + largestPage
+	} else {
+		path += "?" + largestPage
+	}
 	return func(each func(T) error) error {
 		return s.Each(ctx, path, func(text json.RawMessage) error {
 			item, err := decodeAs[T](text)
@@ -314,8 +322,8 @@ func (p *program) newPointSearch() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if query == "" {
-				return usageError{errors.New("say what to look for with --name, --type or --included-namespace")}
+			if f.name == "" && f.kind == "" {
+				return usageError{errors.New("say what to look for with --name or --type")}
 			}
 			s, id, err := p.atInstance(cmd.Context(), at)
 			if err != nil {

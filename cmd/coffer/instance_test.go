@@ -159,7 +159,7 @@ func (v *vaultServer) times(request string) int {
 }
 
 // run runs a command against the server, as somebody who is logged in.
-func (v *vaultServer) run(t *testing.T, ctx context.Context, args ...string) (stdout, stderr string, code int) {
+func (v *vaultServer) run(ctx context.Context, t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	store := profile.Store{Dir: t.TempDir()}
 	err := store.Save(profile.Profile{
@@ -232,7 +232,7 @@ func TestABackupIsFollowedToItsEnd(t *testing.T) {
 				"GET " + instancePath: {instanceAnswer}, "GET " + vaultPath + "/backupPolicies/daily": {policyAnswer},
 				"POST " + instancePath + "/backup": {began}, "GET " + jobPath: tt.jobs,
 			})
-			stdout, stderr, code := v.run(t, t.Context(), append([]string{"backup-instance", "adhoc-backup", "-n", "shop", "--retention-tag-override", "Weekly"}, tt.args...)...)
+			stdout, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", "adhoc-backup", "-n", "shop", "--retention-tag-override", "Weekly"}, tt.args...)...)
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d:\n%s%s", code, tt.code, stdout, stderr)
 			}
@@ -251,7 +251,7 @@ func TestAServerThatIsRestartedDoesNotEndTheWaiting(t *testing.T) {
 		job("Restore", "Restore", "InProgress", `"extendedInfo":{}`), "away", "away", "away", "away", "away", "away",
 		job("Restore", "Restore", "Completed", `"endTime":"2026-11-21T08:01:00Z"`),
 	}})
-	_, stderr, code := v.run(t, t.Context(), "job", "wait", "j1")
+	_, stderr, code := v.run(t.Context(), t, "job", "wait", "j1")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -265,7 +265,7 @@ func TestWhoStopsWaitingLeavesTheJob(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	v := newVaultServer(t, map[string][]string{"GET " + jobPath: {job("Restore", "Restore", "InProgress", `"extendedInfo":{}`)}})
 	v.heard = func(string) { stop() }
-	_, stderr, code := v.run(t, ctx, "job", "watch", jobPath)
+	_, stderr, code := v.run(ctx, t, "job", "watch", jobPath)
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -282,12 +282,12 @@ func TestAJobIsCancelled(t *testing.T) {
 		v := newVaultServer(t, map[string][]string{
 			"POST " + jobPath + "/cancel": {"gone"}, "GET " + jobPath: {job("Restore", "Restore", status, `"endTime":"2026-11-21T08:01:00Z"`)},
 		})
-		if _, stderr, code := v.run(t, t.Context(), "job", "cancel", "j1", "--wait"); code != want {
+		if _, stderr, code := v.run(t.Context(), t, "job", "cancel", "j1", "--wait"); code != want {
 			t.Errorf("a job that is %s: exit code %d\n%s", status, code, stderr)
 		}
 	}
 	v := newVaultServer(t, map[string][]string{"POST " + jobPath + "/cancel": {"gone"}})
-	_, stderr, code := v.run(t, t.Context(), "job", "cancel", "--job-id", "j1")
+	_, stderr, code := v.run(t.Context(), t, "job", "cancel", "--job-id", "j1")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -302,15 +302,15 @@ func TestJobsAreListedByWhatIsAskedFor(t *testing.T) {
 		"GET " + jobPath + "/providers/Coffer.Backup/report": {`{"value":[{"head":{"counts":{"failed":1}}},{"result":{"resource":"pods","namespace":"a","name":"b","result":"created"}},
 			{"result":{"resource":"services","namespace":"a","name":"c","result":"failed","code":"X","reason":"no"}}]}`},
 	})
-	stdout, stderr, code := v.run(t, t.Context(), "job", "list", "--status", "Failed", "--instance", "shop", "--start-time", "2026-11-01")
+	stdout, stderr, code := v.run(t.Context(), t, "job", "list", "--status", "Failed", "--instance", "shop", "--start-time", "2026-11-01")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	mustHave(t, "the list", stdout, "j1    OnDemandBackup   shop       Failed   2026-11-21T08:00:00Z   60s")
-	if stdout, _, _ := v.run(t, t.Context(), "job", "logs", "j1"); stdout != "one\ntwo \\x1b[2J\n" {
+	if stdout, _, _ := v.run(t.Context(), t, "job", "logs", "j1"); stdout != "one\ntwo \\x1b[2J\n" {
 		t.Errorf("log %q", stdout)
 	}
-	stdout, _, _ = v.run(t, t.Context(), "job", "report", "j1", "--failed")
+	stdout, _, _ = v.run(t.Context(), t, "job", "report", "j1", "--failed")
 	mustHave(t, "the report", stdout, "failed   services   a           c      X      no")
 	if strings.Contains(stdout, "pods") {
 		t.Errorf("what did not fail is listed:\n%s", stdout)
@@ -324,7 +324,7 @@ func TestAnInstanceIsMadeAsItIsDescribed(t *testing.T) {
 		clusters: {`{"value":[{"id":"/x/other","name":"other"},{"id":"` + clusterPath + `","name":"Production"}]}`},
 		put:      {instanceAnswer},
 	})
-	stdout, stderr, code := v.run(t, t.Context(), "instance", "create", "--cluster", "production", "--policy-name", "daily", "--included-namespaces", "shop", "--tags", "a=b")
+	stdout, stderr, code := v.run(t.Context(), t, "instance", "create", "--cluster", "production", "--policy-name", "daily", "--included-namespaces", "shop", "--tags", "a=b")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
@@ -352,7 +352,7 @@ func TestAnInstanceIsMadeAsItIsDescribed(t *testing.T) {
 		t.Errorf("sent %s", v.body(put))
 	}
 	v = newVaultServer(t, map[string][]string{clusters: {`{"value":[{"id":"` + clusterPath + `","name":"production"},{"id":"` + clusterPath + `2","name":"production"}]}`}})
-	_, stderr, code = v.run(t, t.Context(), "instance", "create", "--cluster", "production", "--policy-name", "daily")
+	_, stderr, code = v.run(t.Context(), t, "instance", "create", "--cluster", "production", "--policy-name", "daily")
 	if code != 2 {
 		t.Errorf("two clusters of a name: exit code %d", code)
 	}
@@ -373,7 +373,7 @@ func TestAnUpdateChangesWhatIsGiven(t *testing.T) {
 			`"coffer":{"onlyNeededClusterScopeResources":true,"allowEmpty":true}}]}}}}`, []string{"--included-namespaces", "shop,orders", "--include-cluster-scope-resources", "needed"}},
 		{validate, "validate-for-update", `"snapshotVolumes":false,"includeClusterScopeResources":true,"includedNamespaces":["shop"],"labelSelectors":["tier=front"]`, []string{"--snapshot-volumes=false"}},
 	} {
-		_, stderr, code := v.run(t, t.Context(), append([]string{"backup-instance", tt.verb, "-n", "shop"}, tt.args...)...)
+		_, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", tt.verb, "-n", "shop"}, tt.args...)...)
 		if got := v.body(tt.request); code != 0 || tt.request == patch && got != tt.want || !strings.Contains(got, tt.want) {
 			t.Errorf("%s %q: exit code %d, sent %s, want %s\n%s", tt.verb, tt.args, code, got, tt.want, stderr)
 		}
@@ -391,12 +391,12 @@ func TestADeletionSaysWhatGoes(t *testing.T) {
 		{[]string{"--retain-data"}, "DELETE " + instancePath + "?retainData=true", "Its 2 recovery points stay in the blob container, and the vault forgets them."},
 	} {
 		v := newVaultServer(t, map[string][]string{"GET " + instancePath + "/recoveryPoints": {points}, tt.request: {"gone"}})
-		_, stderr, code := v.run(t, t.Context(), append([]string{"backup-instance", "delete", "-n", "shop"}, tt.args...)...)
+		_, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", "delete", "-n", "shop"}, tt.args...)...)
 		if code != 2 || v.times(tt.request) != 0 {
 			t.Errorf("without a yes: exit code %d", code)
 		}
 		mustHave(t, "the question", stderr, "Delete backup instance shop? "+tt.says+" Say so with --yes")
-		_, stderr, code = v.run(t, t.Context(), append([]string{"backup-instance", "delete", "-n", "shop", "--yes"}, tt.args...)...)
+		_, stderr, code = v.run(t.Context(), t, append([]string{"backup-instance", "delete", "-n", "shop", "--yes"}, tt.args...)...)
 		if code != 0 || v.times(tt.request) != 1 {
 			t.Errorf("exit code %d\n%s", code, stderr)
 		}
@@ -411,13 +411,13 @@ func TestAValidationShowsEachCheck(t *testing.T) {
 		`{"error":{"code":"UserErrorX","message":"the cluster cannot be backed up","details":[{"code":"Y","target":"StorageLocation","message":"is not writable; see its credentials"}]}}`,
 	}})
 	args := []string{"backup-instance", "validate-for-backup", "-n", "shop", "--cluster", clusterPath, "--policy-name", "daily"}
-	stdout, stderr, code := v.run(t, t.Context(), args...)
+	stdout, stderr, code := v.run(t.Context(), t, args...)
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	mustHave(t, "stdout", stdout, "SnapshotClass   Warning   disk.csi.azure.com   no resource group   set it")
 	mustHave(t, "stderr", stderr, "Nothing stands in the way.")
-	_, stderr, code = v.run(t, t.Context(), args...)
+	_, stderr, code = v.run(t.Context(), t, args...)
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -454,7 +454,7 @@ func TestProgressIsOneLineOnATerminal(t *testing.T) {
 		job("OnDemandBackup", "Backup", "InProgress", captured), "away", "away", "away", job("OnDemandBackup", "Backup", "Completed", `"endTime":"2026-11-21T08:01:00Z"`),
 	}})
 	v.terminal = true
-	_, stderr, code := v.run(t, t.Context(), "job", "wait", "j1")
+	_, stderr, code := v.run(t.Context(), t, "job", "wait", "j1")
 	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
 	if code != 0 || len(lines) != 3 {
 		t.Fatalf("exit code %d, %d lines: %q", code, len(lines), lines)

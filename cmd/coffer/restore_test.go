@@ -33,7 +33,7 @@ func TestARestoreIsAskedForByFlagsOrByAFile(t *testing.T) {
 	request := "POST " + instancePath + "/restore"
 	v := newVaultServer(t, restoreAnswers(planStep))
 	flags := []string{"backup-instance", "restore", "trigger", "-n", "shop", "--recovery-point-id", "latest", "--namespace-mappings", "shop=shop-copy", "--conflict-policy", "Patch"}
-	stdout, stderr, code := v.run(t, t.Context(), flags...)
+	stdout, stderr, code := v.run(t.Context(), t, flags...)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
@@ -44,12 +44,12 @@ func TestARestoreIsAskedForByFlagsOrByAFile(t *testing.T) {
 		`"recoveryOption":"FailIfExists"`, `"conflictPolicy":"Patch","namespaceMappings":{"shop":"shop-copy"}`)
 
 	initialize := []string{"backup-instance", "restore", "initialize"}
-	stdout, stderr, code = v.run(t, t.Context(), append(initialize, flags[3:]...)...)
+	stdout, stderr, code = v.run(t.Context(), t, append(initialize, flags[3:]...)...)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	file := writeFile(t, stdout)
-	if _, stderr, code := v.run(t, t.Context(), "backup-instance", "restore", "trigger", "-n", "shop", "--restore-request-object", file); code != 0 {
+	if _, stderr, code := v.run(t.Context(), t, "backup-instance", "restore", "trigger", "-n", "shop", "--restore-request-object", file); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	if got := v.body(request); got != byFlags {
@@ -58,7 +58,7 @@ func TestARestoreIsAskedForByFlagsOrByAFile(t *testing.T) {
 
 	other := strings.Replace(clusterPath, "production", "standby", 1)
 	criteria := writeFile(t, "objectType: KubernetesClusterRestoreCriteria\nincludeClusterScopeResources: false\nincludedNamespaces: [a]\n")
-	if _, stderr, code := v.run(t, t.Context(), "backup-instance", "validate-for-restore", "-n", "shop", "--recovery-point-id", "p1", "--target-cluster", other, "--restore-configuration", criteria); code != 0 {
+	if _, stderr, code := v.run(t.Context(), t, "backup-instance", "validate-for-restore", "-n", "shop", "--recovery-point-id", "p1", "--target-cluster", other, "--restore-configuration", criteria); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	mustHave(t, "what is validated", v.body("POST "+instancePath+"/validateRestore"), `{"restoreRequestObject":{`, `"recoveryPointId":"p1"`, `"sourceResourceId":"`+clusterPath+`"`, `"resourceID":"`+other+`"`, `"includedNamespaces":["a"]`)
@@ -66,7 +66,7 @@ func TestARestoreIsAskedForByFlagsOrByAFile(t *testing.T) {
 
 func TestAPlanIsShownWithTheCommandThatCarriesItOut(t *testing.T) {
 	v := newVaultServer(t, restoreAnswers(planStep+","+existing))
-	stdout, stderr, code := v.run(t, t.Context(), "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "latest", "--included-namespaces", "shop", "--conflict-policy", "Patch", "--storage-location", "other", "--diff")
+	stdout, stderr, code := v.run(t.Context(), t, "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "latest", "--included-namespaces", "shop", "--conflict-policy", "Patch", "--storage-location", "other", "--diff")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
@@ -78,7 +78,7 @@ func TestAPlanIsShownWithTheCommandThatCarriesItOut(t *testing.T) {
 
 	// The command asks for what was planned, and for its digest.
 	line := stdout[strings.Index(stdout, "coffer backup-instance restore trigger"):]
-	if _, stderr, code := v.run(t, t.Context(), strings.Fields(line)[1:]...); code != 0 {
+	if _, stderr, code := v.run(t.Context(), t, strings.Fields(line)[1:]...); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	asked, done := map[string]any{}, map[string]any{}
@@ -108,14 +108,14 @@ func mustJSON(t *testing.T, v any) string {
 
 func TestAPlanThatCannotBeCarriedOutHasAnExitCodeOfItsOwn(t *testing.T) {
 	v := newVaultServer(t, restoreAnswers(conflict))
-	stdout, _, code := v.run(t, t.Context(), "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "p1", "--conflict-policy", "Fail")
+	stdout, _, code := v.run(t.Context(), t, "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "p1", "--conflict-policy", "Fail")
 	if code != 3 {
 		t.Errorf("exit code %d", code)
 	}
 	mustHave(t, "the plan", stdout, "1 objects exist, and their conflict policy is Fail")
 	answers := restoreAnswers(planStep)
 	answers["GET "+jobPath] = []string{job("RestorePlan", "Restore", "Failed", `"errorDetails":[{"code":"E","message":"it is broken","recommendedAction":["mend it"]}]`)}
-	_, stderr, code := newVaultServer(t, answers).run(t, t.Context(), "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "p1")
+	_, stderr, code := newVaultServer(t, answers).run(t.Context(), t, "instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "p1")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -126,7 +126,7 @@ func TestADiffIsOfWhatARestoreWouldPatch(t *testing.T) {
 	answers := restoreAnswers(planStep)
 	answers["GET "+jobPath+"/providers/Coffer.Backup/diff?name=settings&type=ConfigMap"] = answers["GET "+jobPath+"/providers/Coffer.Backup/diff"]
 	v := newVaultServer(t, answers)
-	stdout, stderr, code := v.run(t, t.Context(), "point", "diff", "-n", "shop", "latest", "--object-type", "ConfigMap", "--object-name", "settings")
+	stdout, stderr, code := v.run(t.Context(), t, "point", "diff", "-n", "shop", "latest", "--object-type", "ConfigMap", "--object-name", "settings")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
@@ -167,7 +167,7 @@ func TestARecoveryPointIsLookedInto(t *testing.T) {
 		{"search --name none", 0, nil, []string{"No recovery point has such an object."}},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			stdout, stderr, code := v.run(t, t.Context(), strings.Fields("recovery-point "+tt.args+" -n shop")...)
+			stdout, stderr, code := v.run(t.Context(), t, strings.Fields("recovery-point "+tt.args+" -n shop")...)
 			if code != tt.code {
 				t.Errorf("exit code %d\n%s", code, stderr)
 			}

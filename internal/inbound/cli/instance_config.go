@@ -53,6 +53,8 @@ func azNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		name = "persistent-volume-restore-mode"
 	case "resource-modifier":
 		name = "resource-modifier-reference"
+	case "backup-policy-name":
+		name = "policy-name"
 	case "snapshot-resource-group-name", "snapshot-rg":
 		name = "snapshot-resource-group"
 	}

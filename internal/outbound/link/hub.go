@@ -48,7 +48,8 @@ type Config struct {
 	Others catalogue.Clusters
 	// MaxLinks bounds how many links there are at once; 0 is 10,000.
 	MaxLinks int
-	// JoinsPerSecond bounds the requests to join of one remote address, after a first 20, and ten times that those of all together; 0 is 2.
+	// JoinsPerSecond bounds the requests to join of one remote address, after a first 20, and ten times that those of all together; 0 is 20,
+	// for many clusters may be behind one address.
 	JoinsPerSecond float64
 	// KeepAlive is how often a link is asked whether it is there; 0 is 30 s. One that does not answer for two thirds of that is closed.
 	KeepAlive time.Duration
@@ -89,7 +90,7 @@ func New(c Config) (*Hub, error) {
 		c.MaxLinks = 10_000
 	}
 	if c.JoinsPerSecond == 0 {
-		c.JoinsPerSecond = 2
+		c.JoinsPerSecond = 20
 	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = 30 * time.Second

@@ -22,6 +22,7 @@ func vaultServer(s *Set, addresses []string) (component.Spec, error) {
 		Program: s.program("coffer-server"),
 		Args: []string{
 			"--data-dir", s.Path(Vault, "data"), "--listen", addresses[0], "--status-listen", addresses[2],
+			"--link-listen", addresses[1], "--link-address", addresses[1],
 			"--url", fmt.Sprintf("https://127.0.0.1:%d", s.HostPorts[Vault]), "--hostname", "127.0.0.1,localhost," + inside,
 		},
 		Health: component.Health{URL: "http://" + addresses[2] + "/readyz"},

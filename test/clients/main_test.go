@@ -51,11 +51,13 @@ func runTests(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	program, err := findProgram(context.Background(), folder)
-	if err != nil {
-		return 0, err
+	if joined := os.Getenv("COFFER_JOINED_CREDENTIALS"); joined != "" {
+		// Of a server that runs elsewhere, which clusters have joined.
+		err = server.read(joined)
+	} else {
+		err = server.launch(folder)
 	}
-	if err := server.start(program, filepath.Join(folder, "data")); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	// As people tell it to Terraform and to the SDKs; it is read at the first use.
@@ -79,6 +81,24 @@ func findProgram(ctx context.Context, folder string) (string, error) {
 	return program, nil
 }
 
+// launch builds the server, if nobody has, and starts it.
+func (r *running) launch(folder string) error {
+	program, err := findProgram(context.Background(), folder)
+	if err != nil {
+		return err
+	}
+	return r.start(program, filepath.Join(folder, "data"))
+}
+
+// read reads where a server is, and its administrator's credential.
+func (r *running) read(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, r)
+}
+
 // start starts a server with a new data folder, and waits until it says that it listens.
 func (r *running) start(program, data string) error {
 	ports, err := freePorts(2)
@@ -98,11 +118,7 @@ func (r *running) start(program, data string) error {
 	if err := waitUntilItListens(out); err != nil {
 		return errors.Join(err, r.stop())
 	}
-	text, err := os.ReadFile(filepath.Join(data, "admin.json"))
-	if err == nil {
-		err = json.Unmarshal(text, r)
-	}
-	if err != nil {
+	if err := r.read(filepath.Join(data, "admin.json")); err != nil {
 		return errors.Join(err, r.stop())
 	}
 	return nil
@@ -119,8 +135,11 @@ func waitUntilItListens(out io.Reader) error {
 	return errors.Join(errors.New("coffer-server ended before it listened"), lines.Err())
 }
 
-// stop ends the server as an operator does. One that does not end by itself is a failure.
+// stop ends the server as an operator does, if it was started here. One that does not end by itself is a failure.
 func (r *running) stop() error {
+	if r.program == nil {
+		return nil
+	}
 	if err := r.program.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}

@@ -22,9 +22,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/runner"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
 	"github.com/coffer-backup/coffer/internal/inbound/identity"
+	"github.com/coffer-backup/coffer/internal/outbound/clusterclient"
 	"github.com/coffer-backup/coffer/internal/outbound/link"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
 	"github.com/coffer-backup/coffer/internal/outbound/sealing"
@@ -70,6 +72,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group.Go(func() error { return serve(running, listeners) })
 	group.Go(func() error { s.sweep(running); return nil })
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
+	group.Go(func() error { s.runner.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
 	return errors.Join(group.Wait(), s.unlink(ctx))
 }
@@ -133,6 +136,7 @@ type service struct {
 	clusters clusters
 	handler  http.Handler
 	keeper   *vault.Keeper
+	runner   *runner.Runner
 	registry *prometheus.Registry
 }
 
@@ -183,7 +187,7 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		return nil, err
 	}
 	api := arm.New(arm.Config{
-		Keeper: s.keeper, Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters.hub, Replicas: s.passOn(s.clusters),
+		Keeper: s.keeper, Jobs: s.newJobs(), Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters.hub, Replicas: s.passOn(s.clusters),
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})
@@ -206,6 +210,16 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		}
 	})
 	return s, nil
+}
+
+// newJobs makes the jobs of vaults, and who carries them out.
+func (s *service) newJobs() *vault.Jobs {
+	jobs := &vault.Jobs{Keeper: s.keeper, Clusters: s.clusters.hub, Runs: func(session catalogue.ClusterSession, identity string) vault.Runs {
+		return clusterclient.New(session, identity)
+	}}
+	s.runner = runner.New(runner.Config{Jobs: jobs, Log: s.log, NowFunc: time.Now})
+	jobs.Wake = s.runner.Wake
+	return jobs
 }
 
 // kinds are all types of resources that the server keeps.

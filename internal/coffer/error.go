@@ -100,6 +100,9 @@ const (
 	CodeClusterNotReachable Code = "UserErrorKubernetesClusterNotReachable"
 	CodeJoinRefused         Code = "UserErrorKubernetesClusterJoinRefused"
 	CodeRunGone             Code = "UserErrorKubernetesRunDeleted"
+	// CodeNotPickedUp is of a run object that the extension does not begin, and CodeCheckFailed of a validation that has failed.
+	CodeNotPickedUp Code = "UserErrorKubernetesCustomResourcesNotPickedUpByExtension"
+	CodeCheckFailed Code = "UserErrorKubernetesValidationFailed"
 	// CodeJobUnderway is of what cannot begin while a job is under way, and CodeNotCancellable of a job that has ended or cannot be cancelled.
 	CodeJobUnderway    Code = "UserErrorJobInProgress"
 	CodeNotCancellable Code = "UserErrorJobNotCancellable"
@@ -154,6 +157,8 @@ type RefusedField struct {
 	// Path is written as the API server does: spec.ports[0].nodePort.
 	Path   string
 	Reason string
+	// Code is empty where it is that of the whole error.
+	Code Code
 }
 
 // Errorf makes an Error with a formatted message. A %w verb sets the cause.

@@ -66,6 +66,13 @@ func (a *APIServer) Bind(identity string, bound bool) {
 	a.bound[identity] = bound
 }
 
+// Bound says whether an identity is bound.
+func (a *APIServer) Bound(identity string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bound[identity]
+}
+
 // Questions is how often it was asked.
 func (a *APIServer) Questions() int {
 	a.mu.Lock()

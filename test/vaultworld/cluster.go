@@ -1,7 +1,6 @@
 package vaultworld
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,33 +18,33 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
-	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// Cluster keeps run objects as an API server does, behind HTTP: one name is one object, what has another uid is not changed, and an
-// identity that is not admitted may nothing. It may be used concurrently.
+// Cluster is an APIServer that keeps run objects, behind HTTP: one name is one object, what has another uid is not changed, and an
+// identity that is not bound may nothing. It may be used concurrently.
 type Cluster struct {
+	*APIServer
 	server *httptest.Server
 	now    func() time.Time
 
 	// mu guards all below.
-	mu       sync.Mutex
-	objects  map[string]map[string]any
-	admitted map[string]bool
-	made     int
-	deleted  []string
+	mu      sync.Mutex
+	objects map[string]map[string]any
+	made    int
+	deleted []string
 	// calls counts requests. The call dieAt is not made; the answer to the call dieAfter is lost.
 	calls, dieAt, dieAfter int
 	// reader answers requests for contents.
 	reader http.Handler
-	ended  chan struct{}
+	// onMade is the status that objects have at once.
+	onMade func(resource, name string) string
 }
 
-// NewCluster makes a cluster without objects that admits nobody.
-func NewCluster(t testing.TB, now func() time.Time) *Cluster {
+// NewCluster makes a cluster without objects in which nobody is bound.
+func NewCluster(t testing.TB, now func() time.Time, info catalogue.ClusterInfo) *Cluster {
 	t.Helper()
 	c := &Cluster{
-		now: now, objects: map[string]map[string]any{}, admitted: map[string]bool{}, dieAt: -1, dieAfter: -1, ended: make(chan struct{}),
+		APIServer: NewAPIServer(t, info), now: now, objects: map[string]map[string]any{}, dieAt: -1, dieAfter: -1,
 		reader: http.NotFoundHandler(),
 	}
 	c.server = httptest.NewServer(c)
@@ -53,11 +52,11 @@ func NewCluster(t testing.TB, now func() time.Time) *Cluster {
 	return c
 }
 
-// Admit gives an identity trusted access, or takes it away.
-func (c *Cluster) Admit(identity string, is bool) {
+// OnMade has the extension write the status of an object as soon as it is made, by its resource and name; empty is none.
+func (c *Cluster) OnMade(status func(resource, name string) string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.admitted[identity] = is
+	c.onMade = status
 }
 
 // Read serves contents by a handler.
@@ -161,6 +160,15 @@ func (c *Cluster) keep(resource, name string, o map[string]any) map[string]any {
 		panic(err)
 	}
 	c.objects[resource+"/"+name] = kept
+	if c.onMade != nil {
+		if status := c.onMade(resource, name); status != "" {
+			var decoded map[string]any
+			if err := json.Unmarshal([]byte(status), &decoded); err != nil {
+				panic(err)
+			}
+			kept["status"] = decoded
+		}
+	}
 	return kept
 }
 
@@ -188,13 +196,13 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *Cluster) serve(r *http.Request, body []byte) (int, any) {
 	who := r.Header.Get("Impersonate-User")
-	prefix := "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + v1alpha1.DefaultNamespace + "/"
+	prefix := "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + c.info.Namespace + "/"
 	rest, ok := strings.CutPrefix(r.URL.Path, prefix)
 	resource, name, _ := strings.Cut(rest, "/")
 	switch {
 	case !ok:
 		return refusal(http.StatusNotFound, "NotFound", "", "the server could not find the requested resource")
-	case !c.admitted[who]:
+	case !c.Bound(who):
 		return refusal(http.StatusForbidden, "Forbidden", name, fmt.Sprintf("%s.%s is forbidden: User %q cannot %s resource %q", resource, v1alpha1.Group, who, r.Method, resource))
 	}
 	kept := c.objects[rest]
@@ -284,94 +292,35 @@ func refusal(status int, reason, name, message string) (int, any) {
 	}
 }
 
-// Session is a way to the cluster.
-func (c *Cluster) Session() catalogue.ClusterSession { return session{c} }
-
-type session struct{ cluster *Cluster }
-
-// Info implements catalogue.ClusterSession.
-func (s session) Info() catalogue.ClusterInfo {
-	return catalogue.ClusterInfo{UID: "kube-system", Namespace: v1alpha1.DefaultNamespace, VaultsNamespace: v1alpha1.DefaultNamespace + "-vaults"}
-}
-
 // Kubernetes implements catalogue.ClusterSession.
-func (s session) Kubernetes(identity string) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		at, err := url.Parse(s.cluster.server.URL)
+func (c *Cluster) Kubernetes(identity string) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		if !strings.HasPrefix(r.URL.Path, "/apis/"+v1alpha1.Group+"/") {
+			return c.APIServer.Kubernetes(identity).RoundTrip(r)
+		}
+		at, err := url.Parse(c.server.URL)
 		if err != nil {
 			return nil, err
 		}
 		r = r.Clone(r.Context())
 		r.URL.Scheme, r.URL.Host = at.Scheme, at.Host
 		r.Header.Set("Impersonate-User", identity)
-		return s.cluster.server.Client().Transport.RoundTrip(r)
+		return c.server.Client().Transport.RoundTrip(r)
 	})
 }
 
 // Content implements catalogue.ClusterSession.
-func (s session) Content(identity string) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		s.cluster.mu.Lock()
-		reader, admitted := s.cluster.reader, s.cluster.admitted[identity]
-		s.cluster.mu.Unlock()
+func (c *Cluster) Content(identity string) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		recorded := httptest.NewRecorder()
-		if !admitted {
+		if !c.Bound(identity) {
 			recorded.WriteHeader(http.StatusForbidden)
 			return recorded.Result(), nil
 		}
+		c.mu.Lock()
+		reader := c.reader
+		c.mu.Unlock()
 		reader.ServeHTTP(recorded, r)
 		return recorded.Result(), nil
 	})
-}
-
-// Consent implements catalogue.ClusterSession.
-func (s session) Consent(context.Context, string) error {
-	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the owner has not allowed that")
-}
-
-// Ended implements catalogue.ClusterSession.
-func (s session) Ended() <-chan struct{} { return s.cluster.ended }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// Clusters are those that there is a way to. It may be used concurrently.
-type Clusters struct {
-	mu     sync.Mutex
-	linked map[string]*Cluster
-}
-
-// Link makes a way to a cluster, or ends it if there is none given.
-func (c *Clusters) Link(id catalogue.ID, cluster *Cluster) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.linked == nil {
-		c.linked = map[string]*Cluster{}
-	}
-	if c.linked[id.Key()] = cluster; cluster == nil {
-		delete(c.linked, id.Key())
-	}
-}
-
-// Session implements catalogue.Clusters.
-func (c *Clusters) Session(_ context.Context, id catalogue.ID) (catalogue.ClusterSession, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if cluster := c.linked[id.Key()]; cluster != nil {
-		return cluster.Session(), nil
-	}
-	return nil, &coffer.Error{Code: coffer.CodeClusterNotReachable, Message: "there is no link to " + id.Name(), Transient: true}
-}
-
-// Linked implements catalogue.Clusters.
-func (c *Clusters) Linked() []catalogue.ID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ids := make([]catalogue.ID, 0, len(c.linked))
-	for key := range c.linked {
-		ids = append(ids, catalogue.ID(key))
-	}
-	return ids
 }

@@ -33,6 +33,10 @@ const (
 	ActionJoin      = "Coffer.Backup/clusters/join/action"
 	// ActionConsent lets a vault act in a cluster, where that has allowed it to be decided here. Only Owner allows it.
 	ActionConsent = "Coffer.Backup/consents/give/action"
+	// ActionReport and ActionLogs show what a job has done, and ActionInventory what a cluster has to choose from.
+	ActionReport    = "Coffer.Backup/backupJobs/report/action"
+	ActionLogs      = "Coffer.Backup/backupJobs/logs/action"
+	ActionInventory = "Coffer.Backup/clusters/inventory/action"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
 	// principal is all that it may do.
 	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"
@@ -114,7 +118,8 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/backupVaults/backupResourceGuardProxies/unlockDelete/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/crossRegionRestore/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/validateCrossRegionRestore/action",
-		ActionContents, ActionPlan, ActionDiff, ActionSearch,
+		"Microsoft.DataProtection/backupVaults/backupJobs/cancel/action",
+		ActionContents, ActionPlan, ActionDiff, ActionSearch, ActionReport, ActionLogs, ActionInventory,
 	)
 	contributor := append(slices.Clone(operator),
 		"Microsoft.DataProtection/locations/checkNameAvailability/action",

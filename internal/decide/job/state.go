@@ -58,7 +58,7 @@ func (s State) Observe(r Run, now time.Time) State {
 		info.AdditionalDetails["Warnings"] = strconv.Itoa(r.WarningCount)
 	}
 	if waits := now.Sub(r.Created); r.Phase == "" && !r.Created.IsZero() && waits >= PickUpTime {
-		info.WarningDetails = append(info.WarningDetails, warning("UserErrorKubernetesCustomResourcesNotPickedUpByExtension", "",
+		info.WarningDetails = append(info.WarningDetails, warning(string(coffer.CodeNotPickedUp), "",
 			"the Backup extension has not begun the run "+r.Name+" for "+PickUpTime.String()+"; see whether its pods are running: kubectl get pods --all-namespaces | grep coffer"))
 	}
 	if !r.Phase.Final() {

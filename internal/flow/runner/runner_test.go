@@ -155,13 +155,13 @@ func TestAJobIsCancelled(t *testing.T) {
 
 func TestAJobWaitsForItsCluster(t *testing.T) {
 	w := newWorld(t)
-	w.clusters.Link(clusterID, nil)
+	w.clusters.Set(clusterID, nil)
 	name := w.begin(w.jobs.BeginBackup, backupRequest)
 	w.look()
-	if got := w.job(name); got.Status != job.InProgress || !strings.Contains(got.ExtendedInfo.AdditionalDetails["Waiting"], "no link") || got.ExtendedInfo.WarningDetails[0].Warning.Code != string(coffer.CodeClusterNotReachable) {
+	if got := w.job(name); got.Status != job.InProgress || !strings.Contains(got.ExtendedInfo.AdditionalDetails["Waiting"], "not linked") || got.ExtendedInfo.WarningDetails[0].Warning.Code != string(coffer.CodeClusterNotReachable) {
 		t.Errorf("unreachable: %+v", got.ExtendedInfo)
 	}
-	w.clusters.Link(clusterID, w.cluster)
+	w.clusters.Set(clusterID, w.cluster)
 	w.look()
 	if got := w.job(name); got.ExtendedInfo.AdditionalDetails["Waiting"] != "" || len(got.ExtendedInfo.WarningDetails) != 0 || w.cluster.Made() != 1 {
 		t.Errorf("reachable again: %+v", got.ExtendedInfo)
@@ -171,7 +171,7 @@ func TestAJobWaitsForItsCluster(t *testing.T) {
 	if got := w.job(name); got.ExtendedInfo.WarningDetails[0].Warning.Code != "UserErrorKubernetesCustomResourcesNotPickedUpByExtension" {
 		t.Errorf("not picked up: %+v", got.ExtendedInfo)
 	}
-	w.cluster.Admit(w.identity, false)
+	w.cluster.Bind(w.identity, false)
 	w.look()
 	if got := w.job(name); got.ExtendedInfo.WarningDetails[0].Warning.Code != string(coffer.CodeTrustedAccessMissing) {
 		t.Errorf("revoked: %+v", got.ExtendedInfo)
@@ -181,7 +181,7 @@ func TestAJobWaitsForItsCluster(t *testing.T) {
 	if got := w.job(name); got.Status != job.Failed || got.ErrorDetails[0].Code != string(coffer.CodeTrustedAccessMissing) {
 		t.Errorf("revoked for long: %+v", got)
 	}
-	w.clusters.Link(clusterID, nil)
+	w.clusters.Set(clusterID, nil)
 	name = w.begin(w.jobs.BeginBackup, backupRequest)
 	w.look()
 	w.Clock.Move(job.NeverBegunTime)
@@ -193,7 +193,7 @@ func TestAJobWaitsForItsCluster(t *testing.T) {
 
 func TestAJobOfALinkThatAnotherServerHoldsIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
-	w.clusters.Link(clusterID, nil)
+	w.clusters.Set(clusterID, nil)
 	w.setFacts(clusterID, `{"properties":{"coffer":{"state":"Connected"}}}`)
 	name := w.begin(w.jobs.BeginBackup, backupRequest)
 	w.look()
@@ -312,7 +312,7 @@ func TestAnInstanceIsDeletedAtOnce(t *testing.T) {
 	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); coffer.CodeOf(err) != coffer.CodeJobUnderway {
 		t.Errorf("while a job is under way: %v", err)
 	}
-	w.clusters.Link(clusterID, nil)
+	w.clusters.Set(clusterID, nil)
 	removal, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, true)
 	if err != nil || removal.Underway || !removal.Found {
 		t.Fatalf("%+v, %v", removal, err)

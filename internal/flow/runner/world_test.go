@@ -35,7 +35,7 @@ type world struct {
 	*vaultworld.World
 	t              *testing.T
 	by             vault.Caller
-	clusters       *vaultworld.Clusters
+	clusters       *vaultworld.Links
 	cluster, other *vaultworld.Cluster
 	jobs           *vault.Jobs
 	runner         *runner.Runner
@@ -44,16 +44,17 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{World: vaultworld.New(t), t: t, clusters: &vaultworld.Clusters{}}
+	w := &world{World: vaultworld.New(t), t: t, clusters: vaultworld.NewLinks()}
 	_, w.by = w.MustAdministrator(t)
 	var n atomic.Int64
 	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
 	keeper := &vault.Keeper{DB: w.Database, Now: w.Clock.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
 		vault.ExtensionKind(w.Sealer, tenant), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())}
-	w.cluster, w.other = vaultworld.NewCluster(t, w.Clock.Now), vaultworld.NewCluster(t, w.Clock.Now)
-	w.clusters.Link(clusterID, w.cluster)
-	w.clusters.Link(otherID, w.other)
+	info := catalogue.ClusterInfo{UID: "kube-system", Namespace: "coffer", VaultsNamespace: "coffer-vaults"}
+	w.cluster, w.other = vaultworld.NewCluster(t, w.Clock.Now, info), vaultworld.NewCluster(t, w.Clock.Now, info)
+	w.clusters.Set(clusterID, w.cluster)
+	w.clusters.Set(otherID, w.other)
 	w.jobs = &vault.Jobs{Keeper: keeper, Clusters: w.clusters, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs {
 		return clusterclient.New(s, identity)
 	}}
@@ -78,8 +79,8 @@ func newWorld(t *testing.T) *world {
 		"dataStoreParametersList":[{"objectType":"AzureOperationalStoreParameters","dataStoreType":"OperationalStore","resourceGroupId":"`+string(group)+`"}],
 		"backupDatasourceParametersList":[{"objectType":"KubernetesClusterBackupDatasourceParameters","snapshotVolumes":true,"includeClusterScopeResources":true,"includedNamespaces":["app"]}]}}}}`)
 	w.identity = w.identityOf(vaultID)
-	w.cluster.Admit(w.identity, true)
-	w.other.Admit(w.identity, true)
+	w.cluster.Bind(w.identity, true)
+	w.other.Bind(w.identity, true)
 	return w
 }
 

@@ -232,59 +232,44 @@ func mustBeOnlyInstance(ctx context.Context, v catalogue.View, id catalogue.ID, 
 	})
 }
 
-// ValidateBackup answers what would keep an instance from being created or changed, and writes nothing. id is one that there is, or a
-// child of the vault that there is not.
-func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID, body []byte) error {
-	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+// ValidateBackup answers what would keep an instance from being created or changed as far as the catalogue knows, and writes nothing. id is
+// one that there is, or a child of the vault that there is not.
+func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID, body []byte) (instance.Configuration, error) {
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (c instance.Configuration, err error) {
 		before, err := find(ctx, v, id)
 		if err != nil {
-			return err
+			return c, err
 		}
 		p := Proposal{ID: id, Body: body, Before: before, By: by, Now: k.now(), NewObjectID: k.NewObjectID}
 		asked, err := decode[arm.ValidateForBackupRequest](p)
 		if err != nil {
-			return err
+			return c, err
 		}
-		c, err := checkInstance(ctx, v, p, asked.BackupInstance, "backupInstance")
-		if err != nil {
-			return err
+		if c, err = checkInstance(ctx, v, p, asked.BackupInstance, "backupInstance"); err != nil {
+			return c, err
 		}
 		if _, err := policyOf(ctx, v, id.Parent(), c); err != nil {
-			return err
+			return c, err
 		}
 		if err := checkCluster(ctx, v, p, c); err != nil {
-			return err
+			return c, err
 		}
-		return mustBeOnlyInstance(ctx, v, id, c)
+		return c, mustBeOnlyInstance(ctx, v, id, c)
 	})
 }
 
-// ValidateModify is ValidateBackup of an instance that there is. It answers an operation that has ended: clients take nothing else.
-func (k *Keeper) ValidateModify(ctx context.Context, by Caller, id catalogue.ID, body []byte) (catalogue.Operation, error) {
-	if err := k.MustExist(ctx, id); err != nil {
-		return catalogue.Operation{}, err
-	}
-	if err := k.ValidateBackup(ctx, by, id, body); err != nil {
-		return catalogue.Operation{}, err
-	}
-	o := k.done(by, id, "ValidateForModifyBackup", k.now())
-	o.Result = facts(arm.OperationJob{ObjectType: arm.TypeOperationJob})
-	return o, k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error { return tx.PutOperation(ctx, o) })
-}
-
-// ValidateRestore answers what is wrong with a restore request, and writes nothing.
-func (k *Keeper) ValidateRestore(ctx context.Context, by Caller, id catalogue.ID, body []byte) error {
-	return k.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+// ValidateRestore answers what is wrong with a restore request as far as the catalogue knows, and writes nothing.
+func (k *Keeper) ValidateRestore(ctx context.Context, by Caller, id catalogue.ID, body []byte) (instance.Restore, error) {
+	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (instance.Restore, error) {
 		r, err := v.Resource(ctx, id)
 		if err != nil {
-			return err
+			return instance.Restore{}, err
 		}
 		asked, err := decode[arm.ValidateRestoreRequest](Proposal{ID: id, Body: body})
 		if err != nil {
-			return err
+			return instance.Restore{}, err
 		}
-		_, err = checkRestore(ctx, v, by, r, asked.RestoreRequestObject, "restoreRequestObject")
-		return err
+		return checkRestore(ctx, v, by, r, asked.RestoreRequestObject, "restoreRequestObject")
 	})
 }
 

@@ -350,31 +350,13 @@ func (j *Jobs) OpenClusters(ctx context.Context, linked func(catalogue.ID) bool)
 			if r == nil {
 				continue
 			}
-			state, err := stateOf(*r)
+			f, err := ClusterFactsOf(*r)
 			if err != nil {
 				return err
 			}
-			elsewhere[id] = state == stateConnected
+			elsewhere[id] = f.State == ClusterConnected
 		}
 		return nil
 	})
 	return open, elsewhere, err
-}
-
-// stateConnected is the state of a cluster whose link is up.
-const stateConnected = "Connected"
-
-// stateOf is what the catalogue knows of a cluster's link.
-func stateOf(cluster catalogue.Resource) (string, error) {
-	var f struct {
-		Properties struct {
-			Coffer struct {
-				State string `json:"state"`
-			} `json:"coffer"`
-		} `json:"properties"`
-	}
-	if err := json.Unmarshal(orEmpty(cluster.Facts), &f); err != nil {
-		return "", fmt.Errorf("read the facts of %s: %w", cluster.ID, err)
-	}
-	return f.Properties.Coffer.State, nil
 }

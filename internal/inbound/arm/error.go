@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -36,6 +37,13 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeDatabaseFull:              http.StatusInsufficientStorage,
 	coffer.CodeTimeout:                   http.StatusServiceUnavailable,
 	coffer.CodeClusterNotReachable:       http.StatusServiceUnavailable,
+	coffer.CodeBusy:                      http.StatusServiceUnavailable,
+	coffer.CodeServerError:               http.StatusBadGateway,
+	coffer.CodeJobUnderway:               http.StatusConflict,
+	coffer.CodeNotCancellable:            http.StatusConflict,
+	coffer.CodeRestoreNotFound:           http.StatusNotFound,
+	coffer.CodePlanNotStored:             http.StatusNotFound,
+	coffer.CodeReportNotStored:           http.StatusNotFound,
 }
 
 // codeInternal is what clients are told where an error is ours; the log has the rest.
@@ -74,7 +82,7 @@ func describe(err error, requestID string) (status int, body arm.CloudError) {
 		AdditionalInfo: []arm.ErrorAdditionalInfo{{Type: arm.TypeUserFacingError, Info: info}},
 	}
 	for _, f := range coded.Fields {
-		shown.Details = append(shown.Details, arm.ErrorBody{Code: string(coded.Code), Message: f.Reason, Target: f.Path})
+		shown.Details = append(shown.Details, arm.ErrorBody{Code: string(cmp.Or(f.Code, coded.Code)), Message: f.Reason, Target: f.Path})
 	}
 	if len(coded.Fields) == 1 {
 		shown.Target = coded.Fields[0].Path

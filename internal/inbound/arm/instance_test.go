@@ -65,7 +65,13 @@ func (w *world) join(byOwner bool) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.aks = vaultworld.NewAPIServer(w.t, info)
+	w.aks = vaultworld.NewCluster(w.t, time.Now, info)
+	w.aks.OnMade(func(resource, _ string) string {
+		if strings.HasPrefix(resource, "validate") {
+			return passed
+		}
+		return ""
+	})
 	w.links.Set(cluster, w.aks)
 }
 
@@ -109,7 +115,12 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 		step.mend()
 	}
 	w.must(200, http.MethodPatch, cluster+version, `{"tags":{"a":"changes nothing of that"}}`)
-	w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate)
+	if got := w.must(200, http.MethodPost, vaultID+"/validateForBackup"+version, validate); !strings.Contains(got.text, `"checks":[{"name":"StorageLocation"`) {
+		t.Errorf("valid: %s", got.text)
+	}
+	if left := w.aks.Names("validateforbackups"); len(left) != 0 {
+		t.Errorf("what was asked is left in the cluster: %v", left)
+	}
 	elsewhere := strings.Replace(cluster, "aks1", "east", 1)
 	w.must(201, http.MethodPut, elsewhere+version, `{"location":"eastus"}`)
 	inEast := strings.NewReplacer(cluster, elsewhere, `"resourceName":"aks1"`, `"resourceName":"east"`).Replace(put)
@@ -200,11 +211,11 @@ func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.do("owner", http.MethodDelete, instanceID+version, ""); got.status != status {
+		if got := w.do("owner", http.MethodDelete, instanceID+version+"&retainData=true", ""); got.status != status {
 			t.Errorf("with a recovery point in the %s: %d %s", tier, got.status, got.text)
 		}
 		immutable("Disabled")
-		w.do("owner", http.MethodDelete, instanceID+version, "")
+		w.do("owner", http.MethodDelete, instanceID+version+"&retainData=true", "")
 	}
 }
 
@@ -260,6 +271,6 @@ func TestARestoreRequestIsValidated(t *testing.T) {
 		t.Errorf("a point: %s", got.text)
 	}
 	// Its recovery points go with an instance.
-	w.must(200, http.MethodDelete, instanceID+version, "")
+	w.must(200, http.MethodDelete, instanceID+version+"&retainData=true", "")
 	w.must(404, http.MethodGet, points, "")
 }

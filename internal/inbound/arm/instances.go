@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 // instanceRoutes are what can be asked of vaults and instances beside reading and writing them.
@@ -14,15 +14,15 @@ func (s *Server) instanceRoutes() []route {
 	return []route{
 		{
 			method: http.MethodPost, kind: vaults + "/validateForBackup", on: onRest, action: vaults + "/validateForBackup/action",
-			handle: s.validateForBackup,
+			handle: s.reaching(s.validateForBackup),
 		},
 		{
 			method: http.MethodPost, kind: typeInstance + "/validateForModifyBackup", on: onRest, action: typeInstance + "/validateForModifyBackup/action",
-			handle: s.validateForModify, accepts: true,
+			handle: s.reaching(s.validateForModify), accepts: true,
 		},
 		{
 			method: http.MethodPost, kind: typeInstance + "/validateRestore", on: onRest, action: typeInstance + "/validateRestore/action",
-			handle: s.validateRestore,
+			handle: s.reaching(s.validateRestore),
 		},
 		{method: http.MethodGet, kind: extensionRouting, on: onRest, below: []string{"Microsoft.ContainerService/managedClusters"}, handle: s.listProtecting},
 	}
@@ -31,19 +31,16 @@ func (s *Server) instanceRoutes() []route {
 // extensionRouting is the path below a cluster of the instances that protect it.
 const extensionRouting = "Microsoft.DataProtection/backupInstances"
 
-// valid is the answer to a question to which there is nothing to say.
-var valid = arm.OperationJob{ObjectType: arm.TypeOperationJob}
-
 // candidate is the name of an instance that is not there yet; no instance can have it.
 const candidate = "(candidate)"
 
 func (s *Server) validateForBackup(ctx context.Context, r request) (answer, error) {
-	err := s.Keeper.ValidateBackup(ctx, r.caller, r.target.ID.Child("backupInstances", candidate), r.body)
-	return answer{status: http.StatusOK, body: valid}, err
+	checks, err := s.Jobs.ValidateBackup(ctx, r.caller, r.target.ID.Child("backupInstances", candidate), r.body)
+	return answer{status: http.StatusOK, body: vault.Valid(checks)}, err
 }
 
 func (s *Server) validateForModify(ctx context.Context, r request) (answer, error) {
-	o, err := s.Keeper.ValidateModify(ctx, r.caller, r.target.ID, r.body)
+	o, err := s.Jobs.ValidateModify(ctx, r.caller, r.target.ID, r.body)
 	if err != nil {
 		return answer{}, err
 	}
@@ -51,7 +48,8 @@ func (s *Server) validateForModify(ctx context.Context, r request) (answer, erro
 }
 
 func (s *Server) validateRestore(ctx context.Context, r request) (answer, error) {
-	return answer{status: http.StatusOK, body: valid}, s.Keeper.ValidateRestore(ctx, r.caller, r.target.ID, r.body)
+	checks, err := s.Jobs.ValidateRestore(ctx, r.caller, r.target.ID, r.body)
+	return answer{status: http.StatusOK, body: vault.Valid(checks)}, err
 }
 
 // listProtecting lists the instances that protect a cluster, of all vaults, as far as the caller may read them.

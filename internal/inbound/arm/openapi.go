@@ -13,6 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3gen"
 
 	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/api/content"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
@@ -34,12 +35,23 @@ var (
 		"microsoft.dataprotection/backupvaults/backupinstances/validaterestore":         arm.ValidateRestoreRequest{},
 		"microsoft.resourcegraph/resources":                                             graphRequest{},
 		"coffer.backup/jointoken":                                                       joinTokenRequest{},
+		"microsoft.dataprotection/backupvaults/backupinstances/backup":                  arm.BackupRequest{},
+		"microsoft.dataprotection/backupvaults/backupinstances/restore":                 arm.RestoreRequest{},
+		"coffer.backup/plan": arm.RestoreRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
 		"microsoft.dataprotection/locations/checknameavailability": nameAnswer{},
 		"coffer.backup/auditentries":                               []auditEntry{},
 		"coffer.backup/jointoken":                                  vault.JoinToken{},
+		"coffer.backup/contents":                                   []content.Item{},
+		"coffer.backup/coverage":                                   []content.CoverageItem{},
+		"coffer.backup/search":                                     []found{},
+		"coffer.backup/plan":                                       []content.PlanItem{},
+		"coffer.backup/report":                                     []content.ReportItem{},
+		"coffer.backup/diff":                                       []content.DiffItem{},
+		"coffer.backup/logs":                                       logBody{},
+		"coffer.backup/inventory":                                  content.Inventory{},
 		"microsoft.containerservice/locations/trustedaccessroles":  []trustedRole{},
 	}
 )
@@ -150,7 +162,7 @@ func (r route) schemas(all openapi3.Schemas) (body, reply *openapi3.SchemaRef, e
 			return nil, nil, err
 		}
 	}
-	if special, ok := repliesOf[key]; ok {
+	if special, ok := repliesOf[key]; ok && !(r.accepts && r.method == http.MethodPost) {
 		reply, err = schemaOf(special, all)
 		if err == nil && reply.Value.Items != nil {
 			reply = pageSchema(reply.Value.Items)
@@ -264,7 +276,11 @@ func (r route) templates() []string {
 		return []string{"/" + words[0]}
 	}
 	base, fixed := bases[strings.ToLower(words[0]+"/"+words[1])]
-	if !fixed {
+	switch {
+	case fixed:
+	case len(r.below) == 1 && r.below[0] != "":
+		base = route{kind: r.below[0], on: onResource}.templates()[0]
+	default:
 		base = "/{scope}"
 	}
 	path := base + "/providers/" + words[0]

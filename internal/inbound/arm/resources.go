@@ -25,11 +25,15 @@ func (s *Server) resourceRoutes() []route {
 	var table []route
 	for _, kind := range s.Keeper.Kinds {
 		action := kind.Action()
+		remove := route{method: http.MethodDelete, kind: kind.Type, action: action + "/delete", handle: s.deleteResource}
+		if kind.Type == typeInstance {
+			remove.handle, remove.accepts = s.deleteInstance, true
+		}
 		table = append(table,
 			route{method: http.MethodGet, kind: kind.Type, action: action + "/read", handle: s.getResource},
 			route{method: http.MethodPut, kind: kind.Type, action: action + "/write", handle: s.putResource},
 			route{method: http.MethodPatch, kind: kind.Type, action: action + "/write", handle: s.putResource},
-			route{method: http.MethodDelete, kind: kind.Type, action: action + "/delete", handle: s.deleteResource},
+			remove,
 			// Everybody may list: what is shown is what may be read.
 			route{method: http.MethodGet, kind: listType(kind.Type), on: onRest, handle: s.listResources})
 	}

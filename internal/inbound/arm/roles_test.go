@@ -47,6 +47,9 @@ var places = map[string]string{
 func pathOf(t *testing.T, r route) string {
 	t.Helper()
 	kind := strings.ToLower(r.kind)
+	if _, known := places[kind]; !known && len(r.below) == 1 && strings.HasPrefix(r.kind, "Coffer.Backup/") {
+		return pathOf(t, route{kind: r.below[0]}) + "/providers/" + r.kind
+	}
 	if place, ok := places[kind]; ok {
 		if r.on == onRest && !strings.HasSuffix(strings.ToLower(place), kind[strings.LastIndex(kind, "/"):]) {
 			return place[:strings.LastIndex(place, "/")]
@@ -66,6 +69,8 @@ func pathOf(t *testing.T, r route) string {
 		return subscription + r.kind[at:]
 	case strings.HasPrefix(kind, "microsoft.dataprotection/operation"):
 		return group + "/providers/" + r.kind + "/one"
+	case strings.HasPrefix(kind, "microsoft.dataprotection/backupvaults/backupjobs/"):
+		parent = vaultID + "/backupJobs/one"
 	case !ok:
 		// Below what lies below a vault.
 		parent = vaultID + "/backupInstances/one"

@@ -38,6 +38,8 @@ type Config struct {
 	Links    Links
 	// Replicas are the other ones of this server.
 	Replicas Replicas
+	// Jobs are those of the same keeper.
+	Jobs *vault.Jobs
 	// Authenticate says whose the value of an Authorization header is; its errors have codes.
 	Authenticate func(ctx context.Context, header string) (catalogue.Principal, error)
 
@@ -59,6 +61,8 @@ type Server struct {
 	turns chan struct{}
 	// graphs has a place for each query of the resource graph that is being answered.
 	graphs chan struct{}
+	// reads has a place for each answer of a cluster that is being read.
+	reads chan struct{}
 	// busy are the requests of each principal that are under way.
 	busy     busy
 	refusals refusals
@@ -66,9 +70,9 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs)}
+	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs), reads: make(chan struct{}, maxContents)}
 	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(), s.clusterRoutes(),
-		s.directoryRoutes(), s.operationRoutes())
+		s.directoryRoutes(), s.operationRoutes(), s.jobRoutes(), s.contentRoutes())
 	return s
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
+	"github.com/coffer-backup/coffer/internal/outbound/clusterclient"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
 	"github.com/coffer-backup/coffer/test/vaultworld"
 )
@@ -48,8 +49,9 @@ type world struct {
 	owner string
 	// links are the clusters that are linked, of which aks is one once it has joined.
 	links   *vaultworld.Links
-	aks     *vaultworld.APIServer
+	aks     *vaultworld.Cluster
 	joining *vault.Joining
+	jobs    *vault.Jobs
 	// document is what all answers are judged by.
 	document *openapi3.T
 }
@@ -112,11 +114,14 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keeper := &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
+		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
+		vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())}
+	w.jobs = &vault.Jobs{Keeper: keeper, Clusters: w.links, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs {
+		return clusterclient.New(s, identity)
+	}}
 	s := New(Config{
-		Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
-			vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-			vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())},
-		Access: access, Joining: w.joining, Consents: consents, Links: w.links,
+		Keeper: keeper, Jobs: w.jobs, Access: access, Joining: w.joining, Consents: consents, Links: w.links,
 		Authenticate: func(_ context.Context, header string) (catalogue.Principal, error) {
 			name := strings.TrimPrefix(header, "Bearer ")
 			switch name {
@@ -145,6 +150,9 @@ func newWorld(t *testing.T) *world {
 	})
 	return w
 }
+
+// passed is the status of a validation that has found nothing wrong.
+const passed = `{"phase":"Completed","checks":[{"name":"StorageLocation","status":"Passed","resource":"BackupStorageLocation default"}]}`
 
 // plain seals nothing.
 type plain struct{}

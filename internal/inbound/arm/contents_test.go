@@ -1,0 +1,164 @@
+package arm
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// extensionReader answers like an extension's reader. It may be used concurrently.
+type extensionReader struct {
+	mu      sync.Mutex
+	asked   []string
+	answers map[string]string
+}
+
+func (e *extensionReader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, r.URL.RequestURI())
+	text, ok := e.answers[r.URL.Path]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	_, _ = w.Write([]byte(text))
+}
+
+// lines are items with their end.
+func lines(items ...string) string {
+	var b strings.Builder
+	for _, i := range items {
+		fmt.Fprintf(&b, "{\"item\":%s}\n", i)
+	}
+	fmt.Fprintf(&b, "{\"end\":{\"items\":%d}}\n", len(items))
+	return b.String()
+}
+
+// all follows a list to its end, and answers a field of all items.
+func (w *world) all(path string) (items []map[string]any, pages int) {
+	w.t.Helper()
+	for path != "" {
+		got := w.must(200, http.MethodGet, path, "")
+		values, _ := got.at("value").([]any)
+		for _, v := range values {
+			item, _ := v.(map[string]any)
+			items = append(items, item)
+		}
+		next, _ := got.at("nextLink").(string)
+		path = strings.TrimPrefix(next, w.URL)
+		if pages++; pages > 50 {
+			w.t.Fatal("the list has no end")
+		}
+	}
+	return items, pages
+}
+
+func TestContentsAreReadInPages(t *testing.T) {
+	w := newInstance(t)
+	for i, name := range []string{"p1", "p2", "p3"} {
+		w.putPoint(name, time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC))
+	}
+	reader := &extensionReader{answers: map[string]string{}}
+	w.aks.Read(reader)
+	const point = instanceID + "/recoveryPoints/p1/providers/Coffer.Backup/"
+	const at = "/v1/storage-locations/default/backups/"
+	var some []string
+	for i := range 7 {
+		some = append(some, fmt.Sprintf(`{"resource":"configmaps","namespace":"app","name":"c%d","size":1,"more":"is not shown"}`, i))
+	}
+	reader.answers[at+"p1/contents"] = lines(some...)
+	items, pages := w.all(point + "contents" + version + "&$top=3&namespace=app&objects=true")
+	if len(items) != 7 || pages != 3 || items[6]["name"] != "c6" || items[0]["more"] != nil {
+		t.Errorf("%d pages: %v", pages, items)
+	}
+	if i := slices.IndexFunc(reader.asked, func(s string) bool {
+		return strings.Contains(s, "secrets") || !strings.Contains(s, "namespace=app") || !strings.Contains(s, "objects=true")
+	}); i >= 0 {
+		t.Errorf("asked for %s", reader.asked[i])
+	}
+	reader.answers[at+"p1/coverage"] = lines(`{"kind":"Point","point":{"name":"p1"}}`, `{"kind":"Captured","what":"configmaps","objects":7}`)
+	if items, _ := w.all(point + "coverage" + version); len(items) != 2 {
+		t.Errorf("coverage: %v", items)
+	}
+	// p3 has one of that name, p2 none, p1 seven.
+	reader.answers[at+"p3/contents"] = lines(some[0])
+	reader.answers[at+"p2/contents"] = `{"error":{"code":"UserErrorFilterMatchesNothing","message":"none"}}` + "\n"
+	items, pages = w.all(instanceID + "/providers/Coffer.Backup/search" + version + "&$top=3&type=configmaps")
+	var of []string
+	for _, i := range items {
+		of = append(of, fmt.Sprint(i["recoveryPointId"]))
+	}
+	if strings.Join(of, " ") != "p3 p1 p1 p1 p1 p1 p1 p1" || pages < 3 {
+		t.Errorf("%d pages: %v", pages, of)
+	}
+	w.must(400, http.MethodGet, instanceID+"/providers/Coffer.Backup/search"+version, "")
+	w.must(400, http.MethodGet, point+"contents"+version+"&$skipToken=LTE", "")
+	w.must(404, http.MethodGet, instanceID+"/recoveryPoints/none/providers/Coffer.Backup/contents"+version, "")
+}
+
+func TestWhatAnExtensionAnswersIsNotTrusted(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	reader := &extensionReader{answers: map[string]string{}}
+	w.aks.Read(reader)
+	const path, at = instanceID + "/recoveryPoints/p1/providers/Coffer.Backup/contents" + version, "/v1/storage-locations/default/backups/p1/contents"
+	for text, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		`{"error":{"code":"AuthorizationFailed","message":"log in at http://evil"}}` + "\n":            {502, "KubernetesInternalError"},
+		`{"error":{"code":"UserErrorRecoveryPointNotFound","message":"it is gone","hint":"h"}}` + "\n": {400, "UserErrorRecoveryPointNotFound"},
+		lines(`{"name":"a","resource":"b"}`)[:20]:                                                      {502, "KubernetesInternalError"},
+		`{"item":{"name":"` + strings.Repeat("a", 2<<20) + `"}}` + "\n":                                {502, "KubernetesInternalError"},
+		`{"item":{"name":"a"}}` + "\n":                                                                 {503, "UserErrorKubernetesClusterNotReachable"},
+	} {
+		reader.answers[at] = text
+		if got := w.do("owner", http.MethodGet, path, ""); got.status != want.status || got.at("error", "code") != want.code {
+			t.Errorf("%.80s: %d %.300s", text, got.status, got.text)
+		}
+	}
+	delete(reader.answers, at)
+	if got := w.do("owner", http.MethodGet, path, ""); got.at("error", "code") != "UserErrorKubernetesBackupExtensionNotFoundError" {
+		t.Errorf("an extension that does not know the question: %s", got.text)
+	}
+	w.aks.Bind(w.must(200, http.MethodGet, binding+version, "").at("properties", "coffer", "identity").(string), false)
+	if got := w.do("owner", http.MethodGet, path, ""); got.at("error", "code") != "UserErrorTrustedAccessNotFound" {
+		t.Errorf("without trusted access: %s", got.text)
+	}
+}
+
+func TestWhatARestoreDidIsRead(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	reader := &extensionReader{answers: map[string]string{}}
+	w.aks.Read(reader)
+	name := w.begin(instanceID+"/restore", bareRestore)
+	w.must(404, http.MethodGet, jobsID+name+"/providers/Coffer.Backup/plan"+version, "")
+	w.look()
+	reader.answers["/v1/restores/"+name+"/plan"] = lines(`{"head":{"digest":"sha256:1","backup":"p1","manifestDigest":"sha256:2"}}`, `{"step":{"resource":"pods","name":"a","action":"create","order":1}}`)
+	reader.answers["/v1/restores/"+name+"/report"] = lines(`{"result":{"resource":"pods","name":"a","result":"created"}}`)
+	reader.answers["/v1/restores/"+name+"/diff"] = lines(`{"step":1,"resource":"pods","name":"a","action":"patch","changes":"+a"}`)
+	reader.answers["/v1/logs/restores/"+name] = lines(`{"text":"one\n"}`, `{"text":"two\n"}`)
+	for what, want := range map[string]int{"plan": 2, "report": 1, "diff": 1} {
+		if items, _ := w.all(jobsID + name + "/providers/Coffer.Backup/" + what + version); len(items) != want {
+			t.Errorf("%s: %v", what, items)
+		}
+	}
+	if got := w.must(200, http.MethodGet, jobsID+name+"/providers/Coffer.Backup/logs"+version, ""); got.at("value") != "one\ntwo\n" {
+		t.Errorf("logs: %s", got.text)
+	}
+	reader.answers["/v1/inventory"] = lines(`{"extensionVersion":"1","namespaces":[{"name":"app","phase":"Active"}]}`)
+	const inventory = vaultID + "/providers/Coffer.Backup/inventory" + version
+	if got := w.must(200, http.MethodGet, inventory+"&clusterId="+cluster, ""); !strings.Contains(got.text, `"name":"app"`) {
+		t.Errorf("inventory: %s", got.text)
+	}
+	w.must(400, http.MethodGet, inventory, "")
+	if got := w.do("reader", http.MethodGet, inventory+"&clusterId="+cluster, ""); got.status != 403 {
+		t.Errorf("a reader: %d %s", got.status, got.text)
+	}
+}

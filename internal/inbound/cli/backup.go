@@ -17,7 +17,7 @@ import (
 
 func (p *program) newBackup() *cobra.Command {
 	return group("backup", "Make, list, show, look into and delete recovery points",
-		p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupContents(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
+		p.newBackupValidate(), p.newBackupCreate(), p.newBackupList(), p.newBackupShow(), p.newBackupContents(), p.newBackupCoverage(), p.newBackupLogs(), p.newBackupCancel(), p.newBackupDelete())
 }
 
 func (p *program) createBackup(ctx context.Context, name string, spec v1alpha1.BackupSpec, wait bool) error {

@@ -50,11 +50,13 @@ func (p *program) newBackupCreate() *cobra.Command {
 			return p.createBackup(cmd.Context(), args[0], spec, f.wait)
 		},
 	}
-	f.define(cmd)
+	f.defineSpec(cmd)
+	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }
 
-func (f *backupFlags) define(cmd *cobra.Command) {
+// defineSpec defines the flags that say what is backed up.
+func (f *backupFlags) defineSpec(cmd *cobra.Command) {
 	g, flags := &f.given, cmd.Flags()
 	flags.StringVar(&f.fromFile, "from-file", "", "YAML or JSON of a Backup, whose spec is taken; other flags change it")
 	flags.StringVar(&g.StorageLocation, "storage-location", "default", "BackupStorageLocation that receives the archive")
@@ -72,7 +74,6 @@ func (f *backupFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.policiesFile, "volume-policies-file", "", "YAML with volumePolicies, as Velero's: which volumes to snapshot or skip")
 	flags.BoolVar(&g.AllowEmpty, "allow-empty", false, "allow a recovery point that holds nothing")
 	flags.StringSliceVar(&f.hooks, "backup-hook-references", nil, "BackupHooks to run, each NAMESPACE/NAME")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the end and show the progress")
 }
 
 // spec is what the file says, changed by what the flags say.

@@ -17,7 +17,7 @@ import (
 
 func (p *program) newRestore() *cobra.Command {
 	return group("restore", "Restore recovery points, plan and test restores, and list and show them",
-		p.newRestorePlan(), p.newRestoreCreate(), p.newRestoreTest(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
+		p.newRestoreValidate(), p.newRestorePlan(), p.newRestoreCreate(), p.newRestoreTest(), p.newRestoreList(), p.newRestoreShow(), p.newRestoreLogs(), p.newRestoreCancel())
 }
 
 func (p *program) createRestore(ctx context.Context, name string, spec v1alpha1.RestoreSpec, wait bool) error {

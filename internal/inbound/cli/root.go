@@ -68,12 +68,12 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
-	// exitUnworkable is for a plan that cannot be carried out as it is.
+	// exitUnworkable is for a plan that cannot be carried out as it is, and for a validation of which a check has failed.
 	exitUnworkable = 3
 )
 
 // Run runs the program with arguments and answers its exit code: 0 if all went well, 1 if something failed, 2 if the
-// command line was wrong, 3 if a plan that was shown cannot be carried out as it is.
+// command line was wrong, 3 if a plan that was shown cannot be carried out as it is, or a check has failed.
 func Run(ctx context.Context, c Config, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
@@ -102,7 +102,7 @@ type usageError struct{ error }
 // errShown ends the program with a failure that has been shown already.
 var errShown = errors.New("failed")
 
-// errUnworkable ends the program once a plan was shown that cannot be carried out as it is.
+// errUnworkable ends the program once a plan was shown that cannot be carried out as it is, or a check that has failed.
 var errUnworkable = errors.New("not to be carried out")
 
 type program struct {

@@ -277,7 +277,7 @@ func (j *Joining) disconnect(ctx context.Context, cluster catalogue.ID, replica 
 		}
 		f.State, f.Since, f.LinkedBy = ClusterDisconnected, now, ""
 		f.Message = "the cluster's connector is not connected; what is to be done there waits until it is"
-		f.Command = "kubectl -n " + f.Namespace + " get pods"
+		f.Command = "kubectl -n " + f.Namespace + " logs deployment/coffer-connector"
 		_, err = putCluster(ctx, tx, r, f)
 		return err
 	})

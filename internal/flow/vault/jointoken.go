@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/api/link"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -53,7 +54,7 @@ type JoinToken struct {
 	Expires time.Time `json:"expires"`
 	// Address is where the connector will dial.
 	Address string `json:"address"`
-	// Command lets the cluster of a kubeconfig join.
+	// Command gives the token to the connector in the cluster of a kubeconfig.
 	Command string `json:"command"`
 }
 
@@ -76,15 +77,19 @@ func (j *Joining) IssueToken(ctx context.Context, by Caller, cluster catalogue.I
 	if err != nil {
 		return JoinToken{}, err
 	}
-	now := j.now()
+	now, namespace := j.now(), ""
 	expires := now.Add(joinTokenLife)
 	err = j.config.Database.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		r, err := tx.Resource(ctx, cluster)
 		if err != nil {
 			return err
 		}
+		f, err := ClusterFactsOf(r)
+		if err != nil {
+			return err
+		}
 		// Its id is spelled in the token as it was when it was made.
-		cluster = r.ID
+		cluster, namespace = r.ID, cmp.Or(f.Namespace, v1alpha1.DefaultNamespace)
 		if r, err = dropTokens(ctx, tx, r, now, joinTokensAtATime-1); err != nil {
 			return err
 		}
@@ -103,7 +108,7 @@ func (j *Joining) IssueToken(ctx context.Context, by Caller, cluster catalogue.I
 	token := link.Token{Address: address, Authority: j.config.Authority.Digest(), Cluster: string(cluster), Secret: secret, Expires: expires.Unix()}
 	return JoinToken{
 		Token: token.String(), Expires: expires, Address: address,
-		Command: "coffer cluster join " + string(cluster) + " --token " + token.String(),
+		Command: "kubectl -n " + namespace + " create secret generic coffer-join --from-literal=token=" + token.String(),
 	}, nil
 }
 

@@ -68,6 +68,18 @@ func (o options) linkAddress(hosts []string) string {
 	return net.JoinHostPort(hosts[0], port)
 }
 
+// bracketed is a url whose host may be an address of IPv6 as Kubernetes gives it, without brackets.
+func bracketed(url string) string {
+	host, port := strings.TrimPrefix(url, "https://"), ""
+	if at := strings.LastIndexByte(host, ':'); at >= 0 {
+		host, port = host[:at], host[at+1:]
+	}
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	return url
+}
+
 // newClusters makes the use cases of clusters.
 func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Sealer) (c clusters, err error) {
 	name, err := replicaName(o.dataDir)
@@ -93,7 +105,7 @@ func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Se
 		return c, err
 	}
 	c.replicas, err = vault.NewReplicas(vault.ReplicasConfig{
-		Database: s.db, Joining: c.joining, Clusters: c.hub, Close: c.hub.Close, URL: cmp.Or(o.link.replicaURL, s.url), NowFunc: time.Now, Log: log,
+		Database: s.db, Joining: c.joining, Clusters: c.hub, Close: c.hub.Close, URL: cmp.Or(bracketed(o.link.replicaURL), s.url), NowFunc: time.Now, Log: log,
 	})
 	if err != nil {
 		return c, err

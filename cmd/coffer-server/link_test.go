@@ -137,6 +137,17 @@ func bindingOf(vault string) string {
 	return `{"properties":{"sourceResourceId":"` + vault + `","roles":["Microsoft.DataProtection/backupVaults/backup-operator"]}}`
 }
 
+func TestTheUrlOfAReplicaMayHaveAnAddressOfItsPod(t *testing.T) {
+	for url, want := range map[string]string{
+		"": "", "https://10.0.0.1:8443": "https://10.0.0.1:8443", "https://2001:db8::1:8443": "https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443": "https://[2001:db8::1]:8443",
+		"https://one.example": "https://one.example",
+	} {
+		if got := bracketed(url); got != want {
+			t.Errorf("%s: %s", url, got)
+		}
+	}
+}
+
 func TestAClusterStaysJoinedWhateverDies(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	at := freeAddress(t)

@@ -163,3 +163,45 @@ func TestReplicasShareOneDatabase(t *testing.T) {
 		t.Errorf("%d replicas have a credential of an administrator", left)
 	}
 }
+
+// A cluster has one link, and whichever replica a client comes to, the cluster is asked.
+func TestAClusterThatAnotherReplicaHoldsIsAsked(t *testing.T) {
+	folder := t.TempDir()
+	key, database, prepared := newSharedKey(t, folder), newSchema(t), filepath.Join(folder, "credential.json")
+	mustPrepare(t, prepared)
+	at := freeAddress(t)
+	start := func(name string, args ...string) *process {
+		free := freeAddress(t)
+		p := launch(t, filepath.Join(folder, name), append([]string{
+			"--database", database, "--encryption-key", key, "--admin-credential", prepared, "--listen", free, "--url", "https://vault.example", "--replica-url", "https://" + free,
+		}, args...)...)
+		p.listen = free
+		p.login()
+		return p
+	}
+	one, two := start("one", "--link-listen", at), start("two")
+	c, err := one.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/g"
+	id, vault := group+"/providers/Microsoft.ContainerService/managedClusters/c1", group+"/providers/Microsoft.DataProtection/backupVaults/v1"
+	binding := id + "/trustedAccessRoleBindings/b1"
+	one.must(http.MethodPut, group, clusterBody)
+	one.must(http.MethodPut, id, clusterBody)
+	one.must(http.MethodPut, vault, vaultBody)
+	joined := newCluster(t, "uid-1")
+	stop := joined.connect(one.must(http.MethodPost, id+"/providers/Coffer.Backup/joinToken", `{"server":"`+at+`"}`, "token"))
+	eventually(t, "the cluster is connected", func() bool { return two.stateOf(id) == "Connected" })
+	if state := two.must(http.MethodPut, binding, bindingOf(vault), "properties", "coffer", "state"); state != "Approved" {
+		t.Errorf("trusted access that is put at the other replica is %s", state)
+	}
+	if state := two.must(http.MethodPost, binding+"/providers/Coffer.Backup/check", "", "properties", "coffer", "state"); state != "Approved" {
+		t.Errorf("asked by the other replica, it is %s", state)
+	}
+	stop()
+	one.kill()
+	if status, text := two.do(http.MethodPost, binding+"/providers/Coffer.Backup/check", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("once the replica is dead: %d %s", status, text)
+	}
+}

@@ -138,7 +138,8 @@ func TestTheServerIsConfined(t *testing.T) {
 		if *r.pod.AutomountServiceAccountToken || *r.account.AutomountServiceAccountToken || r.pod.ServiceAccountName != r.account.Name {
 			t.Errorf("%s: it gets a token", name)
 		}
-		if len(r.server.Env) != 1 || r.server.Env[0].Name != "GOMEMLIMIT" || r.server.Env[0].ValueFrom.ResourceFieldRef.Resource != "limits.memory" || r.server.Resources.Limits.Memory().IsZero() {
+		others := slices.DeleteFunc(slices.Clone(r.server.Env[1:]), func(e corev1.EnvVar) bool { return e.Name == "POD_IP" })
+		if len(others) != 0 || r.server.Env[0].Name != "GOMEMLIMIT" || r.server.Env[0].ValueFrom.ResourceFieldRef.Resource != "limits.memory" || r.server.Resources.Limits.Memory().IsZero() {
 			t.Errorf("%s: %+v", name, r.server.Env)
 		}
 		for probe, p := range map[string]*corev1.Probe{"startup": r.server.StartupProbe, "liveness": r.server.LivenessProbe, "readiness": r.server.ReadinessProbe} {
@@ -147,7 +148,7 @@ func TestTheServerIsConfined(t *testing.T) {
 			}
 		}
 		for _, port := range r.service.Spec.Ports {
-			if port.TargetPort.StrVal != "https" {
+			if port.TargetPort.StrVal != "https" && port.TargetPort.StrVal != "link" {
 				t.Errorf("%s: the Service leads to %s", name, port.TargetPort.String())
 			}
 		}
@@ -274,14 +275,50 @@ func TestIssuersAndNetworksAreAsTheyAreSet(t *testing.T) {
 	if r.volume(t, "/etc/coffer/authorities").ConfigMap.Name != "ours" || r.server.Env[1].Value != "/etc/coffer/authorities" {
 		t.Errorf("%+v", r.server.Env)
 	}
-	rules := r.network.Spec.Ingress
+	rules := slices.DeleteFunc(slices.Clone(r.network.Spec.Ingress), func(r networkingv1.NetworkPolicyIngressRule) bool { return r.Ports[0].Port.StrVal == "link" })
 	if len(rules) != 2 || rules[0].Ports[0].Port.StrVal != "https" || rules[0].From[0].PodSelector.MatchLabels["a"] != "b" || rules[1].Ports[0].Port.StrVal != "status" ||
 		rules[1].From[0].NamespaceSelector.MatchLabels["c"] != "d" || len(r.network.Spec.PolicyTypes) != 1 {
 		t.Errorf("the policy is %+v", r.network.Spec)
 	}
-	open := mustRender(t, "networkPolicy.enabled=true", "networkPolicy.egress[0].ports[0].port=5432").network.Spec
+	open := mustRender(t, "networkPolicy.enabled=true", "link.enabled=false", "networkPolicy.egress[0].ports[0].port=5432").network.Spec
 	if len(open.Ingress) != 1 || open.Ingress[0].From != nil || len(open.Egress) != 1 || len(open.PolicyTypes) != 2 {
 		t.Errorf("the policy is %+v", open)
+	}
+}
+
+func TestClustersReachTheServer(t *testing.T) {
+	r := mustRender(t, "url=https://vaults.example.com", "networkPolicy.enabled=true", "networkPolicy.linkFrom[0].ipBlock.cidr=192.0.2.0/24")
+	last := r.network.Spec.Ingress[1]
+	if !slices.Contains(r.server.Args, "--link-listen=:8445") || r.service.Spec.Ports[1].Port != 8445 || r.service.Spec.Ports[1].TargetPort.StrVal != "link" ||
+		r.server.Ports[2].ContainerPort != 8445 || last.Ports[0].Port.StrVal != "link" || last.From[0].IPBlock.CIDR != "192.0.2.0/24" || len(r.network.Spec.Ingress) != 2 {
+		t.Errorf("%q, %+v, %+v", r.server.Args, r.service.Spec.Ports, r.network.Spec)
+	}
+	told := mustRender(t, "link.address=links.example.com:443", "link.port=443")
+	if !slices.Contains(told.server.Args, "--link-address=links.example.com:443") || told.service.Spec.Ports[1].Port != 443 {
+		t.Errorf("%q, %+v", told.server.Args, told.service.Spec.Ports)
+	}
+	none := mustRender(t, "link.enabled=false", "networkPolicy.enabled=true")
+	if !slices.Contains(none.server.Args, "--link-listen=") || len(none.service.Spec.Ports) != 1 || len(none.server.Ports) != 2 || len(none.network.Spec.Ingress) != 1 {
+		t.Errorf("%q, %+v, %+v", none.server.Args, none.service.Spec.Ports, none.network.Spec)
+	}
+}
+
+func TestReplicasReachEachOther(t *testing.T) {
+	set := append(slices.Clone(onPostgres), "networkPolicy.enabled=true", "networkPolicy.from[0].podSelector.matchLabels.a=b", "networkPolicy.egress[0].ports[0].port=5432")
+	r := mustRender(t, set...)
+	own := r.deployment.Spec.Selector.MatchLabels
+	in, out := r.network.Spec.Ingress, r.network.Spec.Egress
+	env := r.server.Env[len(r.server.Env)-1]
+	if !slices.Contains(r.server.Args, "--replica-url=https://$(POD_IP):8443") || env.Name != "POD_IP" || env.ValueFrom.FieldRef.FieldPath != "status.podIP" {
+		t.Errorf("%q, %+v", r.server.Args, r.server.Env)
+	}
+	if len(in) != 3 || in[2].Ports[0].Port.StrVal != "https" || !selects(in[2].From[0].PodSelector.MatchLabels, own) || len(out) != 2 || !selects(out[1].To[0].PodSelector.MatchLabels, own) {
+		t.Errorf("the policy is %+v", r.network.Spec)
+	}
+	for _, arg := range mustRender(t, append(set, "replicas=1")...).server.Args {
+		if strings.HasPrefix(arg, "--replica-url") {
+			t.Errorf("one alone has %s", arg)
+		}
 	}
 }
 
@@ -318,6 +355,9 @@ func TestValuesThatFitNoServerAreRefused(t *testing.T) {
 		{"a url with a user", []string{"url=https://u@x"}, "not of the form https://HOST"},
 		{"a url with a newline", []string{"url=https://x\n"}, "not of the form https://HOST"},
 		{"a port that no url has", []string{"service.port=443"}, "set url"},
+		{"a link's port that nobody is told", []string{"link.port=443"}, "set it to what connectors are to dial"},
+		{"a link's address without a port", []string{"link.address=x.example"}, "not of the form HOST:PORT"},
+		{"a link's address without a link", []string{"link.address=x.example:1", "link.enabled=false"}, "does not listen"},
 		{"a hostname with a port", []string{"hostnames={x.example:8443}"}, "/hostnames/0"},
 		{"a hostname that is a url", []string{"hostnames={https://x.example}"}, "/hostnames/0"},
 		{"half a replica", []string{"replicas=0.5"}, "/replicas"},

@@ -123,6 +123,9 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mustBeNoOther(ctx, id, uid); err != nil {
+		return nil, err
+	}
 	if err := p.ensureCluster(ctx, s, id, f.location); err != nil {
 		return nil, err
 	}
@@ -254,6 +257,19 @@ func (p *program) prepareStore(ctx context.Context, c client.Client, spec v1alph
 		p.told("Container %s is made.", spec.Container)
 	}
 	return nil
+}
+
+// mustBeNoOther refuses to join a cluster that has joined under another id, before its connector is disturbed. The server refuses it too, and
+// sees those that this person may not.
+func (s session) mustBeNoOther(ctx context.Context, id, uid string) error {
+	path := "/subscriptions/" + catalogue.ID(id).Subscription() + "/" + clusterCollection
+	other, there, err := firstOf(ctx, s, path, func(v clusterView) bool {
+		return strings.EqualFold(v.Properties.Coffer.ClusterUID, uid) && v.Properties.Coffer.State != clusterPending && !v.ID.Is(catalogue.ID(id))
+	})
+	if err == nil && there {
+		err = fmt.Errorf("the cluster of the kubeconfig has joined already, as %s; use it under that id, or let it leave there first with `coffer cluster leave %s`", other.ID, other.ID)
+	}
+	return err
 }
 
 // ensureCluster makes the resource of a cluster, if there is none.
@@ -428,5 +444,5 @@ func (p *program) connectorSays(ctx context.Context, c client.Client) string {
 	if err != nil || response.StatusCode == http.StatusOK {
 		return ""
 	}
-	return strings.TrimSpace(string(text))
+	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "not linked:"))
 }

@@ -141,8 +141,8 @@ func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
 }
 
 // List implements Server.
-func (w *joinWorld) List(context.Context, string) ([]json.RawMessage, error) {
-	if w.extensions == 0 {
+func (w *joinWorld) List(_ context.Context, path string) ([]json.RawMessage, error) {
+	if w.extensions == 0 || strings.HasSuffix(path, clusterCollection) {
 		return nil, nil
 	}
 	return []json.RawMessage{[]byte(`{"properties":{"extensionType":"Microsoft.DataProtection.Kubernetes"}}`)}, nil

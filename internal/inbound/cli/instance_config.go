@@ -16,7 +16,6 @@ import (
 // a policy does not decide, with az's names.
 type instanceConfig struct {
 	backup backupFlags
-	file   string
 	// volumes are the types of volume, as Azure calls them.
 	volumes []string
 }

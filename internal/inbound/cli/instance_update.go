@@ -13,11 +13,11 @@ import (
 
 // instanceChange are the flags by which an instance is changed; what is not given stays as it is.
 type instanceChange struct {
-	config             instanceConfig
-	policy, policyID   string
-	described, cleared string
-	configFile         string
-	tags               []string
+	config           instanceConfig
+	policy, policyID string
+	described        string
+	configFile       string
+	tags             []string
 }
 
 func (f *instanceChange) bind(p *program, cmd *cobra.Command) {

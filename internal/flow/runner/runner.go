@@ -60,14 +60,20 @@ func (r *Runner) Wake() {
 	}
 }
 
-// Run looks until ctx ends.
+// Run looks, and sweeps, until ctx ends.
 func (r *Runner) Run(ctx context.Context) {
+	var both errgroup.Group
+	both.Go(func() error { r.keepLooking(ctx); return nil })
+	both.Go(func() error { r.keepSweeping(ctx); return nil })
+	_ = both.Wait()
+}
+
+func (r *Runner) keepLooking(ctx context.Context) {
 	var looks errgroup.Group
 	looks.SetLimit(maxClusters)
 	defer func() { _ = looks.Wait() }()
-	look, sweep := time.NewTicker(interval), time.NewTicker(sweepInterval)
-	defer look.Stop()
-	defer sweep.Stop()
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
 	for {
 		if err := r.look(ctx, &looks); err != nil && ctx.Err() == nil {
 			r.Log.Error("open jobs cannot be read", "error", err)
@@ -76,8 +82,19 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.woken:
-		case <-look.C:
-		case <-sweep.C:
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *Runner) keepSweeping(ctx context.Context) {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 			r.Sweep(ctx)
 		}
 	}

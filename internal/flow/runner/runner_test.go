@@ -191,6 +191,50 @@ func TestAJobWaitsForItsCluster(t *testing.T) {
 	}
 }
 
+func TestAVaultWhoseTrustedAccessWasTakenAwayActsNoMore(t *testing.T) {
+	w := newWorld(t)
+	name := w.begin(w.jobs.BeginBackup, backupRequest)
+	if _, _, err := w.jobs.Keeper.Delete(t.Context(), w.by, clusterID+"/trustedAccessRoleBindings/b1", catalogue.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	// In the cluster, its role is bound as before.
+	w.look()
+	if got := w.job(name); got.ExtendedInfo.WarningDetails[0].Warning.Code != string(coffer.CodeTrustedAccessMissing) || w.cluster.Made() != 0 {
+		t.Errorf("it acts: %+v", got.ExtendedInfo)
+	}
+	if _, err := w.jobs.BeginRestore(t.Context(), w.by, instanceID, []byte(restoreRequest("none", clusterID))); err == nil {
+		t.Error("a restore begins")
+	}
+}
+
+func TestARunnerRunsUntilItIsToldToEnd(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	made := make(chan struct{}, 1)
+	w.cluster.OnMade(func(string, string) string {
+		made <- struct{}{}
+		return completed
+	})
+	ended := make(chan struct{})
+	go func() {
+		w.runner.Run(ctx)
+		close(ended)
+	}()
+	name := w.begin(w.jobs.BeginBackup, backupRequest)
+	w.runner.Wake()
+	select {
+	case <-made:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing is made")
+	}
+	cancel()
+	<-ended
+	w.look()
+	if got := w.job(name); got.Status != job.Completed {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAJobOfALinkThatAnotherServerHoldsIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.clusters.Set(clusterID, nil)

@@ -106,8 +106,8 @@ func mustBeReady(ctx context.Context, v catalogue.View, id, vault catalogue.ID) 
 	if err != nil {
 		return err
 	}
-	if err := mustBeAdmitted(ctx, v, id, vault); err != nil {
+	if err := mustHaveJoined(cluster); err != nil {
 		return err
 	}
-	return mustHaveJoined(cluster)
+	return mustBeAdmitted(ctx, v, id, vault)
 }

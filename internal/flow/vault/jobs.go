@@ -324,6 +324,34 @@ func (j *Jobs) Admitted(ctx context.Context, cluster catalogue.ID) (found []Admi
 	return found, err
 }
 
+// Trusted is an error unless a vault has asked for trusted access to a cluster, and nobody has taken that away since. Whether the cluster
+// has given it is the cluster's to say.
+func (j *Jobs) Trusted(ctx context.Context, vault, cluster catalogue.ID) error {
+	return j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		admitted, err := v.Resource(ctx, vault)
+		if err != nil {
+			return err
+		}
+		bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
+			Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: pageSize,
+		})
+		if err != nil {
+			return err
+		}
+		for _, b := range bindings {
+			f, err := BindingFactsOf(b)
+			if err != nil {
+				return err
+			}
+			if f.Identity == catalogue.VaultIdentity(admitted.ID, admitted.Created.At) {
+				return nil
+			}
+		}
+		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the trusted access of the vault %s to the cluster %s was taken away", vault.Name(), cluster.Name()).
+			WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster, BackupOperator)
+	})
+}
+
 // Open are the jobs of all vaults that are under way in a cluster, the oldest first, up to 1,000.
 func (j *Jobs) Open(ctx context.Context, cluster catalogue.ID) ([]catalogue.Job, error) {
 	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Job, error) {

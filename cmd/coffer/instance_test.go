@@ -415,8 +415,7 @@ func TestAValidationShowsEachCheck(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	mustHave(t, "stdout", stdout, "SnapshotClass   Warning   disk.csi.azure.com   no resource group   set it")
-	mustHave(t, "stderr", stderr, "Nothing stands in the way.")
+	mustHave(t, "stdout", stdout, "SnapshotClass   Warning   disk.csi.azure.com   no resource group\n", "SnapshotClass: no resource group\n  set it\n")
 	_, stderr, code = v.run(t.Context(), t, args...)
 	if code != 1 {
 		t.Errorf("exit code %d", code)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
@@ -301,16 +302,6 @@ what fails is said with what to do, and ends with exit code 1.`,
 	return cmd
 }
 
-// checkView is one check that a cluster has made of itself.
-type checkView struct {
-	Name     string `json:"name"`
-	Status   string `json:"status"`
-	Code     string `json:"code"`
-	Resource string `json:"resource"`
-	Message  string `json:"message"`
-	Remedy   string `json:"remedy"`
-}
-
 // validate asks whether something could be done, and shows what was checked.
 func (p *program) validate(ctx context.Context, s session, path string, body any, doing string) error {
 	text, err := json.Marshal(body)
@@ -330,7 +321,7 @@ func (p *program) validate(ctx context.Context, s session, path string, body any
 		answer, err := decodeAs[struct {
 			Properties struct {
 				Coffer struct {
-					Checks []checkView `json:"checks"`
+					Checks []v1alpha1.Check `json:"checks"`
 				} `json:"coffer"`
 			} `json:"properties"`
 		}](reply.Body)
@@ -338,24 +329,9 @@ func (p *program) validate(ctx context.Context, s session, path string, body any
 			return err
 		}
 		if checks := answer.Properties.Coffer.Checks; len(checks) > 0 {
-			if err := p.checkTable(checks); err != nil {
-				return err
-			}
+			return p.findingsTable(v1alpha1.ValidationStatus{Checks: checks})
 		}
 		_, err = fmt.Fprintln(p.Err, "Nothing stands in the way.")
 		return err
 	})
-}
-
-func (p *program) checkTable(checks []checkView) error {
-	table := pagedTable{out: p.Out}
-	if err := table.row("CHECK", "STATUS", "RESOURCE", "MESSAGE", "WHAT TO DO"); err != nil {
-		return err
-	}
-	for _, c := range checks {
-		if err := table.row(c.Name, c.Status, c.Resource, oneLine(c.Message), oneLine(c.Remedy)); err != nil {
-			return err
-		}
-	}
-	return table.flush()
 }

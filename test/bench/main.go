@@ -37,20 +37,23 @@ type row struct {
 // benchmark makes rows whose names begin with its name.
 type benchmark struct {
 	name string
-	run  func(ctx context.Context, b *bench) ([]row, error)
+	// apart says that it needs no cluster.
+	apart bool
+	run   func(ctx context.Context, b *bench) ([]row, error)
 }
 
 var benchmarks = []benchmark{
-	{"api-page", func(ctx context.Context, _ *bench) ([]row, error) { return apiPage(ctx, 10_000, 1_000_000) }},
-	{"plan-100k", func(context.Context, *bench) ([]row, error) { return planning(100_000) }},
-	{"apply-10k", func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
-	{"velero-restore velero-memory-restore", func(ctx context.Context, b *bench) ([]row, error) { return b.veleroRestore(ctx, 10_000) }},
+	{"api-page", true, func(ctx context.Context, _ *bench) ([]row, error) { return apiPage(ctx, 10_000, 1_000_000) }},
+	{"link-1000", true, func(ctx context.Context, _ *bench) ([]row, error) { return links(ctx, 1000) }},
+	{"plan-100k", true, func(context.Context, *bench) ([]row, error) { return planning(100_000) }},
+	{"apply-10k", false, func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},
+	{"velero-restore velero-memory-restore", false, func(ctx context.Context, b *bench) ([]row, error) { return b.veleroRestore(ctx, 10_000) }},
 	// Last, for what they make is left to the end of the cluster.
-	{"capture-20k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 20_000) }},
-	{"capture-memory-large", func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},
-	{"capture-100k capture-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 100_000) }},
-	{"velero-backup velero-memory velero-archive", func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 100_000) }},
-	{"restore-memory-100k", func(ctx context.Context, b *bench) ([]row, error) { return b.restoreMany(ctx, 100_000) }},
+	{"capture-20k", false, func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 20_000) }},
+	{"capture-memory-large", false, func(ctx context.Context, b *bench) ([]row, error) { return b.captureLarge(ctx, 300) }},
+	{"capture-100k capture-memory-100k", false, func(ctx context.Context, b *bench) ([]row, error) { return b.capture(ctx, 100_000) }},
+	{"velero-backup velero-memory velero-archive", false, func(ctx context.Context, b *bench) ([]row, error) { return b.velero(ctx, 100_000) }},
+	{"restore-memory-100k", false, func(ctx context.Context, b *bench) ([]row, error) { return b.restoreMany(ctx, 100_000) }},
 }
 
 func main() {
@@ -81,16 +84,18 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("-rows: %w", err)
 	}
-	b, err := newBench(ctx, o.kubeconfig, o.extension, o.pprof)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	b.captured = o.loaded
+	var b *bench
 	var rows []row
 	for _, m := range benchmarks {
 		if !pattern.MatchString(m.name) {
 			continue
+		}
+		if b == nil && !m.apart {
+			if b, err = newBench(ctx, o.kubeconfig, o.extension, o.pprof); err != nil {
+				return err
+			}
+			defer b.close()
+			b.captured = o.loaded
 		}
 		made, err := m.run(ctx, b)
 		if err != nil {

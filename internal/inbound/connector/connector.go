@@ -65,7 +65,7 @@ type Status struct {
 }
 
 // stable is how long a link lives before it is one that works: what ends earlier is tried again after longer and longer waits.
-const stable = time.Minute
+const stable = 20 * time.Second
 
 // New makes a Connector.
 func New(c Config) (*Connector, error) {

@@ -186,6 +186,27 @@ func TestTheReaderMayAskTheAPIServerWhoSomebodyIs(t *testing.T) {
 	if selects(extension.Spec.Selector.MatchLabels, connector.Spec.Template.Labels) || !selects(connector.Spec.Selector.MatchLabels, connector.Spec.Template.Labels) {
 		t.Error("the Deployments take each other's pods")
 	}
+	container := extension.Spec.Template.Spec.Containers[0]
+	for _, want := range []string{"--reader-address=:8083", "--vaults-namespace=ns-vaults"} {
+		if !slices.Contains(container.Args, want) {
+			t.Errorf("it lacks %s: %q", want, container.Args)
+		}
+	}
+	if want := "ns | update |  | secrets | coffer-reader-tls"; !slices.Contains(got, want) {
+		t.Errorf("it lacks %q: %q", want, got)
+	}
+}
+
+func TestThereIsNoReaderWithoutAConnector(t *testing.T) {
+	objects := extensionObjects(t, "permissions.profile=backup")
+	if text := strings.Join(mustObject[appsv1.Deployment](t, objects, "Deployment ns/coffer-extension").Spec.Template.Spec.Containers[0].Args, " "); strings.Contains(text, "reader-address") {
+		t.Errorf("the extension is run with %s", text)
+	}
+	for _, rule := range rulesOf(t, objects, "coffer-extension") {
+		if strings.Contains(rule, "reviews") || strings.Contains(rule, "coffer-reader-tls") {
+			t.Errorf("the extension may %s", rule)
+		}
+	}
 }
 
 func selects(selector, labels map[string]string) bool {

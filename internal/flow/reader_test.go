@@ -29,10 +29,10 @@ func TestTheLedgerOfARecoveryPointIsReadAndBelievedAsARestoreBelievesIt(t *testi
 	}
 }
 
-func TestTheLogOfARunIsReadLineByLine(t *testing.T) {
+func TestTheLogOfARunIsReadInPiecesOfWholeLines(t *testing.T) {
 	w := newShop(t)
 	long := strings.Repeat("é", logPiece)
-	text := "step begins\nstep ended\n" + long + "\nno end"
+	text := "step begins\nstep ended\n" + long + "\n" + strings.Repeat("a line\n", logPiece) + "no end"
 	var zipped bytes.Buffer
 	for _, member := range []string{text[:15], text[15:]} {
 		zip := gzip.NewWriter(&zipped)
@@ -51,16 +51,19 @@ func TestTheLogOfARunIsReadLineByLine(t *testing.T) {
 	put("one", zipped.Bytes())
 	put("cut", zipped.Bytes()[:zipped.Len()-20])
 	put("foul", []byte("text"))
+	pieces := 0
 	read := func(name string) (string, error) {
 		var got strings.Builder
+		pieces = 0
 		err := NewReader(w.config()).Logs(t.Context(), "Backup", name, func(piece []byte) error {
 			got.Write(piece)
+			pieces++
 			return nil
 		})
 		return got.String(), err
 	}
-	if got, err := read("one"); err != nil || got != text {
-		t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
+	if got, err := read("one"); err != nil || got != text || pieces > 12 {
+		t.Errorf("%d bytes of %d in %d pieces, %v", len(got), len(text), pieces, err)
 	}
 	// A log that was cut off is of use as far as it goes.
 	if got, err := read("cut"); err != nil || !strings.HasPrefix(got, "step begins\n") {

@@ -20,12 +20,12 @@ import (
 // maxRunLog bounds the log of a run as it is read, unzipped: in a ConfigMap, it has a MiB at most, and text is zipped to a tenth.
 const maxRunLog = 64 << 20
 
-// logPiece is how much of a line is told at once.
+// logPiece is about how much of a log is told at once.
 const logPiece = 64 << 10
 
 var configMapType = coffer.ResourceType{GroupResource: coffer.GroupResource{Resource: "configmaps"}, Version: "v1", Kind: "ConfigMap", Namespaced: true}
 
-// Logs calls each for the log of a run, line by line; kind is Backup, Restore or another kind of run. A run without a log is an
+// Logs calls each for the log of a run, piece by piece, each of whole lines; it keeps none of them. kind is Backup, Restore or another kind of run. A run without a log is an
 // Error with CodeNotFound.
 func (r *Reader) Logs(ctx context.Context, kind, name string, each func(text []byte) error) error {
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
@@ -50,20 +50,25 @@ func (r *Reader) Logs(ctx context.Context, kind, name string, each func(text []b
 	if err != nil {
 		return coffer.Errorf(coffer.CodeArchiveCorrupt, "the log of %s %s is not readable: %w", kind, name, err)
 	}
-	in := bufio.NewReaderSize(io.LimitReader(unzipped, maxRunLog), logPiece)
+	in, piece := bufio.NewReaderSize(io.LimitReader(unzipped, maxRunLog), logPiece), make([]byte, 0, 2*logPiece)
 	for {
 		// By lines, so that no character is cut in two; a longer one than a piece is none of ours.
-		line, err := in.ReadSlice('\n')
-		if len(line) > 0 {
-			if err := errors.Join(ctx.Err(), each(line)); err != nil {
+		line, readErr := in.ReadSlice('\n')
+		piece = append(piece, line...)
+		if goesOn := readErr == nil || errors.Is(readErr, bufio.ErrBufferFull); goesOn && len(piece) < logPiece {
+			continue
+		}
+		if len(piece) > 0 {
+			if err := errors.Join(ctx.Err(), each(piece)); err != nil {
 				return err
 			}
+			piece = piece[:0]
 		}
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF):
 			return nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
-			return coffer.Errorf(coffer.CodeArchiveCorrupt, "the log of %s %s is not readable: %w", kind, name, err)
+		case readErr != nil && !errors.Is(readErr, bufio.ErrBufferFull):
+			return coffer.Errorf(coffer.CodeArchiveCorrupt, "the log of %s %s is not readable: %w", kind, name, readErr)
 		}
 	}
 }

@@ -31,7 +31,11 @@ func validateForBackup() kind[*v1alpha1.ValidateForBackup] {
 	}
 }
 
+// parallelRestoreValidations is how many there are at a time: each holds what a restore holds of its recovery point.
+const parallelRestoreValidations = 2
+
 func setUpValidateForRestore(m ctrl.Manager, o Options) error {
+	o.Parallel = min(o.Parallel, parallelRestoreValidations)
 	return setUpRun(m, o, validateForRestore())
 }
 

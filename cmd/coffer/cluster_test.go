@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,9 +30,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	wire "github.com/coffer-backup/coffer/api/link"
+	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/inbound/cli"
 	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
 	"github.com/coffer-backup/coffer/internal/inbound/connector"
+	"github.com/coffer-backup/coffer/test/vaultworld"
 )
 
 const (
@@ -46,6 +49,8 @@ type ownedCluster struct {
 	kube        client.Client
 	api, health *httptest.Server
 	log         *slog.Logger
+	// runs are the run objects, of an extension that ends each at once.
+	runs *vaultworld.Cluster
 
 	// mu guards the connector that runs, and by which token.
 	mu     sync.Mutex
@@ -70,7 +75,11 @@ func newOwnedCluster(t *testing.T, uid types.UID) *ownedCluster {
 	c := &ownedCluster{
 		t: t, uid: uid, kube: fake.NewClientBuilder().WithScheme(scheme).WithObjects(system, pod).Build(), log: slog.New(slog.DiscardHandler), stop: func() {},
 	}
-	c.api, c.health = httptest.NewServer(http.HandlerFunc(c.review)), httptest.NewServer(http.HandlerFunc(c.ready))
+	c.runs = vaultworld.NewCluster(t, time.Now, catalogue.ClusterInfo{Namespace: extensionNamespace})
+	c.runs.OnMade(func(string, string) string {
+		return `{"phase":"CompletedWithWarnings","checks":[{"name":"SnapshotClass","status":"Warning","message":"a volume is in-tree","remedy":"move it to CSI"}]}`
+	})
+	c.api, c.health = httptest.NewServer(c), httptest.NewServer(http.HandlerFunc(c.ready))
 	t.Cleanup(func() {
 		c.mu.Lock()
 		c.stop()
@@ -81,10 +90,11 @@ func newOwnedCluster(t *testing.T, uid types.UID) *ownedCluster {
 	return c
 }
 
-// review answers whether somebody may make backups: whom a RoleBinding to backup-operator binds.
-func (c *ownedCluster) review(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
-		http.NotFound(w, r)
+// ServeHTTP is the API server: whether somebody may make backups, which they may whom a RoleBinding to backup-operator binds, and run objects.
+func (c *ownedCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	identity, ok := strings.CutPrefix(r.Header.Get("Impersonate-User"), "system:serviceaccount:"+vaultsNamespace+":")
+	if !ok {
+		http.Error(w, "the connector asks as itself", http.StatusForbidden)
 		return
 	}
 	var all rbacv1.RoleBindingList
@@ -92,11 +102,14 @@ func (c *ownedCluster) review(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	allowed := false
-	for _, b := range all.Items {
-		for _, s := range b.Subjects {
-			allowed = allowed || b.RoleRef.Name == "backup-operator" && "system:serviceaccount:"+s.Namespace+":"+s.Name == r.Header.Get("Impersonate-User")
-		}
+	allowed := slices.ContainsFunc(all.Items, func(b rbacv1.RoleBinding) bool {
+		return b.RoleRef.Name == "backup-operator" && b.Subjects[0] == rbacv1.Subject{Kind: "ServiceAccount", Namespace: vaultsNamespace, Name: identity}
+	})
+	c.runs.Bind(identity, allowed)
+	if r.URL.Path != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+		r.Header.Set("Impersonate-User", identity)
+		c.runs.ServeHTTP(w, r)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
@@ -217,7 +230,6 @@ func newLinkedServer(t *testing.T) linkedServer {
 	}
 	s := linkedServer{t, profile.Store{Dir: filepath.Join(dir, "config")}}
 	s.must(nil, "login", "--credentials", filepath.Join(data, "admin.json"))
-	s.must(nil, "group", "create", "-n", "shop", "-l", "westeurope")
 	s.must(nil, "profile", "set", "--resource-group", "shop")
 	return s
 }
@@ -269,6 +281,7 @@ func (s linkedServer) refuse(c *ownedCluster, why string, args ...string) {
 func TestAClusterJoinsIsLetInAndLeaves(t *testing.T) {
 	s := newLinkedServer(t)
 	first, second := newOwnedCluster(t, "11111111-0000-4000-8000-000000000001"), newOwnedCluster(t, "11111111-0000-4000-8000-000000000002")
+	s.must(nil, "group", "create", "-n", "shop", "-l", "westeurope")
 	s.must(nil, "vault", "create", "-v", "shop-vault", "--storage-setting", "{type:LocallyRedundant,datastore-type:VaultStore}")
 
 	out, _ := s.must(first, "cluster", "join", "one", "--timeout", "1m")
@@ -324,4 +337,40 @@ func TestAClusterJoinsIsLetInAndLeaves(t *testing.T) {
 	mustHave(t, "the cluster under another id", out, "State: Connected", string(first.uid))
 	out, _ = s.must(nil, "cluster", "list", "-g", "shop")
 	mustHave(t, "the list", out, "one ", "two ", "Connected")
+}
+
+func TestAClusterIsProtectedInOneStepThatCanBeRepeated(t *testing.T) {
+	s, c := newLinkedServer(t), newOwnedCluster(t, "11111111-0000-4000-8000-000000000003")
+	args := []string{"protect", "one", "-l", "westeurope", "--included-namespaces", "shop,shop-data", "--timeout", "1m", "--yes"}
+	out, said := s.must(c, args...)
+	mustHave(t, "what was done", said,
+		"Resource group shop is made, in westeurope.", "Backup vault backup-vault is made, in westeurope.", "Cluster one is registered at the server",
+		"Note: Velero runs here too", "Backup policy four-hourly is made", "Backup vault backup-vault has trusted access to cluster one.",
+		"Warning: a volume is in-tree; move it to CSI", "Backup instance one is made: shop, shop-data.", "coffer backup-instance adhoc-backup -g shop -v backup-vault")
+	mustHave(t, "the instance", out, "Name: one", "Policy: four-hourly", "Namespaces: shop,shop-data", "State: ProtectionConfigured")
+	again, said := s.must(c, args...)
+	if again != out {
+		t.Errorf("it is another instance now:\n%s\n%s", out, again)
+	}
+	mustHave(t, "what was done again", said, "has joined already", "Backup instance one is there already, and was left as it is.")
+	for _, word := range []string{"is made", "has trusted access", "is registered"} {
+		if strings.Contains(said, word) {
+			t.Errorf("it did something twice: %s", said)
+		}
+	}
+	// What somebody has taken away in the cluster is asked for again by whoever protects it again.
+	var all rbacv1.RoleBindingList
+	if err := c.kube.List(t.Context(), &all); err != nil || len(all.Items) != 1 {
+		t.Fatalf("%d bindings, %v", len(all.Items), err)
+	}
+	if err := c.kube.Delete(t.Context(), &all.Items[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.must(nil, "trusted-access", "rolebinding", "check", "--cluster-name", "one", "-n", "backup-vault")
+	_, said = s.must(c, args...)
+	mustHave(t, "what was taken away", said, "Backup vault backup-vault has trusted access to cluster one.")
+	// Of the namespace of vaults, and of the extension's, nobody else was bound.
+	if err := c.kube.List(t.Context(), &all); err != nil || len(all.Items) != 1 || all.Items[0].Namespace != extensionNamespace {
+		t.Errorf("bindings: %v, %v", all.Items, err)
+	}
 }

@@ -113,8 +113,16 @@ func (p *program) protect(ctx context.Context, cluster string, f protectFlags) e
 		return err
 	}
 	f.join.location = location
-	if _, err := p.join(ctx, s, o.cluster, f.join); err != nil {
+	joined, err := p.join(ctx, s, o.cluster, f.join)
+	if err != nil {
 		return err
+	}
+	v, err := decodeAs[clusterView](joined)
+	if err != nil {
+		return err
+	}
+	for _, note := range v.Properties.Coffer.Notes {
+		p.told("Note: %s", note)
 	}
 	if err := p.ensurePolicy(ctx, s, o.policy); err != nil {
 		return err
@@ -253,14 +261,37 @@ func (p *program) ensureInstance(ctx context.Context, s session, o protection, f
 		return nil, err
 	}
 	body := protectedBody(cluster, o, f)
-	if _, err := s.send(ctx, http.MethodPost, o.vault+"/validateForBackup", arm.ValidateForBackupRequest{BackupInstance: body}); err != nil {
+	found, err := s.send(ctx, http.MethodPost, o.vault+"/validateForBackup", arm.ValidateForBackupRequest{BackupInstance: body})
+	if err != nil {
 		return nil, fmt.Errorf("check whether cluster %s can be backed up: %w", cluster.Name, err)
+	}
+	checks, err := decodeAs[checksView](found)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range checks.Properties.Coffer.Checks {
+		if c.Status == "Warning" {
+			p.told("Warning: %s", strings.TrimSuffix(c.Message+"; "+c.Remedy, "; "))
+		}
 	}
 	if text, err = s.send(ctx, http.MethodPut, o.instance, arm.InstanceResource{Properties: body}); err != nil {
 		return nil, fmt.Errorf("create backup instance %s: %w", name, err)
 	}
 	p.told("Backup instance %s is made: %s.", name, cmp.Or(strings.Join(f.namespaces, ", "), "all namespaces"))
 	return text, nil
+}
+
+// checksView is what a cluster found that could be in the way of its backups.
+type checksView struct {
+	Properties struct {
+		Coffer struct {
+			Checks []struct {
+				Status  string `json:"status"`
+				Message string `json:"message"`
+				Remedy  string `json:"remedy"`
+			} `json:"checks"`
+		} `json:"coffer"`
+	} `json:"properties"`
 }
 
 // protectedBody is the instance that backs up namespaces of a cluster, or all of it, with its volumes.

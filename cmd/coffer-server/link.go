@@ -89,7 +89,7 @@ func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Se
 	log := s.log.With("replica", name)
 	c.joining, err = vault.NewJoining(vault.JoiningConfig{
 		Database: s.db, Sealer: sealer, Authority: s.own, NowFunc: time.Now, Random: rand.Reader,
-		Address: o.linkAddress(s.hosts), Replica: name, Log: log,
+		Address: o.linkAddress(s.hosts), Hosts: s.hosts, Replica: name, Log: log,
 	})
 	if err != nil {
 		return c, err

@@ -58,7 +58,7 @@ func newThrough(t *testing.T) *through {
 		t.Fatal(err)
 	}
 	w.joining, err = vault.NewJoining(vault.JoiningConfig{
-		Database: db, Sealer: w.world.Sealer, Authority: authority, NowFunc: now, Random: rand.Reader, Address: "vaults.example:8445", Replica: "one", Log: log,
+		Database: db, Sealer: w.world.Sealer, Authority: authority, NowFunc: now, Random: rand.Reader, Address: "vaults.example:8445", Hosts: []string{"vaults.example"}, Replica: "one", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

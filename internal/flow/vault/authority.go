@@ -184,13 +184,8 @@ func (a *Authority) issue(hosts []string) (*tls.Certificate, error) {
 		Subject: pkix.Name{CommonName: hosts[0]}, NotBefore: now.Add(-backdated), NotAfter: now.Add(serverLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, host := range hosts {
-		if address := net.ParseIP(host); address != nil {
-			template.IPAddresses = append(template.IPAddresses, address)
-		} else {
-			template.DNSNames = append(template.DNSNames, host)
-		}
-	}
+	named := certifiable(hosts)
+	template.IPAddresses, template.DNSNames = named.IPAddresses, named.DNSNames
 	if template.SerialNumber, err = serial(); err != nil {
 		return nil, err
 	}
@@ -200,6 +195,19 @@ func (a *Authority) issue(hosts []string) (*tls.Certificate, error) {
 	}
 	leaf, err := x509.ParseCertificate(der)
 	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// certifiable is a certificate that has nothing but hosts, names or addresses.
+func certifiable(hosts []string) *x509.Certificate {
+	c := &x509.Certificate{}
+	for _, host := range hosts {
+		if address := net.ParseIP(host); address != nil {
+			c.IPAddresses = append(c.IPAddresses, address)
+		} else {
+			c.DNSNames = append(c.DNSNames, host)
+		}
+	}
+	return c
 }
 
 // serial is one of 128 random bits, as CAs give them.

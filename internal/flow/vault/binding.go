@@ -180,6 +180,19 @@ func mustBeOnlyBinding(ctx context.Context, v catalogue.View, id, source catalog
 	return nil
 }
 
+// UnapprovedError is why a vault may not act in a cluster that has not approved its trusted access, when it was asked last.
+type UnapprovedError struct {
+	// Binding is the trusted access that waits for it.
+	Binding catalogue.ID
+	err     *coffer.Error
+}
+
+// Error implements error.
+func (e *UnapprovedError) Error() string { return e.err.Error() }
+
+// Unwrap is what is shown of it.
+func (e *UnapprovedError) Unwrap() error { return e.err }
+
 // mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
 // has been deleted, was not given to this one.
 func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalogue.ID) error {
@@ -203,8 +216,8 @@ func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalo
 		case f.State == BindingApproved:
 			return nil
 		default:
-			return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster, vault.Name()).
-				WithHint("let the cluster's owner run: %s", f.Command)
+			return &UnapprovedError{b.ID, coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster, vault.Name()).
+				WithHint("let the cluster's owner run: %s", f.Command)}
 		}
 	}
 	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster, vault.Name()).

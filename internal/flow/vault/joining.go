@@ -36,6 +36,8 @@ type JoiningConfig struct {
 	Random  io.Reader
 	// Address is the link address that connectors are told, HOST:PORT; empty if this server has none.
 	Address string
+	// Hosts are the names and addresses that the certificate of the link address is good for.
+	Hosts []string
 	// Replica is the name of this one of the server's replicas.
 	Replica string
 	Log     *slog.Logger

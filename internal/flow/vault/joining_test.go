@@ -74,7 +74,7 @@ func (w *joinWorld) replica(name string) *vault.Joining {
 	w.t.Helper()
 	j, err := vault.NewJoining(vault.JoiningConfig{
 		Database: w.Database, Sealer: w.Sealer, Authority: w.authority, NowFunc: w.Clock.Now, Random: rand.Reader,
-		Address: "vaults.example:8445", Replica: name, Log: slog.New(slog.DiscardHandler),
+		Address: "vaults.example:8445", Hosts: []string{"vaults.example", "*.vaults.example", "10.0.0.1"}, Replica: name, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -300,8 +300,13 @@ func TestAJoinTokenThatDoesNotHoldIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, address := range []string{"x", "x:0", "x:99999", "x y:1", "$(x):1", ":1"} {
+	for _, address := range []string{"x", "x:0", "x:99999", "x y:1", "$(x):1", ":1", "other.example:8445", "10.0.0.2:1", "replica.coffer.invalid:1"} {
 		if _, err := w.joining.IssueToken(t.Context(), w.owner, testCluster, address); coffer.CodeOf(err) != coffer.CodeInvalidInput {
+			t.Errorf("a token for %s: %v", address, err)
+		}
+	}
+	for _, address := range []string{"VAULTS.example:1", "eu.vaults.example:8445", "10.0.0.1:65535"} {
+		if _, err := w.joining.IssueToken(t.Context(), w.owner, testCluster, address); err != nil {
 			t.Errorf("a token for %s: %v", address, err)
 		}
 	}

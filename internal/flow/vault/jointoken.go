@@ -64,7 +64,7 @@ var hostForm = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z.-]{0,251}[0-9A-Za-z])
 // own. Where there are as many as may be, the one that ends first goes.
 func (j *Joining) IssueToken(ctx context.Context, by Caller, cluster catalogue.ID, server string) (JoinToken, error) {
 	address := cmp.Or(server, j.config.Address)
-	if err := checkAddress(address); err != nil {
+	if err := checkAddress(address, j.config.Hosts); err != nil {
 		return JoinToken{}, err
 	}
 	var random [joinIDSize + joinSecretSize]byte
@@ -112,8 +112,8 @@ func (j *Joining) IssueToken(ctx context.Context, by Caller, cluster catalogue.I
 	}, nil
 }
 
-// checkAddress refuses a link address that no connector could dial.
-func checkAddress(address string) error {
+// checkAddress refuses a link address that no connector could dial, or at which it would not know the server.
+func checkAddress(address string, hosts []string) error {
 	if address == "" {
 		return coffer.Errorf(coffer.CodeInvalidInput, "this server has no address that clusters could join at").
 			WithHint("start coffer-server with --link-listen, or name another server's link address as server: HOST:PORT")
@@ -122,6 +122,10 @@ func checkAddress(address string) error {
 	number, notNumber := strconv.ParseUint(port, 10, 16)
 	if err != nil || notNumber != nil || number == 0 || !hostForm.MatchString(host) && net.ParseIP(host) == nil {
 		return coffer.Errorf(coffer.CodeInvalidInput, "the link address %.200q is not HOST:PORT", address)
+	}
+	if err := certifiable(hosts).VerifyHostname(host); err != nil {
+		return coffer.Errorf(coffer.CodeInvalidInput, "the server's certificate is not good for %s, so that no connector would trust it there", host).
+			WithHint("start coffer-server with --hostname %s beside its other names, or name one of those", host)
 	}
 	return nil
 }

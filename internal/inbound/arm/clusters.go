@@ -3,6 +3,7 @@ package arm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 const (
@@ -81,24 +83,42 @@ func (s *Server) asked(ctx context.Context, r request, put catalogue.Resource) c
 	if !strings.EqualFold(put.ID.Type(), typeBinding) {
 		return put
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	check := r
-	check.target = catalogue.Target{ID: put.ID, Rest: "Coffer.Backup/check"}
-	check.body = nil
-	check.http = r.http.Clone(ctx)
-	check.http.Method, check.http.URL.Path, check.http.URL.RawPath = http.MethodPost, string(put.ID)+"/providers/Coffer.Backup/check", ""
-	for _, condition := range []string{"If-Match", "If-None-Match"} {
-		check.http.Header.Del(condition)
-	}
-	if _, err := s.checkBinding(ctx, check); err != nil {
-		s.Log.Info("a cluster is not asked for its trusted access now", "binding", put.ID, "error", err)
-	}
-	now, err := s.Keeper.Get(context.WithoutCancel(ctx), put.ID)
+	s.ask(ctx, r, put.ID)
+	now, err := s.Keeper.Get(ctx, put.ID)
 	if err != nil {
 		return put
 	}
 	return now
+}
+
+// approving handles a request that needs the trusted access of a vault: a cluster that had not approved it when it was asked last is asked
+// once more. Whoever has just approved it there goes on here.
+func (s *Server) approving(ctx context.Context, r request, handle func(ctx context.Context, r request) (answer, error)) (answer, error) {
+	a, err := handle(ctx, r)
+	unapproved, ok := errors.AsType[*vault.UnapprovedError](err)
+	if !ok || !s.ask(ctx, r, unapproved.Binding) {
+		return a, err
+	}
+	return handle(ctx, r)
+}
+
+// ask has the cluster of a binding asked, wherever it is linked, and says whether it has answered.
+func (s *Server) ask(ctx context.Context, r request, binding catalogue.ID) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	check := r
+	check.target = catalogue.Target{ID: binding, Rest: "Coffer.Backup/check"}
+	check.body = nil
+	check.http = r.http.Clone(ctx)
+	check.http.Method, check.http.URL.Path, check.http.URL.RawPath = http.MethodPost, string(binding)+"/providers/Coffer.Backup/check", ""
+	for _, condition := range []string{"If-Match", "If-None-Match"} {
+		check.http.Header.Del(condition)
+	}
+	a, err := s.checkBinding(ctx, check)
+	if err != nil {
+		s.Log.Info("a cluster is not asked for its trusted access now", "binding", binding, "error", err)
+	}
+	return err == nil && a.status == http.StatusOK
 }
 
 // warning says what the deletion of a resource has left to do, in a header: there is no body.

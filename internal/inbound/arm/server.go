@@ -158,10 +158,10 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a, err = route.handle(ctx, request{
+	a, err = x.server.approving(ctx, request{
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
 		grants: grants,
-	})
+	}, route.handle)
 	switch code := coffer.CodeOf(err); {
 	case code == coffer.CodeAuthorizationFailed, code == coffer.CodeLinkedAuthorizationFailed:
 		err = x.refused(ctx, target, err)

@@ -104,7 +104,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.joining, err = vault.NewJoining(vault.JoiningConfig{
-		Database: db, Sealer: plain{}, Authority: authority, NowFunc: time.Now, Random: rand.Reader, Address: "vaults.example:8445", Replica: "one",
+		Database: db, Sealer: plain{}, Authority: authority, NowFunc: time.Now, Random: rand.Reader, Address: "vaults.example:8445", Hosts: []string{"vaults.example", "10.0.0.1"}, Replica: "one",
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

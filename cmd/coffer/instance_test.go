@@ -387,8 +387,8 @@ func TestADeletionSaysWhatGoes(t *testing.T) {
 		request string
 		says    string
 	}{
-		{nil, "DELETE " + instancePath, "2 recovery points and their snapshots are deleted with it, for good."},
-		{[]string{"--retain-data"}, "DELETE " + instancePath + "?retainData=true", "Its 2 recovery points stay in the blob container, and the vault forgets them."},
+		{nil, "DELETE " + instancePath, "Its recovery points (2) and their snapshots are deleted with it, for good."},
+		{[]string{"--retain-data"}, "DELETE " + instancePath + "?retainData=true", "Its recovery points (2) stay in the blob container, and the vault forgets them."},
 	} {
 		v := newVaultServer(t, map[string][]string{"GET " + instancePath + "/recoveryPoints": {points}, tt.request: {"gone"}})
 		_, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", "delete", "-n", "shop"}, tt.args...)...)

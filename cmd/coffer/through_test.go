@@ -294,7 +294,7 @@ func TestAnInstanceIsDeletedWithItsRecoveryPointsThroughTheServer(t *testing.T) 
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	mustHave(t, "stderr", stderr, "1 recovery points and their snapshots are deleted with it, for good.", "Backup instance shop is being deleted.")
+	mustHave(t, "stderr", stderr, "Its recovery points (1) and their snapshots are deleted with it, for good.", "Backup instance shop is being deleted.")
 	for range 3 {
 		w.must("job", "list", "--operation", "DeleteBackupData")
 	}

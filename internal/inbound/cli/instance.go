@@ -282,11 +282,11 @@ func (p *program) removeInstance(ctx context.Context, s session, id string, r re
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d recovery points and their snapshots are deleted with it, for good.", n)
+	what := fmt.Sprintf("Its recovery points (%d) and their snapshots are deleted with it, for good.", n)
 	path := id
 	if r.retain {
 		path += "?retainData=true"
-		what = fmt.Sprintf("Its %d recovery points stay in the blob container, and the vault forgets them.", n)
+		what = fmt.Sprintf("Its recovery points (%d) stay in the blob container, and the vault forgets them.", n)
 	}
 	if !r.yes {
 		if err := p.confirm(fmt.Sprintf("Delete backup instance %s? %s", name, what)); err != nil {

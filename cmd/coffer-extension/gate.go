@@ -19,6 +19,10 @@ import (
 	"github.com/coffer-backup/coffer/internal/outbound/readercert"
 )
 
+// gateStall is how long nothing of an answer may be taken by a vault: no person reads there. It has turns of its own, so that vaults
+// keep nobody in the cluster from reading.
+const gateStall = time.Minute
+
 // addGate has every replica serve contents to the connector.
 func addGate(ctx context.Context, m ctrl.Manager, config *rest.Config, direct client.Client, served *reader.Handler, o options, log *slog.Logger) error {
 	typed, err := kubernetes.NewForConfig(unlimited(config))
@@ -43,7 +47,11 @@ func addGate(ctx context.Context, m ctrl.Manager, config *rest.Config, direct cl
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	return m.Add(&manager.Server{
 		Name: "gate", Server: server, ShutdownTimeout: ptr(5 * time.Second),
-		// One request at a time is asked on a connection, and HTTP/1.1 is all that is spoken.
-		Listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: keeper.GetCertificate, NextProtos: []string{"http/1.1"}}),
+		Listener: gateListener(listener, keeper),
 	})
+}
+
+// gateListener accepts TLS with the certificate that there is at the time. HTTP/1.1 is all that is spoken.
+func gateListener(plain net.Listener, keeper *readercert.Keeper) net.Listener {
+	return tls.NewListener(plain, &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: keeper.GetCertificate, NextProtos: []string{"http/1.1"}})
 }

@@ -115,14 +115,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	served := contentHandler(runs, log)
+	read := flow.NewReader(runs)
 	if o.serveContents {
-		if err := addReader(ctx, manager, served, log); err != nil {
+		if err := addReader(ctx, manager, contentHandler(read, 0, log), log); err != nil {
 			return err
 		}
 	}
 	if o.readerAddress != "" {
-		if err := addGate(ctx, manager, config, direct, served, o, log); err != nil {
+		if err := addGate(ctx, manager, config, direct, contentHandler(read, gateStall, log), o, log); err != nil {
 			return err
 		}
 	}
@@ -130,12 +130,11 @@ func run(ctx context.Context, o options) error {
 	return manager.Start(ctx)
 }
 
-// contentHandler serves contents to whoever is let through to it.
-func contentHandler(runs flow.Config, log *slog.Logger) *reader.Handler {
-	read := flow.NewReader(runs)
+// contentHandler serves contents to whoever is let through to it. stall is as in reader.Config.
+func contentHandler(read *flow.Reader, stall time.Duration, log *slog.Logger) *reader.Handler {
 	return reader.New(reader.Config{
 		Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, TestReport: read.TestReport,
-		Coverage: read.Coverage, Logs: read.Logs, Inventory: read.Inventory, Log: log,
+		Coverage: read.Coverage, Logs: read.Logs, Inventory: read.Inventory, Log: log, Stall: stall,
 	})
 }
 

@@ -36,8 +36,8 @@ type look struct {
 }
 
 const (
-	// lookTimeout bounds a look of a validation: somebody waits for the answer.
-	lookTimeout = time.Minute
+	// lookTimeout bounds a look of a validation: somebody waits for the answer, and a vault for three quarters of a minute.
+	lookTimeout = 30 * time.Second
 	// lookAttempts is how often something is looked at that gives an error which may pass by itself.
 	lookAttempts = 3
 )

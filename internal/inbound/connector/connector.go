@@ -33,7 +33,7 @@ type Config struct {
 	Log                          *slog.Logger
 	// NowFunc is the clock by which certificates end.
 	NowFunc func() time.Time
-	// RetryFirst and RetryLongest bound how long it waits before it tries again; 0 is 1 s and 60 s. RetryFinal is for problems that somebody has
+	// RetryFirst and RetryLongest bound how long it waits before it tries again, which grows with the time that it has no link; 0 is 1 s and 60 s. RetryFinal is for problems that somebody has
 	// to solve; 0 is 5 min.
 	RetryFirst, RetryLongest, RetryFinal time.Duration
 	// LookEvery is how often it looks for another join token, and whether its certificate is to be renewed; 0 is 10 s.
@@ -95,19 +95,19 @@ func (c *Connector) Status() Status {
 
 // Run keeps the link until ctx ends.
 func (c *Connector) Run(ctx context.Context) error {
-	failures := 0
+	down := time.Now()
 	for ctx.Err() == nil {
+		before := c.Status().Links
 		began := time.Now()
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(began) > stable {
-			failures = 0
+		if c.Status().Links > before && time.Since(began) > stable {
+			down = time.Now()
 		}
-		c.failed(err, failures)
-		c.wait(ctx, pause{c.RetryFirst, c.RetryLongest, c.RetryFinal}.after(failures, final(err), rand.Float64())) //nolint:gosec // It spreads, and keeps no secret.
-		failures++
+		c.failed(err)
+		c.wait(ctx, pause{c.RetryFirst, c.RetryLongest, c.RetryFinal}.after(time.Since(down), final(err), rand.Float64())) //nolint:gosec // It spreads, and keeps no secret.
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (c *Connector) explain(err error, kept Credentials) error {
 	return err
 }
 
-func (c *Connector) failed(err error, failures int) {
+func (c *Connector) failed(err error) {
 	if err == nil {
 		err = errors.New("the link has ended")
 	}
@@ -164,7 +164,7 @@ func (c *Connector) failed(err error, failures int) {
 		c.Log.Error("not linked: somebody has to do something", "error", err)
 		return
 	}
-	c.Log.Warn("not linked", "error", err, "failures", failures)
+	c.Log.Warn("not linked", "error", err)
 }
 
 func (c *Connector) linked(cluster string) {
@@ -223,15 +223,12 @@ func final(err error) bool {
 // pause is how long to wait between attempts.
 type pause struct{ first, longest, final time.Duration }
 
-// after is the wait after so many failures, at random from 0 up to a bound that doubles: of many connectors that lost a server at once, few
-// come at once. What is final waits from half of its time up to all. random is from 0 up to 1.
-func (p pause) after(failures int, final bool, random float64) time.Duration {
+// after is the wait of a connector that has had no link for so long: at random from 0 up to that time, within bounds. So of many that lost a
+// server at once few come at once, and all are back after twice the time that it was away, whatever they drew before. What is final waits from
+// half of its time up to all. random is from 0 up to 1.
+func (p pause) after(down time.Duration, final bool, random float64) time.Duration {
 	if final {
 		return p.final/2 + time.Duration(random*float64(p.final/2))
 	}
-	bound := p.longest
-	if failures < 16 {
-		bound = min(p.longest, p.first<<failures)
-	}
-	return time.Duration(random * float64(bound))
+	return time.Duration(random * float64(max(p.first, min(p.longest, down))))
 }

@@ -15,25 +15,25 @@ import (
 func TestConnectorsComeBackSpreadAndEverMoreSlowly(t *testing.T) {
 	p := pause{time.Second, time.Minute, 5 * time.Minute}
 	for _, c := range []struct {
-		failures int
-		final    bool
-		random   float64
-		want     time.Duration
+		down   time.Duration
+		final  bool
+		random float64
+		want   time.Duration
 	}{
 		{0, false, 0, 0},
 		{0, false, 0.5, 500 * time.Millisecond},
-		{3, false, 1, 8 * time.Second},
-		{6, false, 1, time.Minute},
-		{1000, false, 1, time.Minute},
+		{8 * time.Second, false, 1, 8 * time.Second},
+		{8 * time.Second, false, 0.25, 2 * time.Second},
+		{time.Hour, false, 1, time.Minute},
 		{0, true, 0, 150 * time.Second},
-		{9, true, 1, 5 * time.Minute},
+		{time.Hour, true, 1, 5 * time.Minute},
 	} {
-		if got := p.after(c.failures, c.final, c.random); got != c.want {
+		if got := p.after(c.down, c.final, c.random); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
-	within := func(failures uint16, final bool, random uint16) bool {
-		d := p.after(int(failures), final, float64(random)/65536)
+	within := func(down uint32, final bool, random uint16) bool {
+		d := p.after(time.Duration(down)*time.Millisecond, final, float64(random)/65536)
 		return d >= 0 && (final && d >= p.final/2 && d <= p.final || !final && d <= p.longest)
 	}
 	if err := quick.Check(within, nil); err != nil {

@@ -80,7 +80,6 @@ func (c *Connector) serve(ctx context.Context, conn io.ReadWriteCloser, kept Cre
 func (c *Connector) tend(ctx context.Context, mux *yamux.Session, kept Credentials) error {
 	look := time.NewTicker(c.LookEvery)
 	defer look.Stop()
-	failures := 0
 	next := c.NowFunc()
 	for {
 		select {
@@ -98,8 +97,7 @@ func (c *Connector) tend(ctx context.Context, mux *yamux.Session, kept Credentia
 			var err error
 			if kept, err = c.renewed(ctx, kept); err != nil {
 				c.Log.Warn("certificate not renewed", "error", err)
-				failures++
-				next = now.Add(pause{c.RetryLongest, c.RetryFinal, c.RetryFinal}.after(failures, final(err), 1))
+				next = now.Add(c.RetryFinal)
 			}
 		}
 	}

@@ -261,6 +261,8 @@ func (h *Hub) settle(ctx context.Context, cluster catalogue.ID) {
 		h.Log.Info("unlinked", "cluster", cluster)
 		h.Keeper.Unlinked(ctx, cluster)
 	case !s.told:
+		ctx, cancel := context.WithTimeout(ctx, keeperTime)
+		defer cancel()
 		if err := h.Keeper.Linked(ctx, cluster, s.info); err != nil {
 			h.Log.Error("a link is closed, for it is not recorded", "cluster", cluster, "error", err)
 			s.end()

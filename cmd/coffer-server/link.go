@@ -136,11 +136,14 @@ func (s *service) byReplicas(others func(*tls.ClientHelloInfo) (*tls.Certificate
 	}
 }
 
-// unlink ends all links, once requests that need them have ended.
-func (s *service) unlink(ctx context.Context) error {
+// unlink ends all links, once requests that need them have ended. What cannot be recorded of that is by the next start, or by another replica.
+func (s *service) unlink(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlinkTime)
 	defer cancel()
-	return errors.Join(s.clusters.hub.Shutdown(ctx), s.clusters.replicas.End(ctx))
+	// All at once: then there is nothing left to record of each.
+	if err := errors.Join(s.clusters.replicas.End(ctx), s.clusters.hub.Shutdown(ctx)); err != nil {
+		s.log.Warn("it is not recorded that links have ended", "error", err)
+	}
 }
 
 // replicaFile has the name of this replica, which is drawn at its first start.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,4 +202,12 @@ func TestAClusterStaysJoinedWhateverDies(t *testing.T) {
 	two := newCluster(t, "uid-2")
 	two.connect(p.must(http.MethodPost, id+"/providers/Coffer.Backup/joinToken", "", "token"))
 	eventually(t, "the other cluster is connected", func() bool { return p.stateOf(id) == "Connected" })
+	// A server that is told to stop waits for no link.
+	began := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil || time.Since(began) > drainTime || strings.Contains(p.errors.String(), "not recorded") {
+		t.Errorf("it ends after %s: %v\n%s", time.Since(began), err, &p.errors)
+	}
 }

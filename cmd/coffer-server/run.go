@@ -74,7 +74,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
 	group.Go(func() error { s.runner.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
-	return errors.Join(group.Wait(), s.unlink(ctx))
+	err = group.Wait()
+	s.unlink(ctx)
+	return err
 }
 
 func (o options) check() error {

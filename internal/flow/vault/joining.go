@@ -261,27 +261,31 @@ const unlinkedTime = 10 * time.Second
 func (j *Joining) Unlinked(ctx context.Context, cluster catalogue.ID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlinkedTime)
 	defer cancel()
-	if err := j.disconnect(ctx, cluster, j.config.Replica); err != nil {
+	if err := j.disconnect(ctx, j.config.Replica, cluster); err != nil {
 		j.config.Log.Error("it is not recorded yet that a cluster is not connected any more", "cluster", cluster, "error", err)
 	}
 }
 
-// disconnect records that a replica has no link to a cluster; if another one has, nothing happens.
-func (j *Joining) disconnect(ctx context.Context, cluster catalogue.ID, replica string) error {
+// disconnect records that a replica has no links to clusters, in one transaction; of those that another one has, nothing is changed.
+func (j *Joining) disconnect(ctx context.Context, replica string, clusters ...catalogue.ID) error {
 	now := j.now()
 	return j.config.Database.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		r, f, err := clusterAt(ctx, tx, cluster)
-		if missing(err) || err == nil && (f.State != ClusterConnected || f.LinkedBy != replica) {
-			return nil
+		for _, cluster := range clusters {
+			r, f, err := clusterAt(ctx, tx, cluster)
+			if missing(err) || err == nil && (f.State != ClusterConnected || f.LinkedBy != replica) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			f.State, f.Since, f.LinkedBy = ClusterDisconnected, now, ""
+			f.Message = "the cluster's connector is not connected; what is to be done there waits until it is"
+			f.Command = "kubectl -n " + f.Namespace + " logs deployment/coffer-connector"
+			if _, err := putCluster(ctx, tx, r, f); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		f.State, f.Since, f.LinkedBy = ClusterDisconnected, now, ""
-		f.Message = "the cluster's connector is not connected; what is to be done there waits until it is"
-		f.Command = "kubectl -n " + f.Namespace + " logs deployment/coffer-connector"
-		_, err = putCluster(ctx, tx, r, f)
-		return err
+		return nil
 	})
 }
 

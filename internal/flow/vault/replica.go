@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,9 @@ const (
 	replicaInterval = 15 * time.Second
 	replicaLife     = time.Minute
 )
+
+// disconnectBatch is how many clusters are written in one transaction: a replica may have held a thousand.
+const disconnectBatch = 100
 
 const (
 	typeSettings = "Coffer.Backup/settings"
@@ -92,7 +96,7 @@ func (r *Replicas) Run(ctx context.Context) {
 	}
 }
 
-// End records that this replica is no more. Its links have ended.
+// End records that this replica is no more, and that its links end. Nothing else is called after it.
 func (r *Replicas) End(ctx context.Context) error {
 	if err := r.disconnectAll(ctx, r.name()); err != nil {
 		return err
@@ -229,8 +233,8 @@ func (r *Replicas) disconnectAll(ctx context.Context, replica string) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range clusters {
-		if err := r.config.Joining.disconnect(ctx, c, replica); err != nil {
+	for batch := range slices.Chunk(clusters, disconnectBatch) {
+		if err := r.config.Joining.disconnect(ctx, replica, batch...); err != nil {
 			return err
 		}
 	}

@@ -2,11 +2,14 @@ package connector
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/quick"
+	"testing/synctest"
 	"time"
 
 	wire "github.com/coffer-backup/coffer/api/link"
@@ -75,4 +78,17 @@ func TestTheFirstLineOfAStreamIsReadAndNothingMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAStreamThatDoesNotSayWhatItIsForIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _, _ = near.Close(), far.Close() }()
+		go func() { _, _ = io.WriteString(far, `{"kind":`) }()
+		began := time.Now()
+		_, err := readHeader(near)
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took != headerTime {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
 }

@@ -20,7 +20,8 @@ import (
 
 // Limits of streams.
 const (
-	maxStreams = 256
+	// maxStreams bounds what streams hold that nobody reads from, 256 KiB each, to a quarter of the memory that the connector has.
+	maxStreams = 128
 	headerTime = 10 * time.Second
 	// idleTime is longer than the server keeps a connection that it does not use, so that none is closed as it is being used.
 	idleTime       = 2 * time.Minute

@@ -118,6 +118,12 @@ func (c *Cluster) Get(resource, name string, path ...string) any {
 	return v
 }
 
+// IsSet says whether a field of an object is true, by the names on the way to it.
+func (c *Cluster) IsSet(resource, name string, path ...string) bool {
+	set, _ := c.Get(resource, name, path...).(bool)
+	return set
+}
+
 // SetStatus does what an extension does: it writes the status of an object, if there is one.
 func (c *Cluster) SetStatus(resource, name, status string) {
 	c.mu.Lock()

@@ -32,6 +32,8 @@ type Run struct {
 	WarningCount                int
 	// Counts are those of its progress, by their names in its status.
 	Counts map[string]int64
+	// TimeLeft is about how long the rest takes, and zero where that is not known.
+	TimeLeft time.Duration
 	// Digests are those that name what it has made, by their names in jobs.
 	Digests map[string]string
 	// Checks are those of a validation.
@@ -54,9 +56,12 @@ const (
 	maxWord    = 128
 	maxName    = 512
 	maxMessage = 4096
+	// maxWarning is how long the message of one of 50 warnings may be: lists have hundreds of jobs.
+	maxWarning = 1000
 	maxChecks  = 100
 	maxCounts  = 40
 	maxCount   = int64(1) << 53
+	maxLeft    = 1000 * time.Hour
 )
 
 // object is what is read of a run object.
@@ -108,7 +113,7 @@ func ReadRun(text []byte) (Run, error) {
 		Counts: map[string]int64{}, Digests: map[string]string{},
 	}
 	for _, w := range o.Status.Warnings[:min(len(o.Status.Warnings), v1alpha1.MaxWarnings)] {
-		r.Warnings = append(r.Warnings, v1alpha1.Warning{Code: word(w.Code), Resource: Text(w.Resource, maxName), Message: Text(w.Message, maxMessage)})
+		r.Warnings = append(r.Warnings, v1alpha1.Warning{Code: word(w.Code), Resource: Text(w.Resource, maxWord), Message: Text(w.Message, maxWarning)})
 	}
 	for _, c := range o.Status.Checks[:min(len(o.Status.Checks), maxChecks)] {
 		r.Checks = append(r.Checks, Check{
@@ -120,6 +125,12 @@ func ReadRun(text []byte) (Run, error) {
 		var n int64
 		if len(r.Counts) < maxCounts && countName.MatchString(name) && json.Unmarshal(o.Status.Progress[name], &n) == nil && n >= 0 {
 			r.Counts[name] = min(n, maxCount)
+		}
+	}
+	var left string
+	if json.Unmarshal(o.Status.Progress["timeLeft"], &left) == nil {
+		if d, err := time.ParseDuration(left); err == nil {
+			r.TimeLeft = min(max(d, 0), maxLeft)
 		}
 	}
 	for name, digest := range map[string]string{

@@ -38,6 +38,9 @@ func TestWhatAClusterSaysIsBounded(t *testing.T) {
 	if len(r.Message) > 5000 || !utf8.ValidString(r.Message) || strings.ContainsAny(r.Message, "\x00\u202e\n") || r.Warnings[0].Code != "" || strings.Contains(r.Warnings[0].Resource, "\n") {
 		t.Errorf("texts: %q, %+v", r.Message[:100], r.Warnings[0])
 	}
+	if r.TimeLeft != 3*time.Second {
+		t.Errorf("time left: %s", r.TimeLeft)
+	}
 	if len(r.Counts) != 1 || r.Counts["bytes"] != maxCount {
 		t.Errorf("counts: %v", r.Counts)
 	}

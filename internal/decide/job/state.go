@@ -44,6 +44,10 @@ func (s State) Observe(r Run, now time.Time) State {
 	for name, n := range r.Counts {
 		info.AdditionalDetails[name] = strconv.FormatInt(n, 10)
 	}
+	delete(info.AdditionalDetails, "timeLeft")
+	if r.TimeLeft > 0 && !r.Phase.Final() {
+		info.AdditionalDetails["timeLeft"] = r.TimeLeft.Truncate(time.Second).String()
+	}
 	for name, digest := range r.Digests {
 		info.AdditionalDetails[name] = digest
 	}

@@ -93,9 +93,12 @@ func (l *look) advance(ctx context.Context, change func(s job.State, now time.Ti
 	if vault.Unchanged(l.kept, after) || !after.Ended() && !l.due(l.kept) {
 		return nil
 	}
-	_, err = l.Jobs.Advance(ctx, l.kept.Vault, l.kept.Name, func(s job.State) job.State { return change(s, now) })
-	if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
+	state, err := l.Jobs.Advance(ctx, l.kept.Vault, l.kept.Name, func(s job.State) job.State { return change(s, now) })
+	switch {
+	case coffer.CodeOf(err) == coffer.CodeResourceNotFound:
 		return nil // its vault is gone, and the job with it
+	case err == nil && state.Ended():
+		l.Log.Info("job ended", "vault", l.kept.Vault, "job", l.kept.Name, "operation", l.kept.Operation, "cluster", l.kept.Cluster, "status", state.Body.Status)
 	}
 	return err
 }

@@ -113,7 +113,7 @@ func TestARestoreGoesToWhereItIsToldTo(t *testing.T) {
 	}
 	name := w.begin(w.jobs.BeginPlan, restoreRequest(point, otherID))
 	w.look()
-	if w.other.Get("restores", name, "spec", "planOnly") != true || w.job(name).Operation != job.RestorePlan {
+	if !w.other.IsSet("restores", name, "spec", "planOnly") || w.job(name).Operation != job.RestorePlan {
 		t.Errorf("a plan: %v", w.other.Get("restores", name))
 	}
 }
@@ -143,7 +143,7 @@ func TestAJobIsCancelled(t *testing.T) {
 		}
 	}
 	w.look()
-	if w.cluster.Get("backups", late, "spec", "cancel") != true || len(w.job(late).SupportedActions) != 0 {
+	if !w.cluster.IsSet("backups", late, "spec", "cancel") || len(w.job(late).SupportedActions) != 0 {
 		t.Errorf("it is not told to end: %v", w.cluster.Get("backups", late))
 	}
 	w.cluster.SetStatus("backups", late, `{"phase":"Cancelled","step":"RollingBack","reason":"UserErrorCancelled"}`)

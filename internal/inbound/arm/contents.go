@@ -31,18 +31,18 @@ const (
 
 // contentRoutes are those of what only the extension of a cluster can answer. Values of Secrets are never asked for.
 func (s *Server) contentRoutes() []route {
-	read := func(kind, below, action string, handle func(ctx context.Context, r request) (answer, error)) route {
-		return route{method: http.MethodGet, kind: kind, on: onRest, below: []string{below}, action: action, handle: s.inTurn(s.reaching(handle))}
+	read := func(kind, below, action string, handle func(ctx context.Context, r request) (answer, error), query ...string) route {
+		return route{method: http.MethodGet, kind: kind, on: onRest, below: []string{below}, action: action, handle: s.inTurn(s.reaching(handle)), query: query}
 	}
 	return []route{
-		read(contentsAction, typePoint, access.ActionContents, s.contents),
+		read(contentsAction, typePoint, access.ActionContents, s.contents, "namespace", "type", "name", "objects"),
 		read(coverageAction, typePoint, access.ActionCoverage, s.coverage),
-		read(searchAction, typeInstance, access.ActionSearch, s.search),
+		read(searchAction, typeInstance, access.ActionSearch, s.search, "namespace", "type", "name"),
 		read(planAction, typeJob, access.ActionPlan, s.plan),
 		read(reportAction, typeJob, access.ActionReport, s.report),
-		read(diffAction, typeJob, access.ActionDiff, s.diff),
+		read(diffAction, typeJob, access.ActionDiff, s.diff, "namespace", "type", "name"),
 		read(logsAction, typeJob, access.ActionLogs, s.logs),
-		read(inventory, typeVault, access.ActionInventory, s.inventory),
+		read(inventory, typeVault, access.ActionInventory, s.inventory, "clusterId"),
 	}
 }
 

@@ -105,7 +105,7 @@ func TestABackupAndARestoreGoThroughTheVault(t *testing.T) {
 	cancelled := w.must(202, http.MethodPost, jobsID+restore+"/cancel"+version, "")
 	w.must(200, http.MethodGet, strings.TrimPrefix(cancelled.header.Get("Location"), w.URL), "")
 	w.look()
-	if w.aks.Get("restores", restore, "spec", "cancel") != true {
+	if !w.aks.IsSet("restores", restore, "spec", "cancel") {
 		t.Errorf("the restore is not told to end: %v", w.aks.Get("restores", restore))
 	}
 	w.aks.SetStatus("restores", restore, `{"phase":"Cancelled"}`)
@@ -115,7 +115,7 @@ func TestABackupAndARestoreGoThroughTheVault(t *testing.T) {
 	}
 	plan := w.begin(instanceID+"/providers/Coffer.Backup/plan", strings.Replace(bareRestore, `"p1"`, `"`+name+`"`, 1))
 	w.look()
-	if w.aks.Get("restores", plan, "spec", "planOnly") != true {
+	if !w.aks.IsSet("restores", plan, "spec", "planOnly") {
 		t.Errorf("the plan: %v", w.aks.Get("restores", plan))
 	}
 	w.aks.SetStatus("restores", plan, `{"phase":"Completed"}`)

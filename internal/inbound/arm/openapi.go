@@ -113,6 +113,9 @@ func describeRoute(r route, schemas openapi3.Schemas) (*openapi3.Operation, erro
 		o.AddParameter(openapi3.NewQueryParameter("$skipToken").WithSchema(openapi3.NewStringSchema()))
 		o.AddParameter(openapi3.NewQueryParameter("$filter").WithSchema(openapi3.NewStringSchema()))
 	}
+	for _, name := range r.query {
+		o.AddParameter(openapi3.NewQueryParameter(name).WithSchema(openapi3.NewStringSchema()))
+	}
 	if body != nil {
 		o.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchemaRef(body)}
 	}
@@ -162,7 +165,7 @@ func (r route) schemas(all openapi3.Schemas) (body, reply *openapi3.SchemaRef, e
 			return nil, nil, err
 		}
 	}
-	if special, ok := repliesOf[key]; ok && !(r.accepts && r.method == http.MethodPost) {
+	if special, ok := repliesOf[key]; ok && (!r.accepts || r.method != http.MethodPost) {
 		reply, err = schemaOf(special, all)
 		if err == nil && reply.Value.Items != nil {
 			reply = pageSchema(reply.Value.Items)

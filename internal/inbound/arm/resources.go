@@ -27,7 +27,7 @@ func (s *Server) resourceRoutes() []route {
 		action := kind.Action()
 		remove := route{method: http.MethodDelete, kind: kind.Type, action: action + "/delete", handle: s.deleteResource}
 		if kind.Type == typeInstance {
-			remove.handle, remove.accepts = s.deleteInstance, true
+			remove.handle, remove.accepts, remove.query = s.deleteInstance, true, []string{"retainData"}
 		}
 		table = append(table,
 			route{method: http.MethodGet, kind: kind.Type, action: action + "/read", handle: s.getResource},

@@ -23,6 +23,8 @@ type route struct {
 	// action is what role definitions call it; empty is for everybody who is somebody.
 	action string
 	handle func(ctx context.Context, r request) (answer, error)
+	// query are the parameters that it has beside those of all, for the document.
+	query []string
 	// accepts says that an answer may be that something is under way.
 	accepts bool
 }

@@ -244,7 +244,7 @@ func TestTheConnectorIsConfined(t *testing.T) {
 	for _, v := range pod.Volumes {
 		volumes[v.Name] = v
 	}
-	if join := volumes["join"].Secret; join == nil || join.SecretName != "coffer-join" || !*join.Optional {
+	if join := volumes["join"].Secret; join == nil || join.SecretName != "coffer-join" || !*join.Optional || *join.DefaultMode != 0o440 {
 		t.Errorf("the join token is in %+v", join)
 	}
 	if token := volumes["reader"].Projected.Sources[0].ServiceAccountToken; token.Audience != "coffer-extension" || *token.ExpirationSeconds != 3600 || token.Path != "token" {

@@ -119,24 +119,8 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err != nil {
 		return nil, err
 	}
-	uid, err := uidOf(ctx, c)
+	v, text, err := p.register(ctx, s, c, id, f.location)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.mustBeNoOther(ctx, id, uid); err != nil {
-		return nil, err
-	}
-	if err := p.ensureCluster(ctx, s, id, f.location); err != nil {
-		return nil, err
-	}
-	if err := p.ensureExtension(ctx, s, id); err != nil {
-		return nil, err
-	}
-	v, text, _, err := readAs[clusterView](ctx, s, id)
-	if err != nil {
-		return nil, err
-	}
-	if err := mustBeThatCluster(v, uid); err != nil {
 		return nil, err
 	}
 	connected := v.Properties.Coffer.State == clusterConnected
@@ -147,33 +131,15 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err := p.ensureNamespace(ctx, c); err != nil {
 		return nil, err
 	}
-	if spec != nil {
-		if err := p.prepareStore(ctx, c, *spec, data); err != nil {
-			return nil, err
-		}
-	}
-	connector := map[string]any{"enabled": true}
-	if slices.Contains(f.changes, "allow-bindings-by-owner") {
-		connector["allowBindingsByOwner"] = f.bindingsByOwner
-	}
-	if !connected {
-		token, err := s.joinToken(ctx, id, f.server)
-		if err != nil {
-			return nil, err
-		}
-		// It is no value of the chart, for Helm would keep it.
-		if err := p.putSecret(ctx, c, joinSecret, map[string][]byte{joinKey: []byte(token)}); err != nil {
-			return nil, err
-		}
-		digest := sha256.Sum256([]byte(token))
-		connector["joinTokenDigest"] = hex.EncodeToString(digest[:])
-	}
 	o := f.install
-	o.Values = map[string]any{"connector": connector}
+	o.Values = map[string]any{}
 	if spec != nil {
-		if o.Values["storageLocation"], err = storageValues(*spec); err != nil {
+		if o.Values["storageLocation"], err = p.prepareStore(ctx, c, *spec, data); err != nil {
 			return nil, err
 		}
+	}
+	if o.Values["connector"], err = p.prepareConnector(ctx, s, c, id, connected, f); err != nil {
+		return nil, err
 	}
 	p.told("Installing the Backup extension in namespace %s …", p.target.Namespace)
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
@@ -184,6 +150,48 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 		return text, err
 	}
 	return p.awaitLink(ctx, s, c, id, o.Timeout)
+}
+
+// register makes what the server keeps of a cluster and its extension, if it is missing, and answers the cluster. A cluster that cannot be
+// joined under this id is refused before.
+func (p *program) register(ctx context.Context, s session, c client.Client, id, location string) (clusterView, json.RawMessage, error) {
+	uid, err := uidOf(ctx, c)
+	if err == nil {
+		err = s.mustBeNoOther(ctx, id, uid)
+	}
+	if err == nil {
+		err = p.ensureCluster(ctx, s, id, location)
+	}
+	if err == nil {
+		err = p.ensureExtension(ctx, s, id)
+	}
+	if err != nil {
+		return clusterView{}, nil, err
+	}
+	v, text, _, err := readAs[clusterView](ctx, s, id)
+	if err == nil {
+		err = mustBeThatCluster(v, uid)
+	}
+	return v, text, err
+}
+
+// prepareConnector answers the connector's values of the chart. Unless the cluster is connected, it puts a join token into the cluster.
+func (p *program) prepareConnector(ctx context.Context, s session, c client.Client, id string, connected bool, f joinFlags) (map[string]any, error) {
+	values := map[string]any{"enabled": true}
+	if slices.Contains(f.changes, "allow-bindings-by-owner") {
+		values["allowBindingsByOwner"] = f.bindingsByOwner
+	}
+	if connected {
+		return values, nil
+	}
+	token, err := s.joinToken(ctx, id, f.server)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256([]byte(token))
+	values["joinTokenDigest"] = hex.EncodeToString(digest[:])
+	// The token itself is no value of the chart, for Helm would keep it.
+	return values, p.putSecret(ctx, c, joinSecret, map[string][]byte{joinKey: []byte(token)})
 }
 
 // storage is the location that the flags name, and the credentials that a Secret is to be made of; both are nil if they name none.
@@ -228,24 +236,31 @@ func storageValues(spec v1alpha1.BackupStorageLocationSpec) (map[string]any, err
 // makeTime is how long a store may take to answer about its container: it may be one that only the cluster reaches.
 const makeTime = 20 * time.Second
 
-// prepareStore puts credentials into the Secret that the location names, and makes the container, where these may and it is missing. That
-// this cannot be done from here is no error: the extension says what it finds.
-func (p *program) prepareStore(ctx context.Context, c client.Client, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) error {
-	if data != nil {
+// prepareStore puts credentials into the Secret that the location names, makes the container, and answers the location's values of the chart.
+func (p *program) prepareStore(ctx context.Context, c client.Client, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) (map[string]any, error) {
+	switch {
+	case data != nil:
 		if err := p.putSecret(ctx, c, spec.CredentialsSecretRef.Name, data); err != nil {
-			return err
+			return nil, err
 		}
-	} else if spec.CredentialsSecretRef != nil {
+	case spec.CredentialsSecretRef != nil:
 		var kept corev1.Secret
 		if err := c.Get(ctx, p.key(spec.CredentialsSecretRef.Name), &kept); err != nil {
-			return fmt.Errorf("read Secret %s, which --credentials-secret names: %w", spec.CredentialsSecretRef.Name, err)
+			return nil, fmt.Errorf("read Secret %s, which --credentials-secret names: %w", spec.CredentialsSecretRef.Name, err)
 		}
 		data = kept.Data
 	}
+	p.makeContainer(ctx, spec, data)
+	return storageValues(spec)
+}
+
+// makeContainer makes the container, where the credentials may and it is missing. That this cannot be done from here is no error: the extension
+// says what it finds.
+func (p *program) makeContainer(ctx context.Context, spec v1alpha1.BackupStorageLocationSpec, data map[string][]byte) {
 	anonymous := spec.GCS != nil && spec.GCS.Anonymous
 	if spec.Provider == v1alpha1.ProviderFilesystem || data == nil && !anonymous {
 		// The extension makes the one; the identity of its pod, who may make the other, is not had here.
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTime)
 	defer cancel()
@@ -256,7 +271,6 @@ func (p *program) prepareStore(ctx context.Context, c client.Client, spec v1alph
 	case made:
 		p.told("Container %s is made.", spec.Container)
 	}
-	return nil
 }
 
 // mustBeNoOther refuses to join a cluster that has joined under another id, before its connector is disturbed. The server refuses it too, and

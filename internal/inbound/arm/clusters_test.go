@@ -80,6 +80,9 @@ func (w *world) passing(to string, transport http.RoundTripper) *httptest.Server
 	w.t.Helper()
 	c := w.Config.Handler.(*Server).Config
 	c.Links = noLinks{}
+	jobs := *c.Jobs
+	jobs.Clusters = noLinks{}
+	c.Jobs = &jobs
 	var err error
 	c.Consents, err = vault.NewConsents(vault.ConsentsConfig{Database: w.db, Clusters: noLinks{}, NowFunc: w.Config.Handler.(*Server).Keeper.Now, Log: c.Log})
 	if err != nil {

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -160,5 +161,32 @@ func TestWhatARestoreDidIsRead(t *testing.T) {
 	w.must(400, http.MethodGet, inventory, "")
 	if got := w.do("reader", http.MethodGet, inventory+"&clusterId="+cluster, ""); got.status != 403 {
 		t.Errorf("a reader: %d %s", got.status, got.text)
+	}
+}
+
+func TestWhatAClusterIsAskedIsAskedByWhoeverHasItsLink(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	w.aks.Read(&extensionReader{answers: map[string]string{"/v1/inventory": lines(`{"extensionVersion":"1"}`)}})
+	second := w.passing(w.URL, w.Client().Transport)
+	for _, ask := range []struct{ method, path, body, answer string }{
+		{http.MethodGet, vaultID + "/providers/Coffer.Backup/inventory" + version + "&clusterId=" + cluster, "", `"extensionVersion":"1"`},
+		{http.MethodPost, instanceID + "/validateRestore" + version, `{"restoreRequestObject":` + bareRestore + `}`, `"StorageLocation"`},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), ask.method, second.URL+ask.path, strings.NewReader(ask.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer owner")
+		r.Header.Set("Content-Type", "application/json")
+		a, err := second.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(a.Body)
+		_ = a.Body.Close()
+		if err != nil || a.StatusCode != http.StatusOK || !strings.Contains(string(text), ask.answer) {
+			t.Errorf("%s: %d %s, %v", ask.path, a.StatusCode, text, err)
+		}
 	}
 }

@@ -195,9 +195,9 @@ func (e *UnapprovedError) Unwrap() error { return e.err }
 
 // mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
 // has been deleted, was not given to this one.
-func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalogue.ID) error {
+func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster catalogue.Resource, vault catalogue.ID) error {
 	bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: 1,
+		Type: typeBinding, Under: cluster.ID, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: 1,
 	})
 	if err != nil {
 		return err
@@ -216,10 +216,14 @@ func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster, vault catalo
 		case f.State == BindingApproved:
 			return nil
 		default:
-			return &UnapprovedError{b.ID, coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster, vault.Name()).
+			// Nothing can be approved in a cluster that has not joined.
+			if err := mustHaveJoined(cluster); err != nil {
+				return err
+			}
+			return &UnapprovedError{b.ID, coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster.ID, vault.Name()).
 				WithHint("let the cluster's owner run: %s", f.Command)}
 		}
 	}
-	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster, vault.Name()).
-		WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster, BackupOperator)
+	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster.ID, vault.Name()).
+		WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster.ID, BackupOperator)
 }

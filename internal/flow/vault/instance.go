@@ -146,7 +146,7 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 }
 
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
-// extension, that has not joined, or that has not let the vault in.
+// extension, that has not let the vault in, or that has not joined.
 func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
 	if err := mayReadLinked(ctx, v, p, typeInstance, c.Cluster); err != nil {
 		return err
@@ -168,10 +168,10 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	if len(extensions) == 0 {
 		return coffer.Errorf(coffer.CodeExtensionNotFound, "the cluster %s has no Backup extension", c.Cluster).WithHint("install it: coffer cluster join %s", c.Cluster)
 	}
-	if err := mustHaveJoined(cluster); err != nil {
+	if err := mustBeAdmitted(ctx, v, cluster, p.ID.Parent()); err != nil {
 		return err
 	}
-	return mustBeAdmitted(ctx, v, c.Cluster, p.ID.Parent())
+	return mustHaveJoined(cluster)
 }
 
 // mustBeOfRegion refuses a cluster of another region than the vault's, whatever the body says of its region.

@@ -109,5 +109,5 @@ func mustBeReady(ctx context.Context, v catalogue.View, id, vault catalogue.ID) 
 	if err := mustHaveJoined(cluster); err != nil {
 		return err
 	}
-	return mustBeAdmitted(ctx, v, id, vault)
+	return mustBeAdmitted(ctx, v, cluster, vault)
 }

@@ -95,8 +95,8 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 	}{
 		{"the policy", "BMSUserErrorInvalidInput", func() { w.must(200, http.MethodPut, policyID+version, policyBody) }},
 		{"the extension", "UserErrorKubernetesBackupExtensionNotFoundError", func() { w.must(201, http.MethodPut, extension+version, extensionBody) }},
-		{"the cluster itself", "UserErrorKubernetesClusterNotJoined", func() { w.join(false) }},
 		{"trusted access", "UserErrorTrustedAccessNotFound", func() { w.must(201, http.MethodPut, binding+version, bindingBody) }},
+		{"the cluster itself", "UserErrorKubernetesClusterNotJoined", func() { w.join(false) }},
 		{"its approval", "UserErrorTrustedAccessNotFound", func() {
 			if got := w.must(400, http.MethodPut, instanceID+version, put); !strings.Contains(got.text, "kubectl -n coffer create rolebinding coffer-vault-") {
 				t.Errorf("what is missing is not named: %s", got.text)

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/internal/inbound/connector"
+	"github.com/coffer-backup/coffer/internal/outbound/kube"
 )
 
 // connectOptions are the flags of `coffer-extension connect`.
@@ -86,6 +87,7 @@ func connect(ctx context.Context, o connectOptions) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
+	config.Wrap(kube.AwaitRoles)
 	link, err := newConnector(unlimited(config), o, log)
 	if err != nil {
 		return err

@@ -77,6 +77,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
+	// Nobody is told that they may not, before the API server knows who may.
+	config.Wrap(kube.AwaitRoles)
 	scheme, err := newScheme()
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (c *Cluster) Exec(ctx context.Context, e coffer.Exec) (coffer.ExecResult, e
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		result.TimedOut = true
 		return result, nil
-	case err != nil && strings.Contains(err.Error(), " is forbidden: "):
+	case err != nil && strings.Contains(err.Error(), " is forbidden: ") && !rolesUnread(err.Error()):
 		// The answer to a refused upgrade comes as text only. Without a code, it would be tried again in vain.
 		return result, coffer.Errorf(coffer.CodeForbidden, "exec in pod %s/%s container %s: %w", e.Namespace, e.Pod, e.Container, err)
 	case err != nil:

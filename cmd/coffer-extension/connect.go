@@ -98,7 +98,7 @@ func connect(ctx context.Context, o connectOptions) error {
 	}
 	log.Info("starting", "version", version, "namespace", o.namespace, "vaultsNamespace", o.vaultsNamespace)
 	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return link.Run(running) })
+	group.Go(func() error { link.Run(running); return nil })
 	for _, serve := range servers {
 		group.Go(func() error { return serve(running) })
 	}

@@ -87,7 +87,7 @@ func (c *cluster) connect(token string) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(c.t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = made.Run(ctx) })
+	running.Go(func() { made.Run(ctx) })
 	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	c.t.Cleanup(stop)
 	return stop

@@ -137,7 +137,7 @@ func (c *ownedCluster) Install(ctx context.Context, _ cli.Target, o cli.InstallO
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	values, _ := o.Values["connector"].(map[string]any)
-	if values["enabled"] == false {
+	if enabled, said := values["enabled"].(bool); said && !enabled {
 		c.stop()
 		c.link, c.digest, c.stop = nil, nil, func() {}
 		return nil
@@ -185,7 +185,7 @@ func (c *ownedCluster) start(digest any) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = link.Run(ctx) // It ends with its context.
+		link.Run(ctx)
 	}()
 	c.link, c.digest, c.stop = link, digest, func() {
 		cancel()

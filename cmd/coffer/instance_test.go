@@ -106,7 +106,7 @@ func (v *vaultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case answer == "":
 		w.Header().Set("X-Ms-Correlation-Request-Id", "c-1")
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = io.WriteString(w, `{"error":{"code":"ResourceNotFound","message":"there is no `+request+`"}}`)
+		_, _ = io.WriteString(w, `{"error":{"code":"ResourceNotFound","message":"there is no `+request+`"}}`) //nolint:gosec // No browser reads it.
 	case answer == "away":
 		w.WriteHeader(http.StatusBadGateway)
 	case strings.HasPrefix(answer, `{"error"`):
@@ -413,7 +413,7 @@ func TestAValidationShowsEachCheck(t *testing.T) {
 	args := []string{"backup-instance", "validate-for-backup", "-n", "shop", "--cluster", clusterPath, "--policy-name", "daily"}
 	stdout, stderr, code := v.run(t.Context(), t, args...)
 	if code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 	mustHave(t, "stdout", stdout, "SnapshotClass   Warning   disk.csi.azure.com   no resource group\n", "SnapshotClass: no resource group\n  set it\n")
 	_, stderr, code = v.run(t.Context(), t, args...)

@@ -267,7 +267,7 @@ func TestAJobThatIsUnderWayIsCancelledThroughTheServer(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	w.must("job", "show", name)
-	if w.cluster.Get("backups", name, "spec", "cancel") != true {
+	if cancel, _ := w.cluster.Get("backups", name, "spec", "cancel").(bool); !cancel {
 		t.Fatal("the backup in the cluster is not told to end")
 	}
 	w.cluster.SetStatus("backups", name, `{"phase":"Cancelled"}`)

@@ -240,7 +240,7 @@ func (v *survey) volumes(ctx context.Context, b *backup) {
 		snapshots := []coffer.GroupResource{
 			{Group: snapshotGroup, Resource: "volumesnapshots"}, {Group: snapshotGroup, Resource: "volumesnapshotcontents"}, {Group: snapshotGroup, Resource: "volumesnapshotclasses"},
 		}
-		return v.allowed(ctx, "create", "", snapshots, true)
+		return v.allowed(ctx, "create", snapshots, true)
 	}})
 }
 
@@ -255,20 +255,20 @@ func (v *survey) access(ctx context.Context, b *backup) {
 				types = append(types, t.GroupResource)
 			}
 		}
-		if err := v.allowed(ctx, "list", "", types, false); err != nil || len(b.object.Spec.BackupHookReferences) == 0 {
+		if err := v.allowed(ctx, "list", types, false); err != nil || len(b.object.Spec.BackupHookReferences) == 0 {
 			return err
 		}
-		return v.allowed(ctx, "create", "", []coffer.GroupResource{{Resource: "pods/exec"}}, true)
+		return v.allowed(ctx, "create", []coffer.GroupResource{{Resource: "pods/exec"}}, true)
 	}})
 }
 
-// allowed checks whether the extension may do something.
-func (v *survey) allowed(ctx context.Context, verb, namespace string, types []coffer.GroupResource, essential bool) error {
-	forbidden, err := v.Cluster.Forbidden(ctx, verb, namespace, types)
+// allowed checks whether the extension may do something in all namespaces.
+func (v *survey) allowed(ctx context.Context, verb string, types []coffer.GroupResource, essential bool) error {
+	forbidden, err := v.Cluster.Forbidden(ctx, verb, "", types)
 	if err != nil {
 		return err
 	}
-	v.add(capability.Access(verb, namespace, forbidden, essential))
+	v.add(capability.Access(verb, "", forbidden, essential))
 	return nil
 }
 
@@ -344,7 +344,7 @@ func (v *survey) targets(ctx context.Context, r *restore) error {
 	}
 	v.add(capability.Terminating(r.draft.Namespaces, terminating)...)
 	if len(missing) > 0 {
-		if err := v.allowed(ctx, "create", "", []coffer.GroupResource{namespaceType.GroupResource}, true); err != nil {
+		if err := v.allowed(ctx, "create", []coffer.GroupResource{namespaceType.GroupResource}, true); err != nil {
 			return err
 		}
 	}
@@ -357,7 +357,7 @@ func (v *survey) targets(ctx context.Context, r *restore) error {
 	if len(wide) == 0 {
 		return nil
 	}
-	return v.allowed(ctx, "create", "", wide, false)
+	return v.allowed(ctx, "create", wide, false)
 }
 
 // TryWriting writes a blob, and again, which must be refused, and removes it: a store on which that is not so keeps no recovery

@@ -210,7 +210,7 @@ func connectAll(ctx context.Context, tokens []string) (stop func(), err error) {
 			stop()
 			return nil, err
 		}
-		running.Go(func() { _ = c.Run(ctx) })
+		running.Go(func() { c.Run(ctx) })
 	}
 	return stop, nil
 }

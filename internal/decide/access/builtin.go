@@ -28,7 +28,7 @@ const (
 	// ActionSearch looks for an object across recovery points.
 	ActionSearch = "Coffer.Backup/recoveryPoints/search/action"
 	// ActionJoinToken makes what a cluster joins by, ActionLeave ends its joining, and ActionJoin is what a connector does with the token.
-	ActionJoinToken = "Coffer.Backup/clusters/joinToken/action"
+	ActionJoinToken = "Coffer.Backup/clusters/joinToken/action" //nolint:gosec // The name of an action.
 	ActionLeave     = "Coffer.Backup/clusters/leave/action"
 	ActionJoin      = "Coffer.Backup/clusters/join/action"
 	// ActionConsent lets a vault act in a cluster, where that has allowed it to be decided here. Only Owner allows it.

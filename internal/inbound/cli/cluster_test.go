@@ -175,7 +175,7 @@ func TestJoiningTwiceIsJoiningOnce(t *testing.T) {
 		t.Error("the join token is left in the cluster")
 	}
 	connector, _ := w.installs[0].Values["connector"].(map[string]any)
-	if connector["enabled"] != true || connector["joinTokenDigest"] == "" || w.installs[0].Values["storageLocation"] != nil {
+	if enabled, _ := connector["enabled"].(bool); !enabled || connector["joinTokenDigest"] == "" || w.installs[0].Values["storageLocation"] != nil {
 		t.Errorf("installed by %v", w.installs[0].Values)
 	}
 	if text := fmt.Sprint(w.installs[0]) + w.said.String() + out; strings.Contains(text, testToken) {
@@ -240,11 +240,17 @@ func TestLeavingTakesTheConnectorOutOfTheCluster(t *testing.T) {
 			t.Errorf("%s: its key is there: %t", keep, there)
 		}
 		for _, o := range w.installs {
-			if connector, _ := o.Values["connector"].(map[string]any); connector["enabled"] != false {
+			if connector, _ := o.Values["connector"].(map[string]any); !disabled(connector) {
 				t.Errorf("installed by %v", o.Values)
 			}
 		}
 	}
+}
+
+// disabled says that values leave the connector out.
+func disabled(connector map[string]any) bool {
+	enabled, said := connector["enabled"].(bool)
+	return said && !enabled
 }
 
 func TestATokenThatHelmKeepsIsNotReplaced(t *testing.T) {

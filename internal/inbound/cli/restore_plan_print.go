@@ -90,36 +90,9 @@ func count(c *v1alpha1.RestorePlanCounts, s content.PlanStep) {
 
 // printPlan prints a plan, and what it would change if that is asked for. One that cannot be carried out is errUnworkable.
 func (p *program) printPlan(r plannedRestore, o planOptions) error {
-	shown := shownPlan{Restore: r.name, Warnings: r.status.Warnings, Steps: []content.PlanStep{}}
-	if r.counts != nil {
-		shown.Counts = *r.counts
-	}
-	table := &planTable{pagedTable: pagedTable{out: p.Out}}
-	err := r.plan(func(i content.PlanItem) error {
-		if i.Step != nil && r.counts == nil {
-			count(&shown.Counts, *i.Step)
-		}
-		switch {
-		case i.Head != nil:
-			shown.PlanHead = *i.Head
-		case i.Step == nil:
-		case p.output == "table":
-			return table.step(*i.Step)
-		default:
-			shown.Steps = append(shown.Steps, *i.Step)
-		}
-		return nil
-	})
-	if flushErr := table.flush(); err == nil {
-		err = flushErr
-	}
+	shown, err := p.readPlan(r)
 	if err != nil {
 		return fmt.Errorf("plan of %s %s: %w", r.noun, r.name, err)
-	}
-	if r.counts == nil {
-		for _, n := range shown.NotSelected {
-			shown.Counts.NotSelected += int(n.Objects)
-		}
 	}
 	d := diffPrinter{program: p, color: o.color == "always" || o.color == "auto" && p.Color}
 	if o.diff {
@@ -143,6 +116,39 @@ func (p *program) printPlan(r plannedRestore, o planOptions) error {
 		err = errUnworkable
 	}
 	return err
+}
+
+// readPlan reads a plan: its steps are kept, or printed at once where they are for a table.
+func (p *program) readPlan(r plannedRestore) (shownPlan, error) {
+	shown := shownPlan{Restore: r.name, Warnings: r.status.Warnings, Steps: []content.PlanStep{}}
+	if r.counts != nil {
+		shown.Counts = *r.counts
+	}
+	table := &planTable{pagedTable: pagedTable{out: p.Out}}
+	err := r.plan(func(i content.PlanItem) error {
+		if i.Step != nil && r.counts == nil {
+			count(&shown.Counts, *i.Step)
+		}
+		switch {
+		case i.Head != nil:
+			shown.PlanHead = *i.Head
+		case i.Step == nil:
+		case p.output == "table":
+			return table.step(*i.Step)
+		default:
+			shown.Steps = append(shown.Steps, *i.Step)
+		}
+		return nil
+	})
+	if flushErr := table.flush(); err == nil {
+		err = flushErr
+	}
+	if err == nil && r.counts == nil {
+		for _, n := range shown.NotSelected {
+			shown.Counts.NotSelected += int(n.Objects)
+		}
+	}
+	return shown, err
 }
 
 // planTable prints the steps of a plan, those of one order together.

@@ -94,7 +94,7 @@ func (c *Connector) Status() Status {
 }
 
 // Run keeps the link until ctx ends.
-func (c *Connector) Run(ctx context.Context) error {
+func (c *Connector) Run(ctx context.Context) {
 	down := time.Now()
 	for ctx.Err() == nil {
 		before := c.Status().Links
@@ -109,7 +109,6 @@ func (c *Connector) Run(ctx context.Context) error {
 		c.failed(err)
 		c.wait(ctx, pause{c.RetryFirst, c.RetryLongest, c.RetryFinal}.after(time.Since(down), final(err), rand.Float64())) //nolint:gosec // It spreads, and keeps no secret.
 	}
-	return nil
 }
 
 // once joins if there is a new token, renews if it is time, connects, and serves until the link ends.

@@ -51,7 +51,7 @@ func TestTheReaderIsToldWhoAsksAndWhoTheConnectorIs(t *testing.T) {
 	var got http.Header
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header.Clone()
-		_, _ = io.WriteString(w, r.URL.RequestURI())
+		_, _ = io.WriteString(w, r.URL.RequestURI()) //nolint:gosec // No browser reads it.
 	}
 	reader, kept := newReader(t, "", answer)
 	address := reader.Listener.Addr().String()

@@ -44,7 +44,7 @@ func TestAVaultIsItselfInTheClusterAndNobodyElse(t *testing.T) {
 		c.api = func(w http.ResponseWriter, r *http.Request) {
 			got = r.Header.Clone()
 			w.Header().Set("Set-Cookie", "a=b")
-			_, _ = io.WriteString(w, r.Method+" "+r.URL.RequestURI())
+			_, _ = io.WriteString(w, r.Method+" "+r.URL.RequestURI()) //nolint:gosec // No browser reads it.
 		}
 	})
 	session := s.mustSession(t, clusterID(1))

@@ -81,12 +81,6 @@ func (a *authority) serving() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}
 }
 
-// proving is one of a cluster.
-func (a *authority) proving(name string, begins, ends time.Time) tls.Certificate {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	return tls.Certificate{Certificate: [][]byte{a.issue(key.Public(), name, begins, ends, x509.ExtKeyUsageClientAuth)}, PrivateKey: key}
-}
-
 // keeper lets clusters in by the rules of join tokens, and remembers who is linked.
 type keeper struct {
 	authority *authority
@@ -366,7 +360,7 @@ func newCluster(t testing.TB, token string, change func(*cluster, *connector.Con
 	c.Connector = must(connector.New(settings))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = c.Run(ctx) })
+	running.Go(func() { c.Run(ctx) })
 	c.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(c.stop)
 	return c

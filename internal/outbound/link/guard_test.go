@@ -45,7 +45,7 @@ func TestTheGuardSeesFramesHoweverTheyArrive(t *testing.T) {
 			g := newGuard(nil)
 			var err error
 			for rest := c.sent; len(rest) > 0 && err == nil; {
-				n := 1 + rand.IntN(min(len(rest), 40))
+				n := 1 + rand.IntN(min(len(rest), 40)) //nolint:gosec // Where a frame is cut.
 				err = g.inspect(rest[:n])
 				rest = rest[n:]
 			}

@@ -28,7 +28,7 @@ import (
 )
 
 // SecretName is the name of the Secret.
-const SecretName = "coffer-reader-tls"
+const SecretName = "coffer-reader-tls" //nolint:gosec // The name of a Secret.
 
 const (
 	keyField = corev1.TLSPrivateKeyKey

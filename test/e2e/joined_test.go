@@ -107,7 +107,7 @@ func (j *protection) joining(t *testing.T) {
 	}
 	// Once more, nothing happens; and the kubeconfig of another cluster is not taken for it.
 	j.join(t, lab, firstCluster)
-	j.vaulted.mustFail(t, []string{"leads to another cluster", "coffer cluster leave"},
+	j.vaulted.mustFail(t, []string{"has joined already", secondCluster, "coffer cluster leave"},
 		"cluster", "join", firstCluster, "--kubeconfig", second.kubeconfig, "--image", second.extension)
 
 	hello := link.Hello{
@@ -299,7 +299,7 @@ func (j *protection) plan(t *testing.T) {
 		t.Errorf("diff: %s", diff)
 	}
 	plan := j.must(t, "backup-instance", "restore", "plan", "-n", "shop", "--recovery-point-id", "latest", "--namespace-mappings", "vaulted=vaulted-back")
-	if !strings.Contains(plan, "--plan-digest sha256:") {
+	if !strings.Contains(plan, "--plan-digest=sha256:") {
 		t.Errorf("plan: %s", plan)
 	}
 	if err := lab.client.Get(t.Context(), keyOf(settings), settings); err != nil || settings.Data["index.html"] != "closed\n" {
@@ -433,9 +433,9 @@ spec:
 			return
 		case <-tick.C:
 			for name, c := range map[string]labCluster{firstCluster: lab, secondCluster: second} {
-				if command := j.pending(t, "typed", name); command != "" && !approved[command] {
+				if command := j.pending(t, "typed", name); command != "" && !approved[name] {
 					c.mustApprove(t, command)
-					approved[command] = true
+					approved[name] = true
 				}
 			}
 		}

@@ -124,8 +124,7 @@ func (j *protection) trustedAccess(t *testing.T) {
 		_, _, _ = j.exec(t, "", "backup-policy", "delete", "-v", "stranger", "-n", "nightly", "--yes")
 		_, _, _ = j.exec(t, "", "backup-vault", "delete", "-v", "stranger", "--yes")
 	})
-	policy := j.must(t, "backup-policy", "get-default-policy-template", "--datasource-type", "AzureKubernetesService", "-o", "json")
-	j.mustRead(t, policy, "backup-policy", "create", "-v", "stranger", "--backup-policy-name", "nightly", "--policy", "-")
+	j.mustHavePolicy(t, "stranger", "nightly")
 	instance := []string{
 		"-v", "stranger", "-n", "any", "--cluster", j.clusterID(firstCluster), "--policy-name", "nightly", "--included-namespaces", "vaulted",
 	}

@@ -99,13 +99,10 @@ func readRequest(text []byte) (request *x509.CertificateRequest, digest []byte, 
 	if block == nil || block.Type != "CERTIFICATE REQUEST" || len(bytes.TrimSpace(rest)) > 0 {
 		return nil, nil, refused("it is not one block CERTIFICATE REQUEST in PEM")
 	}
-	request, err = x509.ParseCertificateRequest(block.Bytes)
-	if err == nil {
-		err = request.CheckSignature()
-	}
-	if err != nil {
+	if request, err = x509.ParseCertificateRequest(block.Bytes); err != nil {
 		return nil, nil, refused(err.Error())
 	}
+	// The key is looked at first: anybody may ask, and how long the signature of an RSA key takes is for whoever made that to say.
 	switch key := request.PublicKey.(type) {
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
@@ -114,6 +111,9 @@ func readRequest(text []byte) (request *x509.CertificateRequest, digest []byte, 
 	case ed25519.PublicKey:
 	default:
 		return nil, nil, refused("its key is neither ECDSA nor Ed25519, but " + strings.ToUpper(request.PublicKeyAlgorithm.String()))
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, nil, refused(err.Error())
 	}
 	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
 	return request, sum[:], nil

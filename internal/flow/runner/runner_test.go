@@ -348,6 +348,34 @@ func TestAnInstanceIsDeletedWithItsRecoveryPoints(t *testing.T) {
 	}
 }
 
+func TestWhoMayOnAnInstanceMayNotOnTheNextOfItsName(t *testing.T) {
+	w := newWorld(t)
+	w.backedUp()
+	const assignment = instanceID + "/providers/Microsoft.Authorization/roleAssignments/44444444-4444-8444-8444-444444444444"
+	err := w.Database.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		_, err := tx.PutResource(ctx, catalogue.Resource{ID: assignment, Body: json.RawMessage(`{}`)}, catalogue.Condition{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	w.cluster.SetStatus("deletebackups", w.cluster.Names("deletebackups")[0], `{"phase":"Completed"}`)
+	w.look()
+	w.look()
+	for _, id := range []catalogue.ID{instanceID, assignment} {
+		if there, err := w.jobs.Keeper.Exists(t.Context(), id); err != nil || there {
+			t.Errorf("%s is there: %v, %v", id, there, err)
+		}
+	}
+	if n := w.audited("Microsoft.Authorization/roleAssignments/delete"); n != 1 {
+		t.Errorf("%d entries say that the role assignment is deleted", n)
+	}
+}
+
 func TestAnInstanceIsDeletedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.backedUp()

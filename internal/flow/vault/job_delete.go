@@ -155,10 +155,13 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 	switch {
 	case r == nil:
 	case s.Body.Status == job.Completed:
+		by := Caller{Principal: catalogue.Principal{ObjectID: s.Work.By, Name: s.Work.Name}, Request: s.Work.Request, Remote: s.Work.Remote}
+		if err := j.Keeper.deleteBelow(ctx, tx, by, r.ID, o.Ended); err != nil {
+			return err
+		}
 		if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
 			return err
 		}
-		by := Caller{Principal: catalogue.Principal{ObjectID: s.Work.By, Name: s.Work.Name}, Request: s.Work.Request, Remote: s.Work.Remote}
 		if err := appendEntry(ctx, tx, by.entry(o.Ended, typeInstance+"/delete", r.ID, http.StatusOK), r, nil); err != nil {
 			return err
 		}

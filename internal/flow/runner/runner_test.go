@@ -376,6 +376,75 @@ func TestWhoMayOnAnInstanceMayNotOnTheNextOfItsName(t *testing.T) {
 	}
 }
 
+// hooked are clusters that something is done before anybody calls them.
+type hooked struct {
+	catalogue.Clusters
+	before func()
+}
+
+func (h hooked) Session(ctx context.Context, id catalogue.ID) (catalogue.ClusterSession, error) {
+	h.before()
+	return h.Clusters.Session(ctx, id)
+}
+
+func TestADeletionThatWasGivenUpDeletesNothingOfTheNextInstance(t *testing.T) {
+	w := newWorld(t)
+	w.backedUp()
+	r, err := w.jobs.Keeper.Get(t.Context(), instanceID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	begun := w.cluster.Names("deletebackups")
+	// The next look has read the job, and is slow: meanwhile the data is to be kept after all, and another instance of that name has some.
+	slow := *w.jobs
+	slow.Clusters = hooked{w.clusters, func() {
+		if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, true); err != nil {
+			t.Error(err)
+		}
+		w.put(instanceID, string(r.Body))
+		err := w.Database.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+			return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "of-the-next", Time: w.Clock.Now(), Body: json.RawMessage(`{}`)})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	w.runner = w.newRunner()
+	w.runner.Jobs = &slow
+	w.look()
+	if runs := w.cluster.Names("deletebackups"); len(begun) != 1 || !slices.Equal(runs, begun) || len(w.points()) != 1 {
+		t.Errorf("deleted by %v, and %v had begun before", runs, begun)
+	}
+}
+
+func TestAnInstanceThatIsBeingDeletedIsGivenUpByWhoHasReadIt(t *testing.T) {
+	w := newWorld(t)
+	w.backedUp()
+	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	r, err := w.jobs.Keeper.Get(t.Context(), instanceID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, code := range map[int64]coffer.Code{r.Version - 1: coffer.CodePreconditionFailed, r.Version: ""} {
+		if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{Version: version}, true); coffer.CodeOf(err) != code || code == "" && err != nil {
+			t.Errorf("version %d of %d: %v", version, r.Version, err)
+		}
+		if code != "" && w.job(w.deletion()).Status != job.InProgress {
+			t.Error("what is refused has ended the job")
+		}
+	}
+	if there, err := w.jobs.Keeper.Exists(t.Context(), instanceID); err != nil || there {
+		t.Errorf("it is there: %v, %v", there, err)
+	}
+}
+
 func TestAnInstanceIsDeletedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.backedUp()

@@ -170,6 +170,16 @@ func (w *world) job(name string) arm.Job {
 	return s.Body
 }
 
+// deletion is the name of the newest job that deletes recovery points.
+func (w *world) deletion() string {
+	w.t.Helper()
+	found, err := w.jobs.Keeper.Jobs(w.t.Context(), catalogue.JobQuery{Vault: vaultID, Operation: string(job.DeleteData), Limit: 1})
+	if err != nil || len(found) != 1 {
+		w.t.Fatalf("deletions: %+v, %v", found, err)
+	}
+	return found[0].Name
+}
+
 func (w *world) points() []catalogue.Point {
 	w.t.Helper()
 	points, err := w.jobs.Keeper.Points(w.t.Context(), catalogue.PointQuery{Instance: instanceID, Limit: 100})

@@ -171,6 +171,9 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 			why = s.Body.ErrorDetails[0]
 		}
 		o.Status, o.Error = catalogue.OperationFailed, facts(arm.ErrorBody{Code: why.Code, Message: why.Message})
+		if s.Body.Status == job.Cancelled {
+			break // whoever gives the deletion up deletes the instance, and expects it as it was read
+		}
 		if err := setProtection(ctx, tx, *r, catalogue.Condition{}, "Failed", "ProtectionError", &why); err != nil {
 			return err
 		}

@@ -109,8 +109,9 @@ const maxPoints = 20
 // delete deletes the recovery points of the job's instance, the oldest first, each by a run of its own.
 func (l *look) delete(ctx context.Context, runs vault.Runs, s job.State) error {
 	for range maxPoints {
-		point, left, err := l.Jobs.NextToDelete(ctx, l.kept.Instance)
-		if err != nil {
+		// The job was read a while ago, and may have been given up since.
+		point, left, wanted, err := l.Jobs.NextToDelete(ctx, l.kept.Vault, l.kept.Name)
+		if err != nil || !wanted {
 			return err
 		}
 		if left == 0 {

@@ -184,25 +184,34 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 	return tx.PutOperation(ctx, o)
 }
 
-// NextToDelete is the recovery point that a deletion is at, the oldest, and how many there are; empty if there is none left.
-func (j *Jobs) NextToDelete(ctx context.Context, id catalogue.ID) (name string, left int, err error) {
+// NextToDelete is the recovery point that a deletion is at, the oldest of its instance, and how many there are; empty if there is none
+// left. wanted is false if the deletion has ended meanwhile: what is under the instance's name now is nothing of it.
+func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string) (point string, left int, wanted bool, err error) {
 	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		name, left = "", 0
-		for q := (catalogue.PointQuery{Instance: id, Limit: pageSize}); ; {
+		point, left, wanted = "", 0, false
+		kept, err := v.Job(ctx, vault, name)
+		if missing(err) || err == nil && !kept.Ended.IsZero() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		wanted = true
+		for q := (catalogue.PointQuery{Instance: kept.Instance, Limit: pageSize}); ; {
 			page, err := v.Points(ctx, q)
 			if err != nil {
 				return err
 			}
 			if left += len(page); len(page) > 0 {
-				name = page[len(page)-1].Name
+				point = page[len(page)-1].Name
 			}
 			if len(page) < pageSize {
 				return nil
 			}
-			q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: name}
+			q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: point}
 		}
 	})
-	return name, left, err
+	return point, left, wanted, err
 }
 
 // PointDeleted forgets a recovery point that was deleted in the cluster, and counts it in the job, with those that are left.

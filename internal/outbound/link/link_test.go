@@ -344,6 +344,31 @@ func TestALinkThatBehavesIsKept(t *testing.T) {
 	}
 }
 
+// What is wrong with an answer may have parts of the answer in it.
+func TestWhatAClusterAnswersIsNoPartOfAnErrorAsItIs(t *testing.T) {
+	w := newWorld(t, nil)
+	conn, session := w.mustLink(t, "/c/1", hello)
+	config := yamux.DefaultConfig()
+	config.LogOutput = io.Discard
+	mux := must(yamux.Server(conn, config))
+	go func() {
+		for stream, err := mux.Accept(); err == nil; stream, err = mux.Accept() {
+			_, _ = io.WriteString(stream, "HTTP/1.1 200 OK\r\n\x1b]0;owned\x07\x1b[2J"+strings.Repeat("x", 10_000)+"\r\n\r\n")
+		}
+	}()
+	for what, kind := range map[string]http.RoundTripper{"kubernetes": session.Kubernetes(identity), "content": session.Content(identity)} {
+		r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/a", http.NoBody))
+		answer, err := kind.RoundTrip(r)
+		if err == nil {
+			_ = answer.Body.Close()
+			t.Fatalf("%s: it is taken for an answer", what)
+		}
+		if text := err.Error(); coffer.CodeOf(err) != coffer.CodeClusterNotReachable || strings.ContainsAny(text, "\x1b\x07\r\n") || len(text) > 1000 {
+			t.Errorf("%s: %d bytes: %.200q", what, len(text), text)
+		}
+	}
+}
+
 // answerStreams is the least of a connector.
 func answerStreams(mux *yamux.Session) {
 	for {

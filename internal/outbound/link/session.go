@@ -158,8 +158,9 @@ func (s *session) failed(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	coded := coffer.Errorf(coffer.CodeClusterNotReachable, "the link to cluster %s: %w", s.cluster.Name(), err)
-	coded.Transient = true
+	// What is wrong with an answer may have parts of the answer in it.
+	coded := coffer.Errorf(coffer.CodeClusterNotReachable, "the link to cluster %s: %s", s.cluster.Name(), clean(err.Error(), maxNote))
+	coded.Transient, coded.Err = true, err
 	return coded
 }
 

@@ -66,13 +66,13 @@
 {{- if and $v.url (not (regexMatch "^https://([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?$" $v.url)) }}
 {{- fail (printf "url %q is not of the form https://HOST or https://HOST:PORT, without a path or a slash at its end" $v.url) }}
 {{- end }}
-{{- if and $v.link.address (not $v.link.enabled) }}
+{{- if and ($v.link).address (not $v.link.enabled) }}
 {{- fail "link.address is set, and link.enabled is false: connectors would be sent to a server that does not listen" }}
 {{- end }}
-{{- if and $v.link.address (not (regexMatch "^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$" $v.link.address)) }}
+{{- if and ($v.link).address (not (regexMatch "^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$" $v.link.address)) }}
 {{- fail (printf "link.address %q is not of the form HOST:PORT" $v.link.address) }}
 {{- end }}
-{{- if and $v.link.enabled (not $v.link.address) (ne (int $v.link.port) 8445) }}
+{{- if and ($v.link).enabled (not $v.link.address) (ne (int $v.link.port) 8445) }}
 {{- fail (printf "link.port is %d, and link.address is empty: set it to what connectors are to dial, such as %s:%d" (int $v.link.port) (include "server.host" .) (int $v.link.port)) }}
 {{- end }}
 {{- if and (not $v.url) (ne (int $v.service.port) 8443) }}

@@ -11,7 +11,7 @@ help: ## Show this list
 ##@ For a newcomer, as root on Debian (what is missing is installed)
 
 .PHONY: demo
-demo: ## Back up, destroy and restore an application on a real Kubernetes on this machine
+demo: ## Back up, destroy and restore an application through a Backup vault, on real Kubernetes on this machine
 	@hack/demo
 
 .PHONY: demo-down
@@ -20,6 +20,7 @@ demo-down: ## Remove every trace of the demo
 	@build/bin/lab down --name demo-b
 	@build/bin/lab down --name demo
 	@build/bin/lab service down s3 vault
+	@rm -rf build/demo
 
 .PHONY: test
 test: ## Everything that is tested

@@ -1,5 +1,5 @@
-// Command demo tells the story of Coffer on a lab cluster: an application is backed up, destroyed and restored, and
-// its data compared.
+// Command demo tells the story of Coffer on lab clusters: they join a server of Backup vaults, through which an application is backed up,
+// destroyed and restored, and its data compared.
 package main
 
 import (
@@ -20,8 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
@@ -54,8 +52,10 @@ func main() {
 
 type demo struct {
 	bin, kubeconfig, second, extension string
-	images                             shop.Images
-	here, there                        cluster
+	// config is the folder of the login to the vault's server.
+	config      string
+	images      shop.Images
+	here, there cluster
 }
 
 // cluster is one that the demo talks to.
@@ -69,18 +69,27 @@ func (c cluster) shop(namespace string) shop.Shop {
 	return shop.Shop{Client: c.client, Cluster: c.cluster, Namespace: namespace}
 }
 
+// What the story calls things at the vault's server.
+const (
+	group, vault, policy = "demo", "demo-vault", "nightly"
+	first, standby       = "shop-1", "standby"
+	instance             = "shop"
+)
+
+// step is one part of the story.
+type step struct {
+	title string
+	do    func() error
+}
+
 // tell tells the story from its beginning. A demo that was told before is cleared away first.
 func (d *demo) tell(ctx context.Context) error {
 	if err := d.connect(); err != nil {
 		return err
 	}
 	original, second, moved := d.here.shop("shop"), d.here.shop("shop-copy"), d.there.shop("shop")
-	backup := "shop-" + time.Now().UTC().Format("20060102-150405")
 	var before string
-	steps := []struct {
-		title string
-		do    func() error
-	}{
+	steps := []step{
 		{"clear away what an earlier demo left", func() error {
 			for _, s := range []shop.Shop{original, second, moved} {
 				if err := s.Destroy(ctx); err != nil {
@@ -89,9 +98,11 @@ func (d *demo) tell(ctx context.Context) error {
 			}
 			return makeBucket(ctx)
 		}},
-		{"install the Backup extension with `coffer extension install`, and tell it of an S3 bucket", func() error {
-			return d.install(ctx, d.here)
+		{"make a Backup vault and a policy at the server", func() error { return d.makeVault(ctx) }},
+		{"join the cluster: it gets the Backup extension, which dials the server; nothing has to reach the cluster", func() error {
+			return d.join(ctx, d.here, first)
 		}},
+		{"let the vault in; until the cluster's owner approves that, it can do nothing there", func() error { return d.letIn(ctx, d.here, first) }},
 		{"deploy a shop: PostgreSQL in a StatefulSet, a web front, Services, a Secret, a ConfigMap", func() error {
 			return original.Deploy(ctx, d.images)
 		}},
@@ -103,37 +114,15 @@ func (d *demo) tell(ctx context.Context) error {
 			say("rows and checksum: %s", before)
 			return err
 		}},
-		{"back it up; a hook quiesces the database while its volume is snapshotted", func() error {
-			if err := shop.DeployHooks(ctx, d.here.client); err != nil {
-				return err
-			}
-			return d.coffer(ctx, d.here, "backup", "create", backup, "--included-namespaces", "shop", "--backup-hook-references", "default/quiesce", "--wait")
-		}},
+		{"ask whether the shop can be protected, and protect it; a hook quiesces the database while its volume is snapshotted", func() error { return d.protect(ctx) }},
+		{"back it up, through the vault", func() error { return d.coffer(ctx, "backup-instance", "adhoc-backup", "-n", instance, "--wait") }},
 		{"delete the namespace, volumes and all", func() error { return original.Destroy(ctx) }},
-		{"restore it", func() error {
-			return d.coffer(ctx, d.here, "restore", "create", backup+"-back", "--backup-name", backup, "--restore-hook-references", "default/reopen", "--wait")
-		}},
+		{"restore it", func() error { return d.restore(ctx) }},
 		{"count and compare the rows", func() error { return compare(ctx, original, before) }},
-		{"restore the same recovery point into a second namespace", func() error {
-			return d.coffer(ctx, d.here, "restore", "create", backup+"-copy", "--backup-name", backup, "--namespace-mappings", "shop=shop-copy", "--restore-hook-references", "default/reopen", "--wait")
-		}},
+		{"restore the same recovery point into a second namespace", func() error { return d.restore(ctx, "--namespace-mappings", "shop=shop-copy") }},
 		{"count and compare the rows there", func() error { return compare(ctx, second, before) }},
-		{"install the extension in a second cluster, which may only read the bucket, and trust the first one's signature", func() error {
-			if err := d.install(ctx, d.there, "--set", "storageLocation.readOnly=true"); err != nil {
-				return err
-			}
-			if err := shop.DeployHooks(ctx, d.there.client); err != nil {
-				return err
-			}
-			signer, err := d.signer(ctx)
-			if err != nil {
-				return err
-			}
-			return d.coffer(ctx, d.there, "storage-location", "trust", "default", signer)
-		}},
-		{"restore the shop there", func() error {
-			return d.coffer(ctx, d.there, "restore", "create", backup+"-moved", "--backup-name", backup, "--restore-hook-references", "default/reopen", "--wait")
-		}},
+		{"join a second cluster, which may only read the bucket, let the vault in, and trust the first one's signature", func() error { return d.joinSecond(ctx) }},
+		{"restore the shop there", func() error { return d.restore(ctx, "--target-cluster", standby) }},
 		{"count and compare the rows in the second cluster", func() error { return compare(ctx, moved, before) }},
 	}
 	began := time.Now()
@@ -145,8 +134,84 @@ func (d *demo) tell(ctx context.Context) error {
 		}
 		say("took %s", time.Since(start).Round(10*time.Millisecond))
 	}
-	d.lookAround(backup, time.Since(began))
+	d.lookAround(time.Since(began))
 	return nil
+}
+
+// makeVault logs in, and makes a vault with a policy.
+func (d *demo) makeVault(ctx context.Context) error {
+	for _, args := range [][]string{
+		{"login", "--credentials", os.Getenv("COFFER_SERVICE_VAULT_CREDENTIALS")},
+		{"profile", "set", "--resource-group", group, "--vault-name", vault, "--location", "westeurope"},
+		{"resource-group", "create", "--name", group},
+		{"backup-vault", "create", "--storage-setting", "[{type:LocallyRedundant,datastore-type:VaultStore}]"},
+	} {
+		if err := d.coffer(ctx, args...); err != nil {
+			return err
+		}
+	}
+	template, err := d.command(ctx, "backup-policy", "get-default-policy-template", "--datasource-type", "AzureKubernetesService", "-o", "json").Output()
+	if err != nil {
+		return fmt.Errorf("read the template of policies: %w", err)
+	}
+	file := filepath.Join(d.config, "policy.json")
+	if err := os.WriteFile(file, template, 0o600); err != nil {
+		return err
+	}
+	return d.coffer(ctx, "backup-policy", "create", "--backup-policy-name", policy, "--policy", file)
+}
+
+// join lets a cluster join the server, with the bucket as its storage location.
+func (d *demo) join(ctx context.Context, c cluster, name string, more ...string) error {
+	args := []string{
+		"cluster", "join", name, "--kubeconfig", c.kubeconfig, "--image", d.extension, "--set", "image.pullPolicy=Never",
+		"--provider", "s3", "--container", bucket, "--force-path-style", "--region", os.Getenv("COFFER_SERVICE_S3_REGION"),
+		"--endpoint", os.Getenv("COFFER_SERVICE_S3_INSIDE"), "--credentials-env",
+	}
+	if err := d.coffer(ctx, append(args, more...)...); err != nil {
+		return err
+	}
+	return shop.DeployHooks(ctx, c.client)
+}
+
+// letIn asks for trusted access of the vault to a cluster, and approves it as the cluster's owner.
+func (d *demo) letIn(ctx context.Context, c cluster, name string) error {
+	if err := d.coffer(ctx, "trusted-access", "rolebinding", "create", "--name", vault, "--cluster-name", name); err != nil {
+		return err
+	}
+	return d.coffer(ctx, "trusted-access", "rolebinding", "approve", "--name", vault, "--cluster-name", name, "--yes", "--kubeconfig", c.kubeconfig)
+}
+
+// protect asks whether the shop can be backed up, and makes the backup instance.
+func (d *demo) protect(ctx context.Context) error {
+	for _, verb := range []string{"validate-for-backup", "create"} {
+		if err := d.coffer(ctx, "backup-instance", verb, "-n", instance, "--cluster", first, "--policy-name", policy,
+			"--included-namespaces", "shop", "--backup-hook-references", "default/quiesce"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore restores the newest recovery point; the database that it holds refuses writes until a hook opens it again.
+func (d *demo) restore(ctx context.Context, more ...string) error {
+	return d.coffer(ctx, append([]string{
+		"backup-instance", "restore", "trigger", "-n", instance, "--recovery-point-id", "latest", "--restore-hook-references", "default/reopen", "--wait",
+	}, more...)...)
+}
+
+func (d *demo) joinSecond(ctx context.Context) error {
+	if err := d.join(ctx, d.there, standby, "--set", "storageLocation.readOnly=true"); err != nil {
+		return err
+	}
+	if err := d.letIn(ctx, d.there, standby); err != nil {
+		return err
+	}
+	signer, err := d.signer(ctx)
+	if err != nil {
+		return err
+	}
+	return d.coffer(ctx, "storage-location", "trust", "default", signer, "--kubeconfig", d.there.kubeconfig)
 }
 
 func compare(ctx context.Context, s shop.Shop, want string) error {
@@ -168,17 +233,18 @@ func compare(ctx context.Context, s shop.Shop, want string) error {
 	return nil
 }
 
-func (d *demo) lookAround(backup string, took time.Duration) {
+func (d *demo) lookAround(took time.Duration) {
 	fmt.Printf("\n\x1b[1mDone in %s. The lab is still running; look around:\x1b[0m\n\n", took.Round(time.Second))
 	for _, line := range []string{
-		"export KUBECONFIG=" + d.kubeconfig,
+		"export COFFER_CONFIG_DIR=" + d.config + " KUBECONFIG=" + d.kubeconfig,
 		"export PATH=" + d.bin + ":$PATH",
-		"coffer backup list",
-		"coffer backup show " + backup,
-		"coffer restore list",
-		"coffer backup delete " + backup + "      # its snapshots and archive, and nothing else",
+		"coffer cluster list",
+		"coffer job list",
+		"coffer recovery-point list -n " + instance,
+		"coffer recovery-point contents latest -n " + instance,
+		"coffer backup-instance delete -n " + instance + "      # its recovery points with their snapshots, and nothing else",
+		"coffer backup list                        # the same in the cluster, as custom resources",
 		"lab status --name demo",
-		"KUBECONFIG=" + d.second + " coffer restore list     # the second cluster",
 		"make demo-down                            # removes the lab and everything in it",
 	} {
 		fmt.Println("  " + line)
@@ -190,7 +256,11 @@ func (d *demo) connect() error {
 	if err != nil {
 		return err
 	}
-	d.bin = bin
+	// The login is the demo's own: whoever is logged in elsewhere stays so.
+	d.bin, d.config = bin, filepath.Join(filepath.Dir(bin), "demo")
+	if err := os.MkdirAll(d.config, 0o700); err != nil {
+		return err
+	}
 	if d.here, err = connect(d.kubeconfig); err != nil {
 		return err
 	}
@@ -234,31 +304,6 @@ func makeBucket(ctx context.Context) error {
 	return nil
 }
 
-// install installs the extension with the bucket as its storage location, and the keys in a Secret.
-func (d *demo) install(ctx context.Context, c cluster, more ...string) error {
-	for _, object := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.DefaultNamespace}},
-		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "bucket-keys"},
-			StringData: map[string]string{
-				"accessKeyId": os.Getenv("COFFER_SERVICE_S3_ACCESS_KEY"), "secretAccessKey": os.Getenv("COFFER_SERVICE_S3_SECRET_KEY"),
-			},
-		},
-	} {
-		if err := c.client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
-			return err
-		}
-	}
-	args := []string{"extension", "install", "--image", d.extension, "--set", "image.pullPolicy=Never"}
-	for _, value := range []string{
-		"provider=s3", "container=" + bucket, "credentialsSecret=bucket-keys", "s3.forcePathStyle=true",
-		"s3.region=" + os.Getenv("COFFER_SERVICE_S3_REGION"), "s3.endpoint=" + os.Getenv("COFFER_SERVICE_S3_INSIDE"),
-	} {
-		args = append(args, "--set", "storageLocation."+value)
-	}
-	return d.coffer(ctx, c, append(args, more...)...)
-}
-
 // signer is the public key that the first cluster signs with.
 func (d *demo) signer(ctx context.Context) (string, error) {
 	var location v1alpha1.BackupStorageLocation
@@ -269,12 +314,19 @@ func (d *demo) signer(ctx context.Context) (string, error) {
 	return location.Status.Signer, err
 }
 
-// coffer runs the real command line, as a person would.
-func (d *demo) coffer(ctx context.Context, c cluster, args ...string) error {
-	say("$ coffer %s", strings.Join(args, " "))
+// command is the real command line, as a person would use it.
+func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "coffer"), args...) //nolint:gosec // the program that was just built
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
-	cmd.Stdout, cmd.Stderr = indent{os.Stdout}, indent{os.Stderr}
+	cmd.Env = append(os.Environ(), "COFFER_CONFIG_DIR="+d.config, "KUBECONFIG="+d.kubeconfig,
+		"AWS_ACCESS_KEY_ID="+os.Getenv("COFFER_SERVICE_S3_ACCESS_KEY"), "AWS_SECRET_ACCESS_KEY="+os.Getenv("COFFER_SERVICE_S3_SECRET_KEY"))
+	return cmd
+}
+
+// coffer runs the command line, and shows what it prints.
+func (d *demo) coffer(ctx context.Context, args ...string) error {
+	say("$ coffer %s", strings.Join(args, " "))
+	cmd := d.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = &indent{out: os.Stdout}, &indent{out: os.Stderr}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("coffer %s: %w", args[0], err)
 	}
@@ -284,11 +336,19 @@ func (d *demo) coffer(ctx context.Context, c cluster, args ...string) error {
 func say(format string, args ...any) { fmt.Printf("    "+format+"\n", args...) }
 
 // indent indents what a program prints.
-type indent struct{ out *os.File }
+type indent struct {
+	out *os.File
+	// within says that the last line is not ended: programs write lines in pieces.
+	within bool
+}
 
-func (i indent) Write(p []byte) (int, error) {
+func (i *indent) Write(p []byte) (int, error) {
 	for line := range strings.Lines(string(p)) {
-		if _, err := fmt.Fprint(i.out, "    ", line); err != nil {
+		if !i.within {
+			line = "    " + line
+		}
+		i.within = !strings.HasSuffix(line, "\n")
+		if _, err := fmt.Fprint(i.out, line); err != nil {
 			return 0, err
 		}
 	}

@@ -144,7 +144,8 @@ func ReadRun(text []byte) (Run, error) {
 }
 
 var (
-	countName  = regexp.MustCompile(`^[a-zA-Z]{1,40}$`)
+	// What the server itself says in a job's details begins with a large letter.
+	countName  = regexp.MustCompile(`^[a-z][a-zA-Z]{0,39}$`)
 	wordForm   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )

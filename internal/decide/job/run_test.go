@@ -51,6 +51,25 @@ func TestWhatAClusterSaysIsBounded(t *testing.T) {
 	}
 }
 
+func TestWhatAClusterCountsDoesNotAddUpInAJob(t *testing.T) {
+	s := newState()
+	for i := range 200 {
+		name := "n" + strings.Repeat(string(rune('a'+i%26)), 1+i/26)
+		r, err := ReadRun([]byte(`{"metadata":{"uid":"u"},"status":{"phase":"InProgress","progress":{"objects":7,"` + name + `":1,"RunName":1,"RetentionTag":2,"Waiting":3}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = s.Observe(r, began)
+	}
+	details := s.Body.ExtendedInfo.AdditionalDetails
+	if len(details) > 10 || details["objects"] != "7" {
+		t.Errorf("%d details", len(details))
+	}
+	if details["RunName"] != "j" || details["RetentionTag"] != "" || details["Waiting"] != "" {
+		t.Errorf("it speaks for the server: %s, %s, %s", details["RunName"], details["RetentionTag"], details["Waiting"])
+	}
+}
+
 func FuzzReadRun(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"uid":"u"},"status":{"phase":"Completed","step":"CleaningUp","startTime":"2026-05-04T12:00:01Z"}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -41,10 +42,11 @@ func (s State) Observe(r Run, now time.Time) State {
 	info := s.Body.ExtendedInfo
 	info.SubTasks = tasks(s.steps(), info.SubTasks, r)
 	info.AdditionalDetails["Step"] = r.Step
+	// Those of the look before go: however many names a cluster comes up with, a job has those of one look.
+	maps.DeleteFunc(info.AdditionalDetails, func(name, _ string) bool { return countName.MatchString(name) })
 	for name, n := range r.Counts {
 		info.AdditionalDetails[name] = strconv.FormatInt(n, 10)
 	}
-	delete(info.AdditionalDetails, "timeLeft")
 	if r.TimeLeft > 0 && !r.Phase.Final() {
 		info.AdditionalDetails["timeLeft"] = r.TimeLeft.Truncate(time.Second).String()
 	}

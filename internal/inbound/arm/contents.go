@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -301,20 +302,27 @@ func (s *Server) search(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	points, err := s.Keeper.Points(ctx, catalogue.PointQuery{Instance: r.target.ID, After: at, Limit: maxSearched + 1})
+	points, err := s.Keeper.Points(ctx, catalogue.PointQuery{Instance: r.target.ID, To: at.Time, Limit: maxSearched + 1})
 	if err != nil {
 		return answer{}, err
 	}
-	return s.searchPoints(ctx, r, asked, points, at, skip, limit)
+	if at.Name != "" {
+		// Of those of one time, the last name is first.
+		points = slices.DeleteFunc(points, func(p catalogue.Point) bool { return p.Time.Equal(at.Time) && p.Name > at.Name })
+	}
+	if len(points) == 0 || points[0].Name != at.Name {
+		skip = 0 // it is gone: the next one begins at its first find
+	}
+	return s.searchPoints(ctx, r, asked, points, skip, limit)
 }
 
 // searchPoints looks through recovery points, of the first of which so many finds are known already.
-func (s *Server) searchPoints(ctx context.Context, r request, asked content.Contents, points []catalogue.Point, before *catalogue.PointCursor, skip, limit int) (answer, error) {
+func (s *Server) searchPoints(ctx context.Context, r request, asked content.Contents, points []catalogue.Point, skip, limit int) (answer, error) {
 	p := itemPage[found]{Value: []found{}}
 	deadline := time.Now().Add(searchTime)
 	for i, point := range points {
 		if i == maxSearched || len(p.Value) >= limit || i > 0 && time.Now().After(deadline) {
-			p.NextLink = nextLink(r, searchToken(before, 0))
+			p.NextLink = nextLink(r, searchToken(point, 0))
 			break
 		}
 		from, err := s.Jobs.SourceOfPoint(ctx, r.target.ID, point.Name)
@@ -330,34 +338,33 @@ func (s *Server) searchPoints(ctx context.Context, r request, asked content.Cont
 			p.Value = append(p.Value, found{point.Name, point.Time, item})
 		}
 		if more {
-			p.NextLink = nextLink(r, searchToken(before, skip+len(items)))
+			p.NextLink = nextLink(r, searchToken(point, skip+len(items)))
 			break
 		}
-		before, skip = &catalogue.PointCursor{Time: point.Time, Name: point.Name}, 0
+		skip = 0
 	}
 	return answer{status: http.StatusOK, body: p}, nil
 }
 
-// searchToken says where a search goes on: after a recovery point, and after so many finds in the next one.
-func searchToken(after *catalogue.PointCursor, skip int) string {
-	if after == nil {
-		return strconv.Itoa(skip)
-	}
-	return strconv.Itoa(skip) + " " + cursor(after.Time, after.Name)
+// searchToken says where a search goes on: in a recovery point, after so many of its finds. It names that one, for the newest may be
+// another when the search goes on, and so may the one before.
+func searchToken(in catalogue.Point, skip int) string {
+	return strconv.Itoa(skip) + " " + cursor(in.Time, in.Name)
 }
 
-func searchCursor(token string) (after *catalogue.PointCursor, skip int, err error) {
+// searchCursor is the recovery point in which a search goes on, and how many of its finds are known; the zero one begins with the newest.
+func searchCursor(token string) (in catalogue.PointCursor, skip int, err error) {
 	if token == "" {
-		return nil, 0, nil
+		return in, 0, nil
 	}
-	number, place, rest := strings.Cut(token, " ")
-	if skip, err = skipped(number); err != nil || !rest {
-		return nil, skip, err
+	number, place, _ := strings.Cut(token, " ")
+	if skip, err = skipped(number); err != nil {
+		return in, 0, err
 	}
 	at, name, _ := strings.Cut(place, " ")
 	when, err := time.Parse(time.RFC3339Nano, at)
 	if err != nil || name == "" {
-		return nil, 0, coffer.Errorf(coffer.CodeInvalidInput, "the $skipToken is not one of this server's").WithHint("follow nextLink as it is")
+		return in, 0, coffer.Errorf(coffer.CodeInvalidInput, "the $skipToken is not one of this server's").WithHint("follow nextLink as it is")
 	}
-	return &catalogue.PointCursor{Time: when, Name: name}, skip, nil
+	return catalogue.PointCursor{Time: when, Name: name}, skip, nil
 }

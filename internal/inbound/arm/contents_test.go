@@ -102,6 +102,52 @@ func TestContentsAreReadInPages(t *testing.T) {
 	w.must(404, http.MethodGet, instanceID+"/recoveryPoints/none/providers/Coffer.Backup/contents"+version, "")
 }
 
+func TestASearchGoesOnWhereItWasWhateverIsMadeOrDeletedMeanwhile(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	for what, tt := range map[string]struct {
+		meanwhile func(*world)
+		want      string
+	}{
+		"another is made": {func(w *world) { w.putPoint("p4", day(4)) }, "p3 c0,p3 c1,p3 c2,p3 c3,p2 c0,p2 c1,p2 c2,p2 c3"},
+		"it is deleted":   {func(w *world) { w.deletePoint("p3") }, "p3 c0,p3 c1,p3 c2,p2 c0,p2 c1,p2 c2,p2 c3"},
+		"nothing":         {func(*world) {}, "p3 c0,p3 c1,p3 c2,p3 c3,p2 c0,p2 c1,p2 c2,p2 c3"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newInstance(t)
+			reader := &extensionReader{answers: map[string]string{}}
+			w.aks.Read(reader)
+			var some []string
+			for i := range 4 {
+				some = append(some, fmt.Sprintf(`{"resource":"configmaps","name":"c%d"}`, i))
+			}
+			for i, name := range []string{"p2", "p3", "p4"} {
+				if name != "p4" {
+					w.putPoint(name, day(2+i))
+				}
+				reader.answers["/v1/storage-locations/default/backups/"+name+"/contents"] = lines(some...)
+			}
+			first := w.must(200, http.MethodGet, instanceID+"/providers/Coffer.Backup/search"+version+"&$top=3&type=configmaps", "")
+			tt.meanwhile(w)
+			next, _ := first.at("nextLink").(string)
+			rest, _ := w.all(strings.TrimPrefix(next, w.URL))
+			var got []string
+			value, _ := first.at("value").([]any)
+			for _, i := range value {
+				found, _ := i.(map[string]any)
+				item, _ := found["item"].(map[string]any)
+				got = append(got, fmt.Sprint(found["recoveryPointId"], " ", item["name"]))
+			}
+			for _, found := range rest {
+				item, _ := found["item"].(map[string]any)
+				got = append(got, fmt.Sprint(found["recoveryPointId"], " ", item["name"]))
+			}
+			if strings.Join(got, ",") != tt.want {
+				t.Errorf("found %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestWhatAnExtensionAnswersIsNotTrusted(t *testing.T) {
 	w := newInstance(t)
 	w.putPoint("p1", time.Now())

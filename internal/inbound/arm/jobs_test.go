@@ -66,6 +66,14 @@ func (w *world) putPoint(name string, at time.Time) {
 	}
 }
 
+func (w *world) deletePoint(name string) {
+	w.t.Helper()
+	err := w.db.Update(w.t.Context(), func(ctx context.Context, tx catalogue.Tx) error { return tx.DeletePoint(ctx, instanceID, name) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 const bareRestore = `{"objectType":"AzureBackupRecoveryPointBasedRestoreRequest","recoveryPointId":"p1","sourceDataStoreType":"OperationalStore","sourceResourceId":"` + cluster + `",
 	"restoreTargetInfo":{"objectType":"ItemLevelRestoreTargetInfo","recoveryOption":"FailIfExists","restoreLocation":"westeurope","datasourceInfo":` + datasource + `,
 	"restoreCriteria":[{"objectType":"KubernetesClusterRestoreCriteria","includeClusterScopeResources":true}]}}`

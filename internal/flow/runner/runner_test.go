@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/flow"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -112,6 +113,9 @@ func TestARestoreGoesToWhereItIsToldTo(t *testing.T) {
 		}
 	}
 	name := w.begin(w.jobs.BeginPlan, restoreRequest(point, otherID))
+	if w.audited(access.ActionPlan) != 1 {
+		t.Error("the audit log does not name the plan by the action that roles allow it by")
+	}
 	w.look()
 	if !w.other.IsSet("restores", name, "spec", "planOnly") || w.job(name).Operation != job.RestorePlan {
 		t.Errorf("a plan: %v", w.other.Get("restores", name))

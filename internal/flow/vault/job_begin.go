@@ -7,6 +7,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 )
 
@@ -51,7 +52,7 @@ func (j *Jobs) BeginRestore(ctx context.Context, by Caller, id catalogue.ID, bod
 
 // BeginPlan begins a restore that makes and keeps its plan, and ends.
 func (j *Jobs) BeginPlan(ctx context.Context, by Caller, id catalogue.ID, body []byte) (Begun, error) {
-	return j.restore(ctx, by, id, body, job.RestorePlan, typeInstance+"/plan/action")
+	return j.restore(ctx, by, id, body, job.RestorePlan, access.ActionPlan)
 }
 
 func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []byte, operation arm.Word, action string) (begun Begun, err error) {

@@ -331,8 +331,8 @@ func (s *Server) searchPoints(ctx context.Context, r request, asked content.Cont
 		}
 		asked.StorageLocation, asked.BackupName = from.Location, from.Backup
 		items, more, err := vault.ReadPart(ctx, s.Jobs, from, asked.URL(), vault.Cut{Skip: skip, Limit: limit - len(p.Value)}, readItems[content.Item])
-		if err != nil && coffer.CodeOf(err) != coffer.CodeNothingMatches {
-			return answer{}, err
+		if code := coffer.CodeOf(err); err != nil && code != coffer.CodeNothingMatches && code != coffer.CodeBackupNotFound {
+			return answer{}, err // what was deleted in the cluster keeps nobody from what is older
 		}
 		for _, item := range items {
 			p.Value = append(p.Value, found{point.Name, point.Time, item})

@@ -86,7 +86,9 @@ func TestContentsAreReadInPages(t *testing.T) {
 	if items, _ := w.all(point + "coverage" + version); len(items) != 2 {
 		t.Errorf("coverage: %v", items)
 	}
-	// p3 has one of that name, p2 none, p1 seven.
+	// p0 was deleted in the cluster; p3 has one of that name, p2 none, p1 seven.
+	w.putPoint("p0", time.Date(2026, 1, 4, 0, 0, 0, 0, time.UTC))
+	reader.answers[at+"p0/contents"] = `{"error":{"code":"UserErrorRecoveryPointNotFound","message":"there is none"}}` + "\n"
 	reader.answers[at+"p3/contents"] = lines(some[0])
 	reader.answers[at+"p2/contents"] = `{"error":{"code":"UserErrorFilterMatchesNothing","message":"none"}}` + "\n"
 	items, pages = w.all(instanceID + "/providers/Coffer.Backup/search" + version + "&$top=3&type=configmaps")

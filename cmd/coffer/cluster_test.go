@@ -278,6 +278,12 @@ func (s linkedServer) refuse(c *ownedCluster, why string, args ...string) {
 	}
 }
 
+// policy is a file with the policy that one begins with.
+func (s linkedServer) policy(t *testing.T) string {
+	out, _ := s.must(nil, "backup-policy", "get-default-policy-template", "--datasource-type", "AzureKubernetesService", "-o", "json")
+	return writeFile(t, out)
+}
+
 func TestAClusterJoinsIsLetInAndLeaves(t *testing.T) {
 	s := newLinkedServer(t)
 	first, second := newOwnedCluster(t, "11111111-0000-4000-8000-000000000001"), newOwnedCluster(t, "11111111-0000-4000-8000-000000000002")
@@ -304,6 +310,9 @@ func TestAClusterJoinsIsLetInAndLeaves(t *testing.T) {
 
 	// Trusted access is pending until the owner has approved it, in that cluster and no other.
 	out, _ = s.must(nil, "trusted-access", "rolebinding", "create", "--cluster-name", "one", "-n", "b", "-v", "shop-vault")
+	s.must(nil, "backup-policy", "create", "-v", "shop-vault", "--backup-policy-name", "daily", "--policy", s.policy(t))
+	grant := []string{"backup-instance", "update-msi-permissions", "-v", "shop-vault", "--cluster", "one", "--policy-name", "daily"}
+	s.refuse(nil, "kubectl -n dataprotection-microsoft create rolebinding coffer-vault-", grant...)
 	mustHave(t, "the binding", out, "State: Pending")
 	command := regexp.MustCompile(`kubectl -n dataprotection-microsoft create rolebinding (coffer-vault-[0-9a-f]{40}) --clusterrole=backup-operator`).FindStringSubmatch(out)
 	if command == nil {
@@ -314,6 +323,8 @@ func TestAClusterJoinsIsLetInAndLeaves(t *testing.T) {
 		out, _ = s.must(first, "trusted-access", "rolebinding", "approve", "--cluster-name", "one", "-n", "b", "--yes")
 		mustHave(t, "the approved binding", out, "State: Approved")
 	}
+	_, said = s.must(nil, grant...)
+	mustHave(t, "what was granted", said, "Backup vault shop-vault has trusted access to cluster one.")
 	var bound rbacv1.RoleBinding
 	if err := first.kube.Get(t.Context(), client.ObjectKey{Namespace: extensionNamespace, Name: command[1]}, &bound); err != nil {
 		t.Errorf("the command would bind something else: %v", err)

@@ -206,22 +206,9 @@ func (p *program) ensurePolicy(ctx context.Context, s session, id string) error 
 
 // ensureAccess gives the vault trusted access to the cluster, by the kubeconfig that the cluster was joined by.
 func (p *program) ensureAccess(ctx context.Context, s session, o protection) error {
-	v, there, err := firstOf(ctx, s, o.cluster+"/"+bindingCollection, func(b bindingView) bool {
-		return catalogue.ID(b.Properties.SourceResourceID).Is(catalogue.ID(o.vault))
-	})
+	v, err := p.ensureBinding(ctx, s, o.cluster, o.vault)
 	if err != nil {
 		return err
-	}
-	if !there {
-		id := o.cluster + "/" + bindingCollection + "/" + bindingNameFor(o.vault)
-		body := map[string]any{"properties": map[string]any{"sourceResourceId": o.vault, "roles": []string{operatorRole}}}
-		text, err := s.send(ctx, http.MethodPut, id, body)
-		if err != nil {
-			return fmt.Errorf("ask for trusted access: %w", err)
-		}
-		if v, err = decodeAs[bindingView](text); err != nil {
-			return err
-		}
 	}
 	if v.Properties.Coffer.State == bindingApproved {
 		return nil
@@ -231,6 +218,23 @@ func (p *program) ensureAccess(ctx context.Context, s session, o protection) err
 	}
 	p.told("Backup vault %s has trusted access to cluster %s.", catalogue.ID(o.vault).Name(), catalogue.ID(o.cluster).Name())
 	return nil
+}
+
+// ensureBinding is the binding of a vault to a cluster, which is made if there is none.
+func (p *program) ensureBinding(ctx context.Context, s session, cluster, vault string) (bindingView, error) {
+	v, there, err := firstOf(ctx, s, cluster+"/"+bindingCollection, func(b bindingView) bool {
+		return catalogue.ID(b.Properties.SourceResourceID).Is(catalogue.ID(vault))
+	})
+	if err != nil || there {
+		return v, err
+	}
+	id := cluster + "/" + bindingCollection + "/" + bindingNameFor(vault)
+	body := map[string]any{"properties": map[string]any{"sourceResourceId": vault, "roles": []string{operatorRole}}}
+	text, err := s.send(ctx, http.MethodPut, id, body)
+	if err != nil {
+		return v, fmt.Errorf("ask for trusted access: %w", err)
+	}
+	return decodeAs[bindingView](text)
 }
 
 // bindingForm is what bindings can be called.

@@ -92,6 +92,18 @@ func (j *Jobs) SourceOfJob(ctx context.Context, vault catalogue.ID, name string,
 	})
 }
 
+// SourceOfTarget is where the restore of a job is read for what it would find in its target. The caller has to be allowed to read that
+// cluster, as for the restore itself: it is not the recovery point alone that is shown.
+func (j *Jobs) SourceOfTarget(ctx context.Context, by Caller, vault catalogue.ID, name string) (Source, error) {
+	source, err := j.SourceOfJob(ctx, vault, name, job.Restore)
+	if err != nil {
+		return Source{}, err
+	}
+	return source, j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
+		return mayReadLinked(ctx, v, Proposal{ID: vault, By: by}, typeVault, source.Cluster)
+	})
+}
+
 // SourceOfCluster is a cluster in the name of a vault. The caller has to be allowed to read it.
 func (j *Jobs) SourceOfCluster(ctx context.Context, by Caller, vault, cluster catalogue.ID) (Source, error) {
 	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) (Source, error) {

@@ -191,7 +191,7 @@ func (s *Server) coverage(ctx context.Context, r request) (answer, error) {
 }
 
 func (s *Server) plan(ctx context.Context, r request) (answer, error) {
-	from, err := s.Jobs.SourceOfJob(ctx, r.target.ID.Parent(), r.target.ID.Name(), job.Restore)
+	from, err := s.Jobs.SourceOfTarget(ctx, r.caller, r.target.ID.Parent(), r.target.ID.Name())
 	if err != nil {
 		return answer{}, err
 	}
@@ -211,7 +211,7 @@ func (s *Server) diff(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	from, err := s.Jobs.SourceOfJob(ctx, r.target.ID.Parent(), r.target.ID.Name(), job.Restore)
+	from, err := s.Jobs.SourceOfTarget(ctx, r.caller, r.target.ID.Parent(), r.target.ID.Name())
 	if err != nil {
 		return answer{}, err
 	}

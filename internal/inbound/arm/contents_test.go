@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coffer-backup/coffer/internal/decide/access"
 )
 
 // extensionReader answers like an extension's reader. It may be used concurrently.
@@ -210,6 +212,36 @@ func TestWhatARestoreDidIsRead(t *testing.T) {
 	if got := w.do("reader", http.MethodGet, inventory+"&clusterId="+cluster, ""); got.status != 403 {
 		t.Errorf("a reader: %d %s", got.status, got.text)
 	}
+}
+
+func TestWhoMayNotReadTheTargetOfARestoreIsNotShownWhatIsThere(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	reader := &extensionReader{answers: map[string]string{}}
+	w.aks.Read(reader)
+	name := w.begin(instanceID+"/restore", bareRestore)
+	w.look()
+	reader.answers["/v1/restores/"+name+"/plan"] = lines(`{"head":{"digest":"sha256:1"}}`)
+	reader.answers["/v1/restores/"+name+"/report"] = lines(`{"result":{"resource":"pods","name":"a","result":"created"}}`)
+	reader.answers["/v1/restores/"+name+"/diff"] = lines(`{"step":1,"resource":"pods","name":"a","action":"patch","changes":"+a"}`)
+	granted := 0
+	grant := func(role, scope string) {
+		granted++
+		w.must(201, http.MethodPut, fmt.Sprintf("%s/providers/Microsoft.Authorization/roleAssignments/77777777-7777-4777-8777-%012d%s", scope, granted, version),
+			fmt.Sprintf(`{"properties":{"roleDefinitionId":"/providers/Microsoft.Authorization/roleDefinitions/%s","principalId":%q}}`, role, w.objectID("operator")))
+	}
+	see := func(want map[string]int) {
+		t.Helper()
+		for what, status := range want {
+			if got := w.do("operator", http.MethodGet, jobsID+name+"/providers/Coffer.Backup/"+what+version, ""); got.status != status || status == 403 && got.at("error", "code") != "LinkedAuthorizationFailed" {
+				t.Errorf("%s: %d %s", what, got.status, got.text)
+			}
+		}
+	}
+	grant(access.BackupOperID, vaultID)
+	see(map[string]int{"plan": 403, "diff": 403, "report": 200})
+	grant(access.ReaderID, cluster)
+	see(map[string]int{"plan": 200, "diff": 200, "report": 200})
 }
 
 func TestWhatAClusterIsAskedIsAskedByWhoeverHasItsLink(t *testing.T) {

@@ -48,8 +48,9 @@ const (
 	maxReview = 64 << 10
 	// checkedLife is how old it may be when a cluster was asked last, as it is kept: answers that are the same are not written each time.
 	checkedLife = time.Hour
-	// clustersAtATime is how many clusters are asked at a time.
+	// clustersAtATime is how many clusters are asked at a time, and clusterTime how long all bindings of one may take.
 	clustersAtATime = 8
+	clusterTime     = time.Minute
 	// checkInterval is how often all bindings of a cluster are checked, and lookInterval how often it is looked for clusters that have
 	// been linked since.
 	checkInterval = 3 * time.Minute
@@ -233,18 +234,20 @@ func (c *Consents) CheckCluster(ctx context.Context, cluster catalogue.ID) error
 	return err
 }
 
-// Run checks all bindings of each cluster when it has been linked, and every few minutes, until ctx ends.
+// Run checks all bindings of each cluster when it has been linked, and every few minutes, until ctx ends. A cluster that takes its time keeps
+// none of the others waiting.
 func (c *Consents) Run(ctx context.Context) {
 	type check struct {
 		ended <-chan struct{}
 		at    time.Time
 	}
 	done := map[string]check{}
+	var checks errgroup.Group
+	checks.SetLimit(clustersAtATime)
+	defer func() { _ = checks.Wait() }() // What is wrong is in the log.
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
-		var due errgroup.Group
-		due.SetLimit(clustersAtATime)
 		linked := map[string]check{}
 		for _, cluster := range c.config.Clusters.Linked() {
 			session, err := c.config.Clusters.Session(ctx, cluster)
@@ -252,24 +255,29 @@ func (c *Consents) Run(ctx context.Context) {
 				continue
 			}
 			now, was := check{session.Ended(), time.Now()}, done[cluster.Key()]
+			linked[cluster.Key()] = was
 			if was.ended == now.ended && now.at.Sub(was.at) < checkInterval {
-				linked[cluster.Key()] = was
 				continue
 			}
-			linked[cluster.Key()] = now
-			due.Go(func() error {
-				if err := c.CheckCluster(ctx, cluster); err != nil && ctx.Err() == nil {
-					c.config.Log.Warn("trusted access is not checked", "cluster", cluster, "error", err)
-				}
-				return nil
-			})
+			// Where as many as may be have not answered yet, it is this one's turn at a later look.
+			if checks.TryGo(func() error { c.look(ctx, cluster); return nil }) {
+				linked[cluster.Key()] = now
+			}
 		}
-		_ = due.Wait() // What is wrong is in the log.
 		done = linked
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// look checks all bindings of a cluster, as far as it answers in time.
+func (c *Consents) look(ctx context.Context, cluster catalogue.ID) {
+	within, cancel := context.WithTimeout(ctx, clusterTime)
+	defer cancel()
+	if err := c.CheckCluster(within, cluster); err != nil && ctx.Err() == nil {
+		c.config.Log.Warn("trusted access is not checked", "cluster", cluster, "error", err)
 	}
 }

@@ -216,6 +216,45 @@ func TestEachLinkHasItsTrustedAccessChecked(t *testing.T) {
 	}
 }
 
+// silent is a cluster that says when it is asked, and does not answer.
+type silent struct {
+	*vaultworld.APIServer
+	asked, givenUp chan struct{}
+}
+
+func (s silent) Kubernetes(string) http.RoundTripper { return s }
+
+func (s silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.asked <- struct{}{}
+	<-r.Context().Done()
+	s.givenUp <- struct{}{}
+	return nil, r.Context().Err()
+}
+
+func TestAClusterThatDoesNotAnswerKeepsNoOtherWaiting(t *testing.T) {
+	w := newConsentWorld(t, true)
+	w.links.Set(testCluster, nil)
+	w.put(testBinding, bindingBody)
+	w.put(otherCluster+"/trustedAccessRoleBindings/b1", bindingBody)
+	other := newConnector(t, "uid-2")
+	w.mustBeLinked(otherCluster, other)
+	first := silent{w.cluster, make(chan struct{}, 1), make(chan struct{}, 1)}
+	second := silent{vaultworld.NewAPIServer(t, infoOf(other.hello)), make(chan struct{}, 1), make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.consents.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	w.links.Set(testCluster, first)
+	<-first.asked
+	w.links.Set(otherCluster, second)
+	select {
+	case <-second.asked:
+	case <-first.givenUp:
+		t.Error("the second was not asked before the first was given up")
+	}
+}
+
 // eventually waits until check answers true.
 func eventually(t *testing.T, check func() bool) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,6 +299,23 @@ func TestACertificateIsRenewedAfterAThirdOfItsTime(t *testing.T) {
 	await(t, "it is renewed", func() bool { return get(s.keeper, func() int { return s.renewed }) == 1 })
 	await(t, "it is kept", func() bool { return must(c.store.Load(t.Context())).Version == "3" })
 	if got := get(s.keeper, func() int { return s.renewed }); got != 1 {
+		t.Errorf("renewed %d times", got)
+	}
+}
+
+func TestAClockThatIsAheadRenewsNoCertificateWithoutEnd(t *testing.T) {
+	s := newServer(t, nil)
+	var looks atomic.Int64
+	newCluster(t, s.token(clusterID(1)).String(), func(_ *cluster, settings *connector.Config) {
+		settings.NowFunc = func() time.Time { return time.Now().Add(s.life) }
+		settings.RetryFinal = time.Hour
+		given := settings.TokenFunc
+		settings.TokenFunc = func() (string, error) { looks.Add(1); return given() }
+	})
+	s.mustSession(t, clusterID(1))
+	await(t, "it has looked many times", func() bool { return looks.Load() > 20 })
+	// Once before it was linked, and once to see whether that has helped.
+	if got := get(s.keeper, func() int { return s.renewed }); got != 2 {
 		t.Errorf("renewed %d times", got)
 	}
 }

@@ -94,11 +94,11 @@ func (c *Connector) tend(ctx context.Context, mux *yamux.Session, kept Credentia
 			return errors.New("there is another join token")
 		}
 		if now := c.NowFunc(); c.renewDue(kept) && !now.Before(next) {
-			// The link goes on as the certificate before; the server ends it with that.
+			// The link goes on as the certificate before; the server ends it with that. To a clock that is ahead, the new one is due, too.
+			next = now.Add(c.RetryFinal)
 			var err error
 			if kept, err = c.renewed(ctx, kept); err != nil {
 				c.Log.Warn("certificate not renewed", "error", err)
-				next = now.Add(c.RetryFinal)
 			}
 		}
 	}

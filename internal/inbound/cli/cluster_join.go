@@ -83,7 +83,7 @@ It makes the cluster's resource at the server if there is none, installs the Bac
 has to reach the cluster. Vaults may do nothing in it until they are given trusted access. What is done already is left as it is.`,
 		Example: `  coffer cluster join shop-1 -g shop -l westeurope
   coffer cluster join shop-1 -g shop --context prod --provider s3 --container backups --region eu-central-1 --credentials-env
-  coffer cluster join shop-1 -g shop --link-server vault.example.org:8444 --values values.yaml`,
+  coffer cluster join shop-1 -g shop --link-server vault.example.org:8445 --values values.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.readChanges(cmd)
 			s, id, err := p.atCluster(cmd.Context(), at, args[0])

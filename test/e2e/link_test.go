@@ -114,7 +114,7 @@ func (h *hostile) connect(t *testing.T, token wire.Token) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); _ = c.Run(ctx) }()
+	go func() { defer close(ended); c.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
 }
 

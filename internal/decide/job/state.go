@@ -176,8 +176,25 @@ func (s State) FailDeletion(point string, r Run, now time.Time) State {
 	return s.end(Failed, now)
 }
 
-// Done is a deletion that has nothing left to delete.
-func (s State) Done(now time.Time) State { return s.clone().end(Completed, now) }
+// NotFound is a deletion of which one more recovery point was not there.
+func (s State) NotFound() State {
+	s = s.clone()
+	s.Work.NotFound++
+	s.Body.ExtendedInfo.AdditionalDetails["recoveryPointsNotFound"] = strconv.Itoa(s.Work.NotFound)
+	return s
+}
+
+// Done is a deletion that has nothing left to delete. What was not there may lie in a container that the cluster had before: that is said.
+func (s State) Done(now time.Time) State {
+	s = s.clone()
+	if s.Work.NotFound == 0 {
+		return s.end(Completed, now)
+	}
+	s.Body.ExtendedInfo.WarningDetails = []arm.JobWarning{warning(string(coffer.CodeBackupNotFound), "", fmt.Sprintf(
+		"%d of %d recovery points were not in the cluster's backup storage location, and are forgotten; "+
+			"if the cluster, or its container, is another one than when they were made, see whether they are in the one before", s.Work.NotFound, s.Work.Deleted))}
+	return s.end(CompletedWithWarnings, now)
+}
 
 // end is the job that is over.
 func (s State) end(status arm.Word, now time.Time) State {

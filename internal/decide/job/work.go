@@ -84,8 +84,10 @@ type Work struct {
 	Since    time.Time `json:"since,omitzero"`
 	WaitsFor string    `json:"waitsFor,omitempty"`
 	// Deleted and Total count the recovery points of a deletion.
-	Deleted int `json:"deleted,omitempty"`
-	Total   int `json:"total,omitempty"`
+	// NotFound counts those of the deleted that were not there.
+	Deleted  int `json:"deleted,omitempty"`
+	Total    int `json:"total,omitempty"`
+	NotFound int `json:"notFound,omitempty"`
 	// Taken is when the recovery point was taken that a backup has made; zero is none. Partial says that something is missing in it.
 	Taken   time.Time `json:"taken,omitzero"`
 	Partial bool      `json:"partial,omitempty"`

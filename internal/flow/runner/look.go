@@ -125,13 +125,14 @@ func (l *look) delete(ctx context.Context, runs vault.Runs, s job.State) error {
 			}
 			return l.wait(ctx, err)
 		}
-		switch gone := run.Reason == string(coffer.CodeBackupNotFound); {
+		found := run.Phase.Succeeded() || run.Reason != string(coffer.CodeBackupNotFound)
+		switch {
 		case !run.Phase.Final():
 			return l.advance(ctx, func(s job.State, _ time.Time) job.State { return s.Progress(s.Work.Deleted, left) })
-		case !run.Phase.Succeeded() && !gone:
+		case !run.Phase.Succeeded() && found:
 			return l.advance(ctx, func(s job.State, now time.Time) job.State { return s.FailDeletion(point, run, now) })
 		}
-		if err := l.Jobs.PointDeleted(ctx, l.kept.Vault, l.kept.Name, point, left-1); err != nil {
+		if err := l.Jobs.PointDeleted(ctx, l.kept.Vault, l.kept.Name, point, left-1, found); err != nil {
 			return err
 		}
 		if err := runs.Delete(ctx, job.DeleteBackup, name); err != nil {

@@ -380,6 +380,35 @@ func TestWhoMayOnAnInstanceMayNotOnTheNextOfItsName(t *testing.T) {
 	}
 }
 
+func TestWhatADeletionDidNotFindIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.backedUp()
+	w.backedUp()
+	removal, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []string{`{"phase":"Failed","reason":"UserErrorRecoveryPointNotFound","message":"there is none"}`, `{"phase":"Completed"}`} {
+		w.look()
+		w.cluster.SetStatus("deletebackups", w.cluster.Names("deletebackups")[0], status)
+	}
+	w.look()
+	w.look()
+	got := w.job(w.deletion())
+	if got.Status != job.CompletedWithWarnings || got.ExtendedInfo.AdditionalDetails["recoveryPointsDeleted"] != "2" || got.ExtendedInfo.AdditionalDetails["recoveryPointsNotFound"] != "1" {
+		t.Errorf("the job: %s, %v", got.Status, got.ExtendedInfo.AdditionalDetails)
+	}
+	if warned := got.ExtendedInfo.WarningDetails; len(warned) != 1 || warned[0].Warning.Code != string(coffer.CodeBackupNotFound) {
+		t.Errorf("warnings: %+v", warned)
+	}
+	if o, err := w.jobs.Keeper.Operation(t.Context(), removal.Operation.ID); err != nil || o.Status != catalogue.OperationSucceeded {
+		t.Errorf("its operation: %+v, %v", o, err)
+	}
+	if there, err := w.jobs.Keeper.Exists(t.Context(), instanceID); err != nil || there {
+		t.Errorf("the instance is there: %v, %v", there, err)
+	}
+}
+
 // hooked are clusters that something is done before anybody calls them.
 type hooked struct {
 	catalogue.Clusters

@@ -154,7 +154,7 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 	o.Ended, o.Status = *s.Body.EndTime, catalogue.OperationSucceeded
 	switch {
 	case r == nil:
-	case s.Body.Status == job.Completed:
+	case s.Body.Status == job.Completed, s.Body.Status == job.CompletedWithWarnings:
 		by := Caller{Principal: catalogue.Principal{ObjectID: s.Work.By, Name: s.Work.Name}, Request: s.Work.Request, Remote: s.Work.Remote}
 		if err := j.Keeper.deleteBelow(ctx, tx, by, r.ID, o.Ended); err != nil {
 			return err
@@ -214,8 +214,9 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 	return point, left, wanted, err
 }
 
-// PointDeleted forgets a recovery point that was deleted in the cluster, and counts it in the job, with those that are left.
-func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point string, left int) error {
+// PointDeleted forgets a recovery point that was deleted in the cluster, or that was not found there, and counts it in the job, with those
+// that are left.
+func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point string, left int, found bool) error {
 	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		kept, err := tx.Job(ctx, vault, name)
 		if err != nil {
@@ -231,6 +232,10 @@ func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point
 			}
 			return err
 		}
-		return j.keep(ctx, tx, kept, state.Progress(state.Work.Deleted+1, left))
+		state = state.Progress(state.Work.Deleted+1, left)
+		if !found {
+			state = state.NotFound()
+		}
+		return j.keep(ctx, tx, kept, state)
 	})
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	decide "github.com/coffer-backup/coffer/internal/decide/extension"
 )
 
 const (
@@ -123,6 +124,10 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err != nil {
 		return nil, err
 	}
+	settings, err := p.ensureExtension(ctx, s, id)
+	if err != nil {
+		return nil, err
+	}
 	connected := v.Properties.Coffer.State == clusterConnected
 	if connected && len(f.changes) == 0 {
 		p.told("Cluster %s has joined already, and is connected. Nothing was changed.", v.Name)
@@ -133,6 +138,12 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	}
 	o := f.install
 	o.Values = map[string]any{}
+	if !connected {
+		// Whoever owns the cluster says by joining it that they are to hold there.
+		if spec, err = p.useSettings(settings, spec, o.Values); err != nil {
+			return nil, err
+		}
+	}
 	if spec != nil {
 		if o.Values["storageLocation"], err = p.prepareStore(ctx, c, *spec, data); err != nil {
 			return nil, err
@@ -152,7 +163,7 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	return p.awaitLink(ctx, s, c, id, o.Timeout)
 }
 
-// register makes what the server keeps of a cluster and its extension, if it is missing, and answers the cluster. A cluster that cannot be
+// register makes what the server keeps of a cluster, if it is missing, and answers the cluster. A cluster that cannot be
 // joined under this id is refused before.
 func (p *program) register(ctx context.Context, s session, c client.Client, id, location string) (clusterView, json.RawMessage, error) {
 	uid, err := uidOf(ctx, c)
@@ -161,9 +172,6 @@ func (p *program) register(ctx context.Context, s session, c client.Client, id, 
 	}
 	if err == nil {
 		err = p.ensureCluster(ctx, s, id, location)
-	}
-	if err == nil {
-		err = p.ensureExtension(ctx, s, id)
 	}
 	if err != nil {
 		return clusterView{}, nil, err
@@ -318,22 +326,82 @@ func (s session) clusterLocation(ctx context.Context, given, id string) (string,
 	return s.location(ctx, given, id)
 }
 
-// ensureExtension makes the resource of a cluster's Backup extension, if there is none.
-func (p *program) ensureExtension(ctx context.Context, s session, cluster string) error {
+// extensionSettings are those that the server has for a cluster's extension, and what is known of the storage account that they name.
+type extensionSettings struct {
+	values  map[string]string
+	account decide.Account
+}
+
+// ensureExtension makes the resource of a cluster's Backup extension, if there is none, and answers its settings.
+func (p *program) ensureExtension(ctx context.Context, s session, cluster string) (settings extensionSettings, err error) {
 	type extensionView struct {
 		Properties struct {
-			Kind string `json:"extensionType"`
+			Kind     string             `json:"extensionType"`
+			Settings map[string]*string `json:"configurationSettings"`
 		} `json:"properties"`
 	}
-	_, there, err := firstOf(ctx, s, cluster+"/"+extensionCollection, func(v extensionView) bool { return strings.EqualFold(v.Properties.Kind, extensionKind) })
-	if err != nil || there {
-		return err
+	v, there, err := firstOf(ctx, s, cluster+"/"+extensionCollection, func(v extensionView) bool { return strings.EqualFold(v.Properties.Kind, extensionKind) })
+	if err != nil {
+		return settings, err
 	}
-	body := map[string]any{"properties": map[string]any{"extensionType": extensionKind}}
-	if _, err := s.send(ctx, http.MethodPut, cluster+"/"+extensionCollection+"/"+extensionName, body); err != nil {
-		return fmt.Errorf("register the Backup extension: %w", err)
+	if !there {
+		body := map[string]any{"properties": map[string]any{"extensionType": extensionKind}}
+		if _, err := s.send(ctx, http.MethodPut, cluster+"/"+extensionCollection+"/"+extensionName, body); err != nil {
+			return settings, fmt.Errorf("register the Backup extension: %w", err)
+		}
+		return settings, nil
 	}
-	return nil
+	settings.values = map[string]string{}
+	for name, value := range v.Properties.Settings {
+		if value != nil {
+			settings.values[name] = *value
+		}
+	}
+	id := decide.AccountOf(settings.values, catalogue.ID(cluster))
+	if id == "" {
+		return settings, nil
+	}
+	type accountView struct {
+		Properties struct {
+			Coffer decide.Account `json:"coffer"`
+		} `json:"properties"`
+	}
+	account, _, _, err := readAs[accountView](ctx, s, string(id))
+	settings.account = account.Properties.Coffer
+	return settings, err
+}
+
+// useSettings are the settings of the server for an installation: a storage location, unless there is one of the command line, and resources, which
+// go into the chart's values. What is used is said.
+func (p *program) useSettings(settings extensionSettings, given *v1alpha1.BackupStorageLocationSpec, values map[string]any) (*v1alpha1.BackupStorageLocationSpec, error) {
+	read, err := decide.Read(settings.values, settings.account)
+	if err != nil {
+		return nil, err
+	}
+	resources := map[string]any{}
+	for kind, amounts := range map[string]map[string]string{"limits": read.Limits, "requests": read.Requests} {
+		if amounts == nil {
+			continue
+		}
+		each := map[string]any{}
+		for name, amount := range amounts {
+			each[name] = amount
+		}
+		resources[kind] = each
+	}
+	if len(resources) > 0 {
+		values["resources"] = resources
+		p.told("The extension's settings at the server name its resources: they are used.")
+	}
+	for _, name := range read.Unused {
+		p.told("The setting %.100s of the extension at the server means nothing here.", name)
+	}
+	if given != nil || read.Location == nil {
+		return given, nil
+	}
+	p.told("The extension's settings at the server name the container %s of provider %s: recovery points are written there, by the identity of the extension's pod. "+
+		"With credentials of your own, name the store with --provider and its flags.", read.Location.Container, read.Location.Provider)
+	return read.Location, nil
 }
 
 // joinToken is a new one. It is a secret.

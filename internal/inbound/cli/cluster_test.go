@@ -47,6 +47,8 @@ type joinWorld struct {
 	extensions, tokens int
 	installs           []InstallOptions
 	said               bytes.Buffer
+	// settings are those of the extension, in JSON, and account what the server has of their storage account.
+	settings, account string
 	// refused makes the installation fail.
 	refused error
 	// makes are the containers that were to be made, with how many credentials, and unmade is why they cannot be.
@@ -133,6 +135,11 @@ func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
 		return Reply{Status: http.StatusOK, Body: json.RawMessage(`{"token":"` + testToken + `"}`)}, nil
 	case "POST /providers/Coffer.Backup/leave":
 		w.link = &clusterLink{State: clusterPending}
+	case "GET " + testGroup + "/providers/Microsoft.Storage/storageAccounts/shopbackups":
+		if w.account == "" {
+			return Reply{}, &coffer.Error{Code: coffer.CodeResourceNotFound, Message: "none"}
+		}
+		return Reply{Status: http.StatusOK, Body: json.RawMessage(w.account)}, nil
 	default:
 		return Reply{}, fmt.Errorf("nobody answers %s %s", c.Method, c.Path)
 	}
@@ -142,6 +149,9 @@ func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
 
 // List implements Server.
 func (w *joinWorld) List(_ context.Context, path string) ([]json.RawMessage, error) {
+	if w.settings != "" && !strings.HasSuffix(path, clusterCollection) {
+		return []json.RawMessage{[]byte(`{"properties":{"extensionType":"microsoft.dataprotection.kubernetes","configurationSettings":` + w.settings + `}}`)}, nil
+	}
 	if w.extensions == 0 || strings.HasSuffix(path, clusterCollection) {
 		return nil, nil
 	}
@@ -184,6 +194,45 @@ func TestJoiningTwiceIsJoiningOnce(t *testing.T) {
 	code, out = w.run("cluster", "join", "shop-1")
 	if code != exitOK || len(w.installs) != 1 || w.tokens != 1 || !strings.Contains(w.said.String(), "has joined already") || !strings.Contains(out, "Connected") {
 		t.Errorf("%d: %d installations, %d tokens: %s%s", code, len(w.installs), w.tokens, out, w.said.String())
+	}
+}
+
+func TestAClusterIsInstalledByTheSettingsOfItsExtension(t *testing.T) {
+	const settings = `{"blobContainer":"backups","storageAccount":"shopbackups","memoryLimit":"1Gi","colour":"red"}`
+	for account, want := range map[string]map[string]any{
+		"": {"provider": "azure", "container": "backups", "azure": map[string]any{"storageAccount": "shopbackups"}},
+		`{"properties":{"coffer":{"provider":"s3","endpoint":"https://minio.example"}}}`: {
+			"provider": "s3", "container": "backups", "s3": map[string]any{"endpoint": "https://minio.example", "forcePathStyle": true},
+		},
+	} {
+		w := newJoinWorld(t)
+		w.settings, w.account = settings, account
+		if code, _ := w.run("cluster", "join", "shop-1"); code != exitOK || len(w.installs) != 1 {
+			t.Fatalf("%d: %s", code, w.said.String())
+		}
+		location, _ := w.installs[0].Values["storageLocation"].(map[string]any)
+		for name, value := range want {
+			if diff := cmp.Diff(value, location[name]); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+		if diff := cmp.Diff(map[string]any{"limits": map[string]any{"memory": "1Gi"}}, w.installs[0].Values["resources"]); diff != "" {
+			t.Error(diff)
+		}
+		for _, word := range []string{"name the container backups of provider " + want["provider"].(string), "The setting colour"} {
+			if !strings.Contains(w.said.String(), word) {
+				t.Errorf("it says %s", w.said.String())
+			}
+		}
+	}
+	// The owner's own word goes before.
+	w := newJoinWorld(t)
+	w.settings = settings
+	if code, _ := w.run("cluster", "join", "shop-1", "--provider", "filesystem", "--container", "own"); code != exitOK {
+		t.Fatal(w.said.String())
+	}
+	if location, _ := w.installs[0].Values["storageLocation"].(map[string]any); location["container"] != "own" || location["provider"] != "filesystem" {
+		t.Errorf("installed by %v", w.installs[0].Values)
 	}
 }
 

@@ -49,8 +49,10 @@ type Connector struct {
 	// mu guards what follows.
 	mu     sync.Mutex
 	status Status
-	// refused is the digest of the secret of a token that the server has refused for good, while there is a certificate to go on with.
-	refused string
+	// refused is the digest of a token that was of no use while there was a certificate to go on with: for good, if the server has said so, and
+	// refusedUntil if there was no answer.
+	refused      string
+	refusedUntil time.Time
 }
 
 // Status is how a Connector is.
@@ -117,9 +119,9 @@ func (c *Connector) once(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask the cluster which one it is: %w", err)
 	}
-	kept, err := c.credentials(ctx, hello)
-	if err != nil {
-		return err
+	kept, unused := c.credentials(ctx, hello)
+	if unused != nil && len(kept.Certificate) == 0 {
+		return unused
 	}
 	if kept, err = c.renewed(ctx, kept); err != nil {
 		// The old one may do; the server says if not.
@@ -130,8 +132,14 @@ func (c *Connector) once(ctx context.Context) error {
 		return err
 	}
 	conn, err := server.connect(ctx, hello)
-	if err != nil {
+	switch {
+	case err != nil && unused != nil:
+		return unused
+	case err != nil:
 		return c.explain(err, kept)
+	case unused != nil:
+		c.Log.Error("join token not used: the link goes on with the certificate that there is", "error", unused)
+		c.refuse(c.tokenDigest(), time.Now().Add(c.RetryFinal))
 	}
 	return c.serve(ctx, conn, kept)
 }

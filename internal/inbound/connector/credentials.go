@@ -56,7 +56,7 @@ func (c Credentials) span() (ends, begins time.Time, err error) {
 	return certificate.NotAfter, certificate.NotBefore, nil
 }
 
-// credentials are those to connect with: a token that was not used is used first.
+// credentials are those to connect with: a token that was not used is used first. With an error, they are those that there were.
 func (c *Connector) credentials(ctx context.Context, hello wire.Hello) (Credentials, error) {
 	kept, err := c.Store.Load(ctx)
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *Connector) credentials(ctx context.Context, hello wire.Hello) (Credenti
 	made, err := c.join(ctx, kept, token, hello)
 	if err != nil && joined && final(err) {
 		c.Log.Error("join token refused: the link goes on with the certificate that there is", "error", err)
-		c.refuse(digest(token))
-		return kept, nil
+		c.refuse(digest(token), time.Time{})
+		return made, nil
 	}
 	return made, err
 }
@@ -94,16 +94,17 @@ func problem(what string) error {
 	return &wire.Problem{Code: string(coffer.CodeClusterNotJoined), Message: what, Hint: "get a token with `coffer cluster join`", Final: true}
 }
 
-func (c *Connector) refuse(digest string) {
+// refuse has the token of a digest be no reason to end a link, until then; zero is for good.
+func (c *Connector) refuse(digest string, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused = digest
+	c.refused, c.refusedUntil = digest, until
 }
 
 func (c *Connector) isRefused(digest string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.refused == digest
+	return c.refused == digest && (c.refusedUntil.IsZero() || time.Now().Before(c.refusedUntil))
 }
 
 // join uses a token.
@@ -136,14 +137,15 @@ func (c *Connector) join(ctx context.Context, kept Credentials, token wire.Token
 	if fingerprintOf([]byte(got.Authority)) != token.Authority {
 		return kept, errors.New("the server has answered a certificate authority that is not the join token's")
 	}
-	kept, err = c.Store.Save(ctx, Credentials{
+	saved, err := c.Store.Save(ctx, Credentials{
 		Key: kept.PendingKey, Certificate: []byte(got.Certificate), Authority: []byte(got.Authority), Address: token.Address,
 		Cluster: got.Cluster, Token: digest(token), Version: kept.Version,
 	})
-	if err == nil {
-		c.Log.Info("joined", "cluster", got.Cluster, "server", token.Address)
+	if err != nil {
+		return kept, err
 	}
-	return kept, err
+	c.Log.Info("joined", "cluster", got.Cluster, "server", token.Address)
+	return saved, nil
 }
 
 // renewDue says that a third of the certificate's time is over.

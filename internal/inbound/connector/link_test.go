@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	wire "github.com/coffer-backup/coffer/api/link"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/inbound/connector"
@@ -207,6 +209,35 @@ func TestAnotherTokenIsUsedAtOnce(t *testing.T) {
 	c.setToken(bad.String())
 	await(t, "it is refused", func() bool { return strings.Contains(c.log.String(), "join token refused") })
 	other.mustSession(t, clusterID(2))
+}
+
+func TestATokenThatIsOfNoUseTakesNothingFromALinkThatThereIs(t *testing.T) {
+	foreign := newAuthority(t).digest()
+	for name, spoil := range map[string]func(*wire.Token){
+		"the server does not know it":        func(t *wire.Token) { t.Secret = "unknown" },
+		"it leads to nobody":                 func(t *wire.Token) { t.Address = "127.0.0.1:1" },
+		"it leads to somebody else's server": func(t *wire.Token) { t.Authority = foreign },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, nil)
+			var ahead atomic.Int64
+			c := newCluster(t, s.token(clusterID(1)).String(), func(_ *cluster, settings *connector.Config) {
+				settings.RetryFinal = time.Hour
+				settings.NowFunc = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
+			session := s.mustSession(t, clusterID(1))
+			bad := s.token(clusterID(1))
+			spoil(&bad)
+			c.setToken(bad.String())
+			<-session.Ended()
+			s.mustSession(t, clusterID(1))
+			await(t, "it is linked all the same", func() bool { return c.Status().Linked })
+			// Its certificate is renewed when it is time, as ever.
+			before := must(c.store.Load(t.Context())).Certificate
+			ahead.Store(int64(11 * 24 * time.Hour))
+			await(t, "another certificate is kept", func() bool { return !bytes.Equal(must(c.store.Load(t.Context())).Certificate, before) })
+		})
+	}
 }
 
 func TestTheLinkComesBackAfterARestartOfTheServer(t *testing.T) {

@@ -128,6 +128,10 @@ func (w *joinWorld) secret(cluster catalogue.ID) string {
 	if token.Cluster != string(cluster) || token.Address != "vaults.example:8445" || token.Authority != w.authority.Digest() || !strings.Contains(made.Command, made.Token) {
 		w.t.Errorf("the token is %+v, and the command %s", token, made.Command)
 	}
+	// Everybody on a machine sees the arguments of its programs; what comes before the pipe is the shell's own.
+	if own, program, _ := strings.Cut(made.Command, " | "); own != "printf %s "+made.Token || strings.Contains(program, made.Token) {
+		w.t.Errorf("the token is an argument: %s", made.Command)
+	}
 	return token.Secret
 }
 

@@ -108,7 +108,8 @@ func (j *Joining) IssueToken(ctx context.Context, by Caller, cluster catalogue.I
 	token := link.Token{Address: address, Authority: j.config.Authority.Digest(), Cluster: string(cluster), Secret: secret, Expires: expires.Unix()}
 	return JoinToken{
 		Token: token.String(), Expires: expires, Address: address,
-		Command: "kubectl -n " + namespace + " create secret generic coffer-join --from-literal=token=" + token.String(),
+		// It is no argument of a program: those are seen by everybody on the machine.
+		Command: "printf %s " + token.String() + " | kubectl -n " + namespace + " create secret generic coffer-join --from-file=token=/dev/stdin",
 	}, nil
 }
 

@@ -138,6 +138,17 @@ func (s State) Gone(now time.Time) State {
 		WithHint("see in the cluster what it has done, and begin another job"), now)
 }
 
+// MeantFor says whether a job was asked of the cluster that has a UID.
+func (s State) MeantFor(uid string) bool {
+	return s.Work.ClusterUID == "" || strings.EqualFold(s.Work.ClusterUID, uid)
+}
+
+// Replaced is the job in whose cluster's place another one has joined: what it does there is not what was asked for.
+func (s State) Replaced(now time.Time) State {
+	return s.Fail(coffer.Errorf(coffer.CodeConflict, "the cluster that the job was asked of has left, and another one has joined under its id").
+		WithHint("begin another job if it is to be carried out in this cluster"), now)
+}
+
 // AskCancel is the job once somebody has asked for its end. What was never begun in a cluster ends at once.
 func (s State) AskCancel(now time.Time) State {
 	s = s.clone()

@@ -59,6 +59,8 @@ func Steps(kind Kind, planOnly bool) []string {
 type Work struct {
 	// Identity is who the vault is in the cluster, as catalogue.VaultIdentity says.
 	Identity string `json:"identity"`
+	// ClusterUID is that of the cluster that it was asked of, however spelled; empty if that is not known.
+	ClusterUID string `json:"clusterUid,omitempty"`
 	// Backup and Restore are what the run is told, one of them; neither deletes the instance with all of its recovery points.
 	Backup  *v1alpha1.BackupSpec  `json:"backup,omitempty"`
 	Restore *v1alpha1.RestoreSpec `json:"restore,omitempty"`

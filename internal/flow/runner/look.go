@@ -29,6 +29,9 @@ func (l *look) carry(ctx context.Context, session catalogue.ClusterSession) erro
 	if err := l.Jobs.Trusted(ctx, l.kept.Vault, l.kept.Cluster); err != nil {
 		return l.wait(ctx, err)
 	}
+	if !state.MeantFor(session.Info().UID) {
+		return l.advance(ctx, job.State.Replaced)
+	}
 	runs := l.Jobs.Runs(session, state.Work.Identity)
 	if !state.Work.Begun {
 		// It is known that there may be a run before there is one: a job that was cancelled meanwhile has ended, and begins none.

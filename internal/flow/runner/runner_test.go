@@ -15,6 +15,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/flow"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
+	"github.com/coffer-backup/coffer/test/vaultworld"
 )
 
 func TestTheStepsOfJobsAreThoseOfRuns(t *testing.T) {
@@ -377,6 +378,29 @@ func TestWhoMayOnAnInstanceMayNotOnTheNextOfItsName(t *testing.T) {
 	}
 	if n := w.audited("Microsoft.Authorization/roleAssignments/delete"); n != 1 {
 		t.Errorf("%d entries say that the role assignment is deleted", n)
+	}
+}
+
+func TestAJobIsNotCarriedOutInAnotherClusterThatHasTakenThePlace(t *testing.T) {
+	w := newWorld(t)
+	w.setFacts(clusterID, `{"properties":{"coffer":{"state":"Disconnected","clusterUid":"kube-system"}}}`)
+	point := w.backedUp()
+	w.clusters.Set(clusterID, nil)
+	waiting := w.begin(w.jobs.BeginRestore, restoreRequest(point, clusterID))
+	w.look()
+	// That one leaves, another one joins under its id, and its owner lets the vault in.
+	next := vaultworld.NewCluster(t, w.Clock.Now, catalogue.ClusterInfo{UID: "another", Namespace: "coffer", VaultsNamespace: "coffer-vaults"})
+	next.Bind(w.identity, true)
+	w.clusters.Set(clusterID, next)
+	w.setFacts(clusterID, `{"properties":{"coffer":{"state":"Disconnected","clusterUid":"another"}}}`)
+	w.look()
+	if got := w.job(waiting); got.Status != job.Failed || got.ErrorDetails[0].Code != string(coffer.CodeConflict) || next.Made() != 0 {
+		t.Errorf("%s, made %d: %+v", got.Status, next.Made(), got.ErrorDetails)
+	}
+	anew := w.begin(w.jobs.BeginRestore, restoreRequest(point, clusterID))
+	w.look()
+	if next.Get("restores", anew, "spec", "backupName") != point {
+		t.Errorf("one that was asked of the other: %+v", w.job(anew))
 	}
 }
 

@@ -120,6 +120,15 @@ func (p protected) request(by Caller, operation arm.Word, name string, now time.
 
 // begin keeps a new job with its operation and its audit entry.
 func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action string, r job.Request) (Begun, error) {
+	cluster, err := tx.Resource(ctx, r.Target)
+	if err != nil {
+		return Begun{}, err
+	}
+	known, err := ClusterFactsOf(cluster)
+	if err != nil {
+		return Begun{}, err
+	}
+	r.Work.ClusterUID = known.ClusterUID
 	state := job.Begin(r)
 	kept := catalogue.Job{Vault: r.Vault, Name: r.Name, Instance: r.Instance, Operation: string(r.Operation), Started: r.Now, Cluster: r.Target}
 	if err := putJob(ctx, tx, kept, state); err != nil {

@@ -60,7 +60,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if joined.world != nil {
+		// The login is a secret.
+		_ = os.RemoveAll(joined.world.config)
+	}
+	os.Exit(code)
 }
 
 func setUp() error {

@@ -149,6 +149,10 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 			return nil, err
 		}
 	}
+	if v.Properties.Coffer.State == clusterPending && len(o.ValuesFiles)+len(o.Set) == 0 {
+		// Helm has kept what another server, or this one before, was let do.
+		f.changes = slices.Concat(f.changes, []string{"allow-bindings-by-owner"})
+	}
 	if o.Values["connector"], err = p.prepareConnector(ctx, s, c, id, connected, f); err != nil {
 		return nil, err
 	}

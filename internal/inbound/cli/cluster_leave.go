@@ -83,7 +83,9 @@ func (p *program) removeConnector(ctx context.Context, left clusterView) error {
 		p.told("Its extension is in namespace %s: %s.", left.Properties.Coffer.Namespace, how)
 		return nil
 	}
-	o := InstallOptions{Values: map[string]any{"connector": map[string]any{"enabled": false, "joinTokenDigest": ""}}, Timeout: 5 * time.Minute}
+	// What this server was let do is not kept for the next one.
+	off := map[string]any{"enabled": false, "joinTokenDigest": "", "allowBindingsByOwner": false}
+	o := InstallOptions{Values: map[string]any{"connector": off}, Timeout: 5 * time.Minute}
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
 		return fmt.Errorf("remove the connector: %w", err)
 	}

@@ -249,6 +249,32 @@ func TestAJoinedClusterIsChangedWithoutAnotherToken(t *testing.T) {
 	}
 }
 
+// Helm keeps values: what the owner of a cluster once let another server do is not meant for this one.
+func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
+	for flags, want := range map[string]any{"": false, "--allow-bindings-by-owner": true, "--set=connector.allowBindingsByOwner=true": nil} {
+		w := newJoinWorld(t)
+		args := []string{"cluster", "join", "shop-1"}
+		if flags != "" {
+			args = append(args, flags)
+		}
+		if code, _ := w.run(args...); code != exitOK || len(w.installs) != 1 {
+			t.Fatalf("%s: %d: %s", flags, code, w.said.String())
+		}
+		connector, _ := w.installs[0].Values["connector"].(map[string]any)
+		if got := connector["allowBindingsByOwner"]; got != want {
+			t.Errorf("%q: bindings by owner are %v, want %v", flags, got, want)
+		}
+	}
+	w := newJoinWorld(t)
+	w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft"}
+	if code, _ := w.run("cluster", "leave", "shop-1", "--yes"); code != exitOK || len(w.installs) != 1 {
+		t.Fatalf("%d: %s", code, w.said.String())
+	}
+	if connector, _ := w.installs[0].Values["connector"].(map[string]any); connector["allowBindingsByOwner"] != false {
+		t.Errorf("after leaving, the connector is installed by %v", connector)
+	}
+}
+
 func TestAJoiningThatBrokeOffIsTakenUpAgain(t *testing.T) {
 	w := newJoinWorld(t)
 	w.refused = errors.New("no room")

@@ -196,7 +196,7 @@ func linkServers(ctx context.Context, o connectOptions, link *connector.Connecto
 			return nil, fmt.Errorf("--%s %s: %w", s.flag, s.address, err)
 		}
 		server := &http.Server{
-			Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+			Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all = append(all, func(ctx context.Context) error {

@@ -232,7 +232,7 @@ func scaleExtension(t *testing.T, n int32) {
 	eventually(t, fmt.Sprintf("the extension has %d replicas", n), 2*time.Minute, func(ctx context.Context) (bool, error) {
 		var d appsv1.Deployment
 		if err := lab.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "coffer-extension"}, &d); err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // The API server may be away.
 		}
 		if *d.Spec.Replicas != n {
 			d.Spec.Replicas = &n

@@ -83,6 +83,9 @@ func (j *Jobs) SourceOfJob(ctx context.Context, vault catalogue.ID, name string,
 		switch kind := state.Work.Kind(); {
 		case !slices.Contains(kinds, kind):
 			return Source{}, coffer.Errorf(coffer.CodeInvalidInput, "the job %s is a %s, which has none", kept.Name, kept.Operation)
+		case state.Work.UID == "" && state.Ended():
+			return Source{}, coffer.Errorf(coffer.CodeRestoreNotFound, "the job %s has ended before it began in its cluster: there is nothing to read of it", kept.Name).
+				WithHint("see why: coffer job show")
 		case state.Work.UID == "":
 			return Source{}, coffer.Errorf(coffer.CodeRestoreNotFound, "the job %s has not begun in its cluster", kept.Name).WithHint("wait until it has")
 		}

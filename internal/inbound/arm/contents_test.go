@@ -191,6 +191,11 @@ func TestWhatARestoreDidIsRead(t *testing.T) {
 	name := w.begin(instanceID+"/restore", bareRestore)
 	w.must(404, http.MethodGet, jobsID+name+"/providers/Coffer.Backup/plan"+version, "")
 	w.look()
+	never := w.begin(instanceID+"/restore", bareRestore)
+	w.must(202, http.MethodPost, jobsID+never+"/cancel"+version, "")
+	if got := w.must(404, http.MethodGet, jobsID+never+"/providers/Coffer.Backup/logs"+version, ""); strings.Contains(got.text, "wait") || !strings.Contains(got.text, "ended") {
+		t.Errorf("one that has ended before it began: %s", got.text)
+	}
 	reader.answers["/v1/restores/"+name+"/plan"] = lines(`{"head":{"digest":"sha256:1","backup":"p1","manifestDigest":"sha256:2"}}`, `{"step":{"resource":"pods","name":"a","action":"create","order":1}}`)
 	reader.answers["/v1/restores/"+name+"/report"] = lines(`{"result":{"resource":"pods","name":"a","result":"created"}}`)
 	reader.answers["/v1/restores/"+name+"/diff"] = lines(`{"step":1,"resource":"pods","name":"a","action":"patch","changes":"+a"}`)

@@ -39,7 +39,7 @@ func NewContent(c ContentConfig) (http.Handler, error) {
 		Transport: reader, FlushInterval: -1, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(c.URL)
-			r.Out.Header = keep(r.In.Header)
+			r.Out.Header = wire.PassedOn(r.In.Header)
 			r.Out.Host = ""
 			r.Out.Header.Set(wire.IdentityHeader, Identity(r.In.Context()))
 		},
@@ -50,11 +50,11 @@ func NewContent(c ContentConfig) (http.Handler, error) {
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" || r.Method != http.MethodGet && r.Method != http.MethodPost {
+		if !wire.Readable(r) {
 			http.Error(w, "the connector does not pass this on", http.StatusForbidden)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxObject)
+		r.Body = http.MaxBytesReader(w, r.Body, wire.MaxObject)
 		proxy.ServeHTTP(w, r)
 	}), nil
 }

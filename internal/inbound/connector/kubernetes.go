@@ -6,24 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"path"
-	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	wire "github.com/coffer-backup/coffer/api/link"
 )
-
-// maxObject bounds what is sent to the API server: its own bound is about that.
-const maxObject = 3 << 20
-
-// passedOn are the headers of a request that reach the API server or the reader. Whatever says who somebody is, is not among them.
-var passedOn = []string{"Accept", "Content-Length", "Content-Type", "If-Match", "If-None-Match", "User-Agent"}
-
-// withheld are the headers of an answer that do not reach the server.
-var withheld = []string{"Audit-Id", "Authorization", "Set-Cookie", "Www-Authenticate"}
 
 // NewKubernetes carries requests to the API server of config, as the vault that asks: a ServiceAccount of the namespace of vaults. What it may is for the
 // API server to say; that only requests are passed on that vaults have a use for is to keep small what the server's end can try.
@@ -42,7 +30,7 @@ func NewKubernetes(config *rest.Config, vaultsNamespace string, log *slog.Logger
 		Transport: transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(base)
-			r.Out.Header = keep(r.In.Header)
+			r.Out.Header = wire.PassedOn(r.In.Header)
 			r.Out.Host = ""
 			r.Out.Header.Set("Impersonate-User", "system:serviceaccount:"+vaultsNamespace+":"+Identity(r.In.Context()))
 		},
@@ -53,73 +41,19 @@ func NewKubernetes(config *rest.Config, vaultsNamespace string, log *slog.Logger
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !allowed(r) {
+		if !wire.Useful(r) {
 			log.Warn("request refused", "method", r.Method, "path", r.URL.Path, "identity", Identity(r.Context()))
 			answerStatus(w, http.StatusForbidden, metav1.StatusReasonForbidden, "the connector does not pass on "+r.Method+" "+r.URL.Path)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxObject)
+		r.Body = http.MaxBytesReader(w, r.Body, wire.MaxObject)
 		proxy.ServeHTTP(w, r)
 	}), nil
 }
 
-// keep are the headers that are passed on.
-func keep(header http.Header) http.Header {
-	kept := http.Header{}
-	for _, name := range passedOn {
-		if values := header.Values(name); len(values) > 0 {
-			kept[name] = slices.Clone(values)
-		}
-	}
-	return kept
-}
-
 func withhold(answer *http.Response) error {
-	for _, name := range withheld {
-		answer.Header.Del(name)
-	}
+	wire.Withhold(answer.Header)
 	return nil
-}
-
-// reviews is where somebody asks what it may itself.
-const reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-// allowed says whether a vault has a use for a request.
-func allowed(r *http.Request) bool {
-	if !straight(r) {
-		return false
-	}
-	p := r.URL.Path
-	switch {
-	case strings.HasPrefix(p, "/apis/"+v1alpha1.GroupVersion.Group+"/"):
-		return slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, r.Method)
-	case p == reviews:
-		return r.Method == http.MethodPost
-	}
-	return r.Method == http.MethodGet && discovery(p)
-}
-
-// straight says that a request is one, with a path that means the same to everybody, and that asks for no other protocol.
-func straight(r *http.Request) bool {
-	p := r.URL.Path
-	return r.Header.Get("Upgrade") == "" && !strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Connection"), ",")), "upgrade") &&
-		strings.HasPrefix(p, "/") && path.Clean(p) == strings.TrimSuffix(p, "/") && r.URL.EscapedPath() == p
-}
-
-// discovery says whether a path is of what is served, and in which version.
-func discovery(p string) bool {
-	words := strings.Split(strings.Trim(p, "/"), "/")
-	switch words[0] {
-	case "version":
-		return len(words) == 1
-	case "api":
-		return len(words) <= 2
-	case "apis":
-		return len(words) <= 3
-	case "openapi":
-		return true
-	}
-	return false
 }
 
 // answerStatus answers as an API server would, for clients that know no other answers.

@@ -2,8 +2,6 @@ package link
 
 import (
 	"regexp"
-	"strings"
-	"unicode"
 
 	wire "github.com/coffer-backup/coffer/api/link"
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -44,33 +42,15 @@ func checkHello(h wire.Hello) (wire.Hello, error) {
 			return h, coffer.Errorf(coffer.CodeInvalidInput, "%s, as the connector has it, is none: %.80q", c.what, c.text)
 		}
 	}
-	h.Version, h.KubernetesVersion = clean(h.Version, maxVersion), clean(h.KubernetesVersion, maxVersion)
+	h.Version, h.KubernetesVersion = wire.Clean(h.Version, maxVersion), wire.Clean(h.KubernetesVersion, maxVersion)
 	notes := h.Notes
 	h.Notes = nil
 	for _, n := range notes[:min(len(notes), maxNotes)] {
-		if n = clean(n, maxNote); n != "" {
+		if n = wire.Clean(n, maxNote); n != "" {
 			h.Notes = append(h.Notes, n)
 		}
 	}
 	return h, nil
-}
-
-// clean is a text of a cluster on one line, with nothing that a terminal or a log would obey, of at most so many characters.
-func clean(text string, most int) string {
-	var b strings.Builder
-	for _, r := range text {
-		if most == 0 {
-			break
-		}
-		most--
-		switch {
-		case unicode.IsSpace(r):
-			b.WriteByte(' ')
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		}
-	}
-	return strings.TrimSpace(b.String())
 }
 
 func infoOf(h wire.Hello) catalogue.ClusterInfo {

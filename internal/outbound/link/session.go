@@ -123,7 +123,7 @@ func (s *session) Consent(ctx context.Context, identity string) error {
 
 // explain makes an error of what a connector says: which kind it is of is for us to say.
 func (s *session) explain(p wire.Problem) error {
-	message, hint := clean(p.Message, maxNote), clean(p.Hint, maxNote)
+	message, hint := wire.Clean(p.Message, maxNote), wire.Clean(p.Hint, maxNote)
 	code := coffer.CodeTrustedAccessMissing
 	if !p.Final && p.Code != string(code) {
 		code = coffer.CodeClusterNotReachable

@@ -18,8 +18,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
+	"github.com/coffer-backup/coffer/internal/outbound/kubeconfig"
 	"github.com/coffer-backup/coffer/internal/outbound/link"
 	"github.com/coffer-backup/coffer/internal/outbound/sealing"
 )
@@ -27,6 +29,8 @@ import (
 // linkOptions are those of the links of clusters, and of other replicas.
 type linkOptions struct {
 	listen, address, replicaURL string
+	// kubeconfigNetworks are those of API servers that this server may dial.
+	kubeconfigNetworks []string
 }
 
 // unlinkTime is how long it may take to end all links and to record that.
@@ -38,15 +42,43 @@ const replicaHost = "replica.coffer.invalid"
 
 // clusters are the use cases of clusters, and what they need.
 type clusters struct {
-	hub      *link.Hub
+	hub *link.Hub
+	// pool has the clusters that this server dials; nil if it dials none.
+	pool     *kubeconfig.Pool
 	joining  *vault.Joining
 	consents *vault.Consents
 	replicas *vault.Replicas
 }
 
+// Session implements catalogue.Clusters.
+func (c clusters) Session(ctx context.Context, cluster catalogue.ID) (catalogue.ClusterSession, error) {
+	return c.hub.Session(ctx, cluster)
+}
+
+// Linked implements catalogue.Clusters.
+func (c clusters) Linked() []catalogue.ID { return c.hub.Linked() }
+
+// Close implements arm.Links: it ends the way to a cluster, whichever that is.
+func (c clusters) Close(cluster catalogue.ID) {
+	c.hub.Close(cluster)
+	if c.pool != nil {
+		c.pool.Close(cluster)
+	}
+}
+
+// run dials clusters until ctx ends.
+func (c clusters) run(ctx context.Context) {
+	if c.pool != nil {
+		c.pool.Run(ctx)
+	}
+}
+
 func (o options) checkLink() error {
 	if o.link.replicaURL != "" && (!strings.HasPrefix(o.link.replicaURL, "https://") || strings.HasSuffix(o.link.replicaURL, "/")) {
 		return errors.New("--replica-url: write it as https://HOST:PORT, without a slash at its end")
+	}
+	if _, err := o.link.networks(); err != nil {
+		return err
 	}
 	for flag, value := range map[string]string{"link-listen": o.link.listen, "link-address": o.link.address} {
 		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
@@ -87,14 +119,29 @@ func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Se
 		return c, err
 	}
 	log := s.log.With("replica", name)
-	c.joining, err = vault.NewJoining(vault.JoiningConfig{
+	config := vault.JoiningConfig{
 		Database: s.db, Sealer: sealer, Authority: s.own, NowFunc: time.Now, Random: rand.Reader,
 		Address: o.linkAddress(s.hosts), Hosts: s.hosts, Replica: name, Log: log,
-	})
+	}
+	dialer, err := o.link.dialer()
 	if err != nil {
 		return c, err
 	}
-	if c.hub, err = link.New(link.Config{Keeper: c.joining, Log: log, NowFunc: time.Now}); err != nil {
+	links := link.Config{Log: log, NowFunc: time.Now}
+	if dialer != nil {
+		config.AskFunc = dialer.Ask
+	}
+	if c.joining, err = vault.NewJoining(config); err != nil {
+		return c, err
+	}
+	if dialer != nil {
+		if c.pool, err = kubeconfig.NewPool(kubeconfig.PoolConfig{Dialer: dialer, Keeper: c.joining, Log: log}); err != nil {
+			return c, err
+		}
+		links.Others = c.pool
+	}
+	links.Keeper = c.joining
+	if c.hub, err = link.New(links); err != nil {
 		return c, err
 	}
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -105,7 +152,7 @@ func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Se
 		return c, err
 	}
 	c.replicas, err = vault.NewReplicas(vault.ReplicasConfig{
-		Database: s.db, Joining: c.joining, Clusters: c.hub, Close: c.hub.Close, URL: cmp.Or(bracketed(o.link.replicaURL), s.url), NowFunc: time.Now, Log: log,
+		Database: s.db, Joining: c.joining, Clusters: c.hub, Close: c.Close, URL: cmp.Or(bracketed(o.link.replicaURL), s.url), NowFunc: time.Now, Log: log,
 	})
 	if err != nil {
 		return c, err

@@ -77,6 +77,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.link.listen, "link-listen", "127.0.0.1:8445", "address and port for the connectors of clusters, by TLS with the server's own certificate; empty for nowhere")
 	flags.StringVar(&o.link.address, "link-address", "", "HOST:PORT that connectors are told to dial (default the first hostname and the port of --link-listen)")
 	flags.StringVar(&o.link.replicaURL, "replica-url", "", "https url that other replicas reach this one by, for requests that need a cluster that is linked to it (default --url)")
+	flags.StringSliceVar(&o.link.kubeconfigNetworks, "kubeconfig-networks", nil, "networks, such as 10.20.0.0/16, of API servers that this server may dial by kubeconfigs of clusters' owners; special addresses such as 127.0.0.1 only by a network of nothing else (default none: clusters join by their connectors)")
 	flags.StringVar(&o.url, "url", "", "https url that clients reach the server by, the same for all replicas; tokens are issued in its name (default the first hostname and the port of --listen)")
 	flags.StringSliceVar(&o.hostnames, "hostname", nil, "name or address that is to be in the server's own certificate (default localhost, 127.0.0.1, ::1 and this machine's name)")
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file with a certificate, and those between it and its authority, instead of the server's own")

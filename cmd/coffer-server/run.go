@@ -71,6 +71,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(running, listeners) })
 	group.Go(func() error { s.sweep(running); return nil })
+	group.Go(func() error { s.clusters.run(running); return nil })
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
 	group.Go(func() error { s.runner.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
@@ -189,7 +190,7 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 		return nil, err
 	}
 	api := arm.New(arm.Config{
-		Keeper: s.keeper, Jobs: s.newJobs(), Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters.hub, Replicas: s.passOn(s.clusters),
+		Keeper: s.keeper, Jobs: s.newJobs(), Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters, Replicas: s.passOn(s.clusters),
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,
 		Observe: newMetrics(s.registry).observe,
 	})

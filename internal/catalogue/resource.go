@@ -46,10 +46,12 @@ const (
 	// LinkPrincipal is from a role assignment to the principal.
 	LinkPrincipal = "principal"
 	// LinkClusterUID is from a cluster that has joined to the UID of its namespace kube-system, LinkJoinToken from a cluster to the id of
-	// a join token, and LinkReplica from a cluster to the replica of the server that holds its link.
+	// a join token, LinkReplica from a cluster to the replica of the server that holds its link, and LinkKubeconfig from a cluster that has
+	// joined by a kubeconfig to the word "kept".
 	LinkClusterUID = "clusterUid"
 	LinkJoinToken  = "joinToken"
 	LinkReplica    = "linkedBy"
+	LinkKubeconfig = "kubeconfig"
 )
 
 // ResourceQuery selects resources, in the order of their Keys.

@@ -31,6 +31,8 @@ const (
 	ActionJoinToken = "Coffer.Backup/clusters/joinToken/action" //nolint:gosec // The name of an action.
 	ActionLeave     = "Coffer.Backup/clusters/leave/action"
 	ActionJoin      = "Coffer.Backup/clusters/join/action"
+	// ActionKubeconfig has a cluster join by a kubeconfig.
+	ActionKubeconfig = "Coffer.Backup/clusters/kubeconfig/action"
 	// ActionConsent lets a vault act in a cluster, where that has allowed it to be decided here. Only Owner allows it.
 	ActionConsent = "Coffer.Backup/consents/give/action"
 	// ActionReport and ActionLogs show what a job has done, and ActionInventory what a cluster has to choose from.

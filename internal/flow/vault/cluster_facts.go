@@ -48,7 +48,15 @@ type ClusterFacts struct {
 	LinkedBy string `json:"linkedBy,omitempty"`
 	// Joining is drawn when the cluster joins for the first time, and ends when it leaves: its certificates are of it.
 	Joining string `json:"joining,omitempty"`
+	// JoinedBy is by what, if that is no connector. A kubeconfig that is replaced has another Joining.
+	JoinedBy JoinedBy `json:"joinedBy,omitempty"`
 }
+
+// JoinedBy is by what a cluster has joined. The zero value is a connector.
+type JoinedBy string
+
+// JoinedByKubeconfig is of clusters that this server dials.
+const JoinedByKubeconfig JoinedBy = "Kubeconfig"
 
 // ClusterFactsOf reads what the server knows of a cluster.
 func ClusterFactsOf(r catalogue.Resource) (ClusterFacts, error) {
@@ -117,7 +125,12 @@ func putCluster(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, f Cl
 	if err != nil {
 		return r, err
 	}
+	kept := ""
+	if f.JoinedBy == JoinedByKubeconfig {
+		kept = kubeconfigKept
+	}
 	r = withLink(withLink(r, catalogue.LinkClusterUID, f.ClusterUID), catalogue.LinkReplica, f.LinkedBy)
+	r = withLink(r, catalogue.LinkKubeconfig, kept)
 	if r, err = tx.PutResource(ctx, r, catalogue.Condition{Version: r.Version}); err != nil {
 		return r, err
 	}

@@ -26,7 +26,7 @@ type Joining struct {
 	config JoiningConfig
 }
 
-// JoiningConfig is what Joining needs; all of it but Address.
+// JoiningConfig is what Joining needs; all of it but Address and AskFunc.
 type JoiningConfig struct {
 	Database  catalogue.Database
 	Sealer    catalogue.Sealer
@@ -40,6 +40,8 @@ type JoiningConfig struct {
 	Hosts []string
 	// Replica is the name of this one of the server's replicas.
 	Replica string
+	// AskFunc asks a cluster by a kubeconfig what there is to know of it; nil if this server dials none.
+	AskFunc func(ctx context.Context, k catalogue.Kubeconfig) (catalogue.ClusterInfo, error)
 	Log     *slog.Logger
 }
 
@@ -92,7 +94,7 @@ func (j *Joining) Join(ctx context.Context, secret string, request []byte, hello
 		if err := useToken(ctx, tx, shown); err != nil {
 			return err
 		}
-		joined, err = joins(ctx, tx, r, info, now, hex.EncodeToString(fresh[:]))
+		joined, err = joins(ctx, tx, r, info, now, hex.EncodeToString(fresh[:]), "")
 		if err != nil || shown.used == nil {
 			// Whoever comes again has joined already.
 			return err
@@ -129,8 +131,11 @@ func useToken(ctx context.Context, tx catalogue.Tx, shown presented) error {
 }
 
 // joins are the facts of a cluster that has joined as the one that it says it is, or why it may not.
-func joins(ctx context.Context, v catalogue.View, r catalogue.Resource, info catalogue.ClusterInfo, now time.Time, fresh string) (ClusterFacts, error) {
+func joins(ctx context.Context, v catalogue.View, r catalogue.Resource, info catalogue.ClusterInfo, now time.Time, fresh string, by JoinedBy) (ClusterFacts, error) {
 	f, err := ClusterFactsOf(r)
+	if err == nil {
+		err = mustJoinBy(r.ID, f, by)
+	}
 	if err != nil {
 		return f, err
 	}
@@ -150,9 +155,22 @@ func joins(ctx context.Context, v catalogue.View, r catalogue.Resource, info cat
 		return f, err
 	}
 	if f.State == ClusterPending {
-		f = ClusterFacts{State: ClusterDisconnected, Message: "the cluster has joined, and is about to connect", Joined: now, Since: now, Joining: fresh}
+		f = ClusterFacts{State: ClusterDisconnected, Message: "the cluster has joined, and is about to connect", Joined: now, Since: now, Joining: fresh, JoinedBy: by}
 	}
 	return f.said(info), nil
+}
+
+// mustJoinBy refuses a cluster that has joined in another way: one would take it from the other.
+func mustJoinBy(id catalogue.ID, f ClusterFacts, by JoinedBy) error {
+	if f.State == ClusterPending || f.JoinedBy == by {
+		return nil
+	}
+	has, wants := "its connector", "a kubeconfig"
+	if f.JoinedBy == JoinedByKubeconfig {
+		has, wants = wants, "a connector"
+	}
+	return coffer.Errorf(coffer.CodeJoinRefused, "%s has joined by %s already, and cannot by %s too", id, has, wants).
+		WithHint("let it leave first: coffer cluster leave %s", id)
 }
 
 // mustBeSame refuses a cluster that is another one than has joined.
@@ -244,6 +262,9 @@ func (j *Joining) Linked(ctx context.Context, cluster catalogue.ID, info catalog
 		if err := mustBeSame(r.ID, f, info); err != nil {
 			return err
 		}
+		if err := j.mustBeFirst(r.ID, f); err != nil {
+			return err
+		}
 		f = f.said(info)
 		if f.State != ClusterConnected {
 			f.State, f.Since = ClusterConnected, now
@@ -281,6 +302,9 @@ func (j *Joining) disconnect(ctx context.Context, replica string, clusters ...ca
 			f.State, f.Since, f.LinkedBy = ClusterDisconnected, now, ""
 			f.Message = "the cluster's connector is not connected; what is to be done there waits until it is"
 			f.Command = "kubectl -n " + f.Namespace + " logs deployment/coffer-connector"
+			if f.JoinedBy == JoinedByKubeconfig {
+				f.Message, f.Command = "the cluster is not reached by its kubeconfig at the moment; what is to be done there waits until it is", ""
+			}
 			if _, err := putCluster(ctx, tx, r, f); err != nil {
 				return err
 			}
@@ -289,7 +313,7 @@ func (j *Joining) disconnect(ctx context.Context, replica string, clusters ...ca
 	})
 }
 
-// Leave ends all certificates and join tokens of a cluster: it may join again, and so may another one in its place. Links that it has are
+// Leave ends all certificates, join tokens and kubeconfigs of a cluster: it may join again, and so may another one in its place. Links that it has are
 // the caller's to end.
 func (j *Joining) Leave(ctx context.Context, by Caller, cluster catalogue.ID) (r catalogue.Resource, err error) {
 	now := j.now()
@@ -299,6 +323,9 @@ func (j *Joining) Leave(ctx context.Context, by Caller, cluster catalogue.ID) (r
 			return err
 		}
 		if r, err = dropTokens(ctx, tx, before, now, 0); err != nil {
+			return err
+		}
+		if err := dropKubeconfig(ctx, tx, r.ID); err != nil {
 			return err
 		}
 		if r, err = putCluster(ctx, tx, r, pendingCluster(r.ID)); err != nil {

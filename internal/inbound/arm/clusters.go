@@ -30,6 +30,7 @@ type Links interface {
 func (s *Server) clusterRoutes() []route {
 	return []route{
 		{method: http.MethodPost, kind: "Coffer.Backup/joinToken", on: onRest, below: []string{typeCluster}, action: access.ActionJoinToken, handle: s.joinToken},
+		{method: http.MethodPost, kind: "Coffer.Backup/kubeconfig", on: onRest, below: []string{typeCluster}, action: access.ActionKubeconfig, handle: s.joinByKubeconfig},
 		{method: http.MethodPost, kind: "Coffer.Backup/leave", on: onRest, below: []string{typeCluster}, action: access.ActionLeave, handle: s.leave},
 		{method: http.MethodPost, kind: "Coffer.Backup/check", on: onRest, below: []string{typeBinding}, action: typeBinding + "/read", handle: s.checkBinding},
 	}
@@ -50,6 +51,20 @@ func (s *Server) joinToken(ctx context.Context, r request) (answer, error) {
 	}
 	made, err := s.Joining.IssueToken(ctx, r.caller, r.target.ID, asked.Server)
 	return answer{status: http.StatusOK, body: made}, err
+}
+
+// joinByKubeconfig has a cluster join that the server dials. The kubeconfig is not shown again.
+func (s *Server) joinByKubeconfig(ctx context.Context, r request) (answer, error) {
+	var asked vault.KubeconfigRequest
+	if err := json.Unmarshal(r.body, &asked); err != nil {
+		// Its message may have parts of the body in it, which is a secret.
+		return answer{}, coffer.Errorf(coffer.CodeInvalidContent, `the body is not {"kubeconfig":"TEXT"}`)
+	}
+	joined, err := s.Joining.JoinByKubeconfig(ctx, r.caller, r.target.ID, asked)
+	if err != nil {
+		return answer{}, err
+	}
+	return shown(http.StatusOK, joined)
 }
 
 // leave ends the joining of a cluster. A link that another replica holds is ended by that one, in a quarter of a minute.

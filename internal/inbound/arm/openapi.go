@@ -35,9 +35,10 @@ var (
 		"microsoft.dataprotection/backupvaults/backupinstances/validaterestore":         arm.ValidateRestoreRequest{},
 		"microsoft.resourcegraph/resources":                                             graphRequest{},
 		"coffer.backup/jointoken":                                                       joinTokenRequest{},
+		"coffer.backup/kubeconfig":                                                      vault.KubeconfigRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/backup":                  arm.BackupRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/restore":                 arm.RestoreRequest{},
-		"coffer.backup/plan": arm.RestoreRequest{},
+		"coffer.backup/plan":                                                            arm.RestoreRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
@@ -248,6 +249,7 @@ var bases = map[string]string{
 	"microsoft.kubernetesconfiguration/extensions": clusterTemplate,
 	"coffer.backup/serviceprincipals":              "",
 	"coffer.backup/jointoken":                      clusterTemplate,
+	"coffer.backup/kubeconfig":                     clusterTemplate,
 	"coffer.backup/leave":                          clusterTemplate,
 	"coffer.backup/check":                          clusterTemplate + "/trustedAccessRoleBindings/{trustedAccessRoleBinding}",
 	"microsoft.resourcegraph/resources":            "",

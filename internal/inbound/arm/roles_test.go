@@ -37,6 +37,7 @@ var places = map[string]string{
 	"microsoft.dataprotection/backupinstances":                             cluster + "/providers/Microsoft.DataProtection/backupInstances",
 	"coffer.backup/revealsecrets":                                          extension + "/providers/Coffer.Backup/revealSecrets",
 	"coffer.backup/jointoken":                                              cluster + "/providers/Coffer.Backup/joinToken",
+	"coffer.backup/kubeconfig":                                             cluster + "/providers/Coffer.Backup/kubeconfig",
 	"coffer.backup/leave":                                                  cluster + "/providers/Coffer.Backup/leave",
 	"coffer.backup/check":                                                  binding + "/providers/Coffer.Backup/check",
 	"coffer.backup/auditentries":                                           group + "/providers/Coffer.Backup/auditEntries",

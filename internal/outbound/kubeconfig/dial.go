@@ -83,7 +83,10 @@ func (d *Dialer) open(ctx context.Context, k catalogue.Kubeconfig) (*session, er
 	s.content = s.contentTransport()
 	// What is answered to a redirect would be asked of whoever the cluster names.
 	client := &http.Client{Transport: bounded{s.authorized()}, Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	config := &rest.Config{Host: access.Server.String(), QPS: -1}
+	config := &rest.Config{
+		Host: access.Server.String(), QPS: -1, UserAgent: "coffer-server",
+		ContentConfig: rest.ContentConfig{ContentType: "application/json", AcceptContentTypes: "application/json"},
+	}
 	if s.client, err = kubernetes.NewForConfigAndClient(config, client); err != nil {
 		return nil, fmt.Errorf("make API client: %w", err)
 	}

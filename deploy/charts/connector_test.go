@@ -143,6 +143,42 @@ func TestTheConnectorMayDoWhatItDoesAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAServerThatDialsMayDoWhatAConnectorMayAndReachTheReader(t *testing.T) {
+	dialled := []string{"connector.enabled=true", "connector.link=false"}
+	want := []string{
+		"everywhere | get |  | namespaces | kube-system",
+		"everywhere | get | apiextensions.k8s.io | customresourcedefinitions | backups.velero.io,volumesnapshots.snapshot.storage.k8s.io",
+		"everywhere | list | storage.k8s.io | storageclasses | ",
+		"ns | create |  | serviceaccounts/token | coffer-connector",
+		"ns | get |  | configmaps | coffer-reader",
+		"ns | get,create |  | pods/portforward | ",
+		"ns | list |  | pods | ",
+		"ns-vaults | impersonate |  | serviceaccounts | ",
+	}
+	objects := extensionObjects(t, dialled...)
+	if diff := cmp.Diff(want, rulesOf(t, objects, "coffer-vault-server")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Its tokens are for the reader: whoever can make them has nothing else by that.
+	if rules := rulesOf(t, objects, "coffer-connector"); len(rules) != 0 {
+		t.Errorf("the connector's ServiceAccount may %v", rules)
+	}
+	for which := range objects {
+		if which == "Deployment ns/coffer-connector" || strings.HasPrefix(which, "Secret ") {
+			t.Errorf("there is a %s", which)
+		}
+	}
+	mustObject[corev1.ServiceAccount](t, objects, "ServiceAccount ns/coffer-connector")
+	// Who may forward ports finds nobody there who would not ask who it is.
+	args := mustObject[appsv1.Deployment](t, objects, "Deployment ns/coffer-extension").Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, "--serve-contents=false") || !slices.Contains(args, "--reader-address=:8083") {
+		t.Errorf("the extension runs with %v", args)
+	}
+	if rules := rulesOf(t, extensionObjects(t, "connector.enabled=true"), "coffer-vault-server"); len(rules) != 0 {
+		t.Errorf("beside a connector, it may %v", rules)
+	}
+}
+
 func TestNobodyIsABackupOperatorByTheChart(t *testing.T) {
 	for _, set := range []string{"connector.enabled=true", "connector.enabled=false"} {
 		objects := extensionObjects(t, set, "connector.allowBindingsByOwner=true")

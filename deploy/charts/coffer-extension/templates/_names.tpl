@@ -30,8 +30,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and (include "coffer.volume" .) (not .Values.storageLocation.volume) }}yes{{ end }}
 {{- end }}
 
+{{/* The vault's server dials the API server by a kubeconfig, in place of a connector that dials it. */}}
+{{- define "coffer.dialled" -}}
+{{- if and .Values.connector.enabled (eq (toString .Values.connector.link) "false") }}yes{{ end }}
+{{- end }}
+
+{{/* Who is in the cluster for the vault's server. */}}
 {{- define "coffer.connectorSubject" -}}
 - kind: ServiceAccount
-  name: coffer-connector
+  name: {{ if include "coffer.dialled" . }}coffer-vault-server{{ else }}coffer-connector{{ end }}
   namespace: {{ .Release.Namespace }}
 {{- end }}

@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -176,6 +178,44 @@ func TestAServerThatDialsMayDoWhatAConnectorMayAndReachTheReader(t *testing.T) {
 	}
 	if rules := rulesOf(t, extensionObjects(t, "connector.enabled=true"), "coffer-vault-server"); len(rules) != 0 {
 		t.Errorf("beside a connector, it may %v", rules)
+	}
+}
+
+func TestTheGuideShowsTheRolesOfAServerThatDials(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/joining.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```yaml\n")
+	shown, _, _ := strings.Cut(rest, "```")
+	objects := extensionObjects(t, "connector.enabled=true", "connector.link=false")
+	documents := strings.Split(strings.ReplaceAll(shown, "dataprotection-microsoft", "ns"), "---\n")
+	for _, text := range documents {
+		var o struct {
+			Kind     string
+			Metadata metav1.ObjectMeta
+			Rules    []rbacv1.PolicyRule
+			RoleRef  rbacv1.RoleRef
+			Subjects []rbacv1.Subject
+		}
+		if err := yaml.Unmarshal([]byte(text), &o); err != nil {
+			t.Fatalf("%v:\n%s", err, text)
+		}
+		in := o.Metadata.Namespace
+		if in == "" {
+			in = "ns"
+		}
+		want := o
+		want.Rules, want.Subjects, want.RoleRef = nil, nil, rbacv1.RoleRef{}
+		if err := yaml.Unmarshal([]byte(objects[o.Kind+" "+in+"/"+o.Metadata.Name]), &want); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{want.Rules, want.RoleRef, want.Subjects}, []any{o.Rules, o.RoleRef, o.Subjects}); diff != "" {
+			t.Errorf("%s %s in the guide (-chart +guide):\n%s", o.Kind, o.Metadata.Name, diff)
+		}
+	}
+	if len(documents) != 6 {
+		t.Errorf("the guide has %d objects", len(documents))
 	}
 }
 

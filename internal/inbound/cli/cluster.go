@@ -61,6 +61,8 @@ type clusterLink struct {
 	Notes             []string  `json:"notes"`
 	Joined            time.Time `json:"joined"`
 	Since             time.Time `json:"since"`
+	// JoinedBy is empty for a connector.
+	JoinedBy string `json:"joinedBy"`
 }
 
 // moment is a time for people; a zero one is none.
@@ -98,6 +100,7 @@ func clusterFields(text json.RawMessage) ([]field, error) {
 		{"Next", l.Command},
 		{"Since", moment(l.Since)},
 		{"Joined", moment(l.Joined)},
+		{"Joined by", l.JoinedBy},
 		{"Cluster UID", l.ClusterUID},
 		{"Kubernetes", l.KubernetesVersion},
 		{"Connector", l.ConnectorVersion},

@@ -42,7 +42,9 @@ const (
 
 // joinFlags say how a cluster is joined.
 type joinFlags struct {
-	location, server        string
+	location, server string
+	// kubeconfig is the file of one by which the server dials the cluster; empty is that a connector dials the server.
+	kubeconfig              string
 	bindingsByOwner, noWait bool
 	install                 InstallOptions
 	store                   storageFlags
@@ -54,6 +56,7 @@ func (f *joinFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.location, "location", "l", "", "region of the cluster (default that of the vault, the profile's, or that of the resource group)")
 	flags.StringVar(&f.server, "link-server", "", "HOST:PORT at which the cluster reaches the server (default what the server says)")
+	flags.StringVar(&f.kubeconfig, "server-kubeconfig", "", "file with a kubeconfig by which the server dials the cluster, in place of a connector that dials the server")
 	flags.BoolVar(&f.bindingsByOwner, "allow-bindings-by-owner", false,
 		"let owners of the cluster's resource give vaults trusted access at the server, without anybody's word in the cluster")
 	f.install.bind(flags)
@@ -66,6 +69,7 @@ func (f *joinFlags) readChanges(cmd *cobra.Command) {
 	(&InstallOptions{}).bind(own)
 	(&storageFlags{}).bindStore(own)
 	own.Bool("allow-bindings-by-owner", false, "")
+	own.String("server-kubeconfig", "", "")
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		if own.Lookup(flag.Name) != nil && flag.Name != "timeout" {
 			f.changes = append(f.changes, flag.Name)
@@ -84,7 +88,8 @@ It makes the cluster's resource at the server if there is none, installs the Bac
 has to reach the cluster. Vaults may do nothing in it until they are given trusted access. What is done already is left as it is.`,
 		Example: `  coffer cluster join shop-1 -g shop -l westeurope
   coffer cluster join shop-1 -g shop --context prod --provider s3 --container backups --region eu-central-1 --credentials-env
-  coffer cluster join shop-1 -g shop --link-server vault.example.org:8445 --values values.yaml`,
+  coffer cluster join shop-1 -g shop --link-server vault.example.org:8445 --values values.yaml
+  coffer cluster join shop-1 -g shop --server-kubeconfig vault-server.kubeconfig`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.readChanges(cmd)
 			s, id, err := p.atCluster(cmd.Context(), at, args[0])
@@ -116,12 +121,19 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err != nil {
 		return nil, err
 	}
+	given, err := f.readKubeconfig()
+	if err != nil {
+		return nil, err
+	}
 	c, err := p.client()
 	if err != nil {
 		return nil, err
 	}
 	v, text, err := p.register(ctx, s, c, id, f.location)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.mustJoinTheSameWay(v); err != nil {
 		return nil, err
 	}
 	settings, err := p.ensureExtension(ctx, s, id)
@@ -160,6 +172,11 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
 		return nil, fmt.Errorf("install the Backup extension: %w", err)
 	}
+	if given != "" {
+		if err := s.giveKubeconfig(ctx, v, p.target.Namespace, given, f); err != nil {
+			return nil, err
+		}
+	}
 	if f.noWait {
 		_, text, _, err := readAs[clusterView](ctx, s, id)
 		return text, err
@@ -193,9 +210,14 @@ func (p *program) prepareConnector(ctx context.Context, s session, c client.Clie
 	if slices.Contains(f.changes, "allow-bindings-by-owner") {
 		values["allowBindingsByOwner"] = f.bindingsByOwner
 	}
+	if f.kubeconfig != "" {
+		values["link"] = false
+		return values, nil
+	}
 	if connected {
 		return values, nil
 	}
+	values["link"] = true
 	token, err := s.joinToken(ctx, id, f.server)
 	if err != nil {
 		return nil, err
@@ -481,6 +503,11 @@ func (p *program) awaitLink(ctx context.Context, s session, c client.Client, id 
 			return text, nil
 		case err == nil:
 			line.show(v.Properties.Coffer.State)
+		}
+		if l := v.Properties.Coffer; l.JoinedBy != "" && l.Message != "" && l.Message != said {
+			said = l.Message
+			line.end()
+			p.told("The server says: %s", said)
 		}
 		if now := p.connectorSays(ctx, c); now != "" && now != said {
 			said = now

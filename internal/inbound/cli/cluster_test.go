@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +51,8 @@ type joinWorld struct {
 	said               bytes.Buffer
 	// settings are those of the extension, in JSON, and account what the server has of their storage account.
 	settings, account string
+	// given are the kubeconfigs that the server was given.
+	given []string
 	// refused makes the installation fail.
 	refused error
 	// makes are the containers that were to be made, with how many credentials, and unmade is why they cannot be.
@@ -133,6 +137,9 @@ func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
 	case "POST /providers/Coffer.Backup/joinToken":
 		w.tokens++
 		return Reply{Status: http.StatusOK, Body: json.RawMessage(`{"token":"` + testToken + `"}`)}, nil
+	case "POST /providers/Coffer.Backup/kubeconfig":
+		w.given = append(w.given, string(c.Body))
+		w.link = &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft", JoinedBy: joinedByKubeconfig, BindingsByOwner: strings.Contains(string(c.Body), `"allowBindingsByOwner":true`)}
 	case "POST /providers/Coffer.Backup/leave":
 		w.link = &clusterLink{State: clusterPending}
 	case "GET " + testGroup + "/providers/Microsoft.Storage/storageAccounts/shopbackups":
@@ -272,6 +279,56 @@ func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
 	}
 	if connector, _ := w.installs[0].Values["connector"].(map[string]any); connector["allowBindingsByOwner"] != false {
 		t.Errorf("after leaving, the connector is installed by %v", connector)
+	}
+}
+
+func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, user string) string {
+		file := filepath.Join(folder, name)
+		text := "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://api.example'}}]\nusers: [{name: u, user: {" + user +
+			"}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	good, bad := write("good", "token: s3cret"), write("bad", "exec: {command: s3cret}")
+	w := newJoinWorld(t)
+	for _, args := range [][]string{{"--server-kubeconfig", bad}, {"--server-kubeconfig", good + "x"}, {"--server-kubeconfig", good, "--link-server", "a:1"}} {
+		if code, _ := w.run(append([]string{"cluster", "join", "shop-1"}, args...)...); code == exitOK || w.link != nil || len(w.installs) > 0 {
+			t.Errorf("%v: %d, %s", args, code, w.said.String())
+		}
+	}
+	code, out := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good, "--allow-bindings-by-owner")
+	if code != exitOK || w.tokens != 0 || len(w.given) != 1 || !strings.Contains(out, "Kubeconfig") {
+		t.Fatalf("%d: %d tokens, %d kubeconfigs: %s%s", code, w.tokens, len(w.given), out, w.said.String())
+	}
+	want := map[string]any{"connector": map[string]any{"enabled": true, "link": false, "allowBindingsByOwner": true}}
+	if diff := cmp.Diff(want, w.installs[0].Values); diff != "" {
+		t.Error(diff)
+	}
+	if text := fmt.Sprint(w.installs) + w.said.String() + out; strings.Contains(text, "s3cret") || !strings.Contains(w.given[0], "s3cret") || !strings.Contains(w.given[0], `"namespace":"dataprotection-microsoft"`) {
+		t.Errorf("it is said, or kept by Helm: %s", text)
+	}
+	// Another kubeconfig later changes nothing else, and another version of the extension is no reason to change how the cluster is reached.
+	if code, _ := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good); code != exitOK || len(w.given) != 2 || !w.link.BindingsByOwner {
+		t.Errorf("%d: %+v, %s", code, w.link, w.said.String())
+	}
+	if code, _ := w.run("cluster", "join", "shop-1", "--image", "a:b"); code != exitOK || len(w.given) != 2 || w.tokens != 0 {
+		t.Errorf("%d: %s", code, w.said.String())
+	}
+	if connector := w.installs[2].Values["connector"]; cmp.Diff(map[string]any{"enabled": true}, connector) != "" {
+		t.Errorf("%v", connector)
+	}
+	// It joins in one way.
+	w.link.State, w.link.Message = "Disconnected", "its token has ended"
+	if code, _ := w.run("cluster", "join", "shop-1"); code == exitOK || w.tokens != 0 || !strings.Contains(w.said.String(), "its token has ended") {
+		t.Errorf("%d: %s", code, w.said.String())
+	}
+	w.link.JoinedBy = ""
+	if code, _ := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good); code == exitOK || len(w.given) != 2 || !strings.Contains(w.said.String(), "joined by its connector") {
+		t.Errorf("%d: %s", code, w.said.String())
 	}
 }
 

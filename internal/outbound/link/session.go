@@ -159,7 +159,7 @@ func (s *session) failed(err error) error {
 		return err
 	}
 	// What is wrong with an answer may have parts of the answer in it.
-	coded := coffer.Errorf(coffer.CodeClusterNotReachable, "the link to cluster %s: %s", s.cluster.Name(), clean(err.Error(), maxNote))
+	coded := coffer.Errorf(coffer.CodeClusterNotReachable, "the link to cluster %s: %s", s.cluster.Name(), wire.Clean(err.Error(), maxNote))
 	coded.Transient, coded.Err = true, err
 	return coded
 }

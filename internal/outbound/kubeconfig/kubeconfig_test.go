@@ -146,7 +146,7 @@ func sessionOf(t *testing.T, pool *kubeconfig.Pool) catalogue.ClusterSession {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 

@@ -33,7 +33,7 @@ func mustBeSecret(t *testing.T, p *process, answers ...string) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(path) //nolint:gosec // A folder of this test.
 		texts = append(texts, string(text))
 		return err
 	})

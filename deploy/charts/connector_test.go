@@ -149,7 +149,6 @@ func TestAServerThatDialsMayDoWhatAConnectorMayAndReachTheReader(t *testing.T) {
 	dialled := []string{"connector.enabled=true", "connector.link=false"}
 	want := []string{
 		"everywhere | get |  | namespaces | kube-system",
-		"everywhere | get | apiextensions.k8s.io | customresourcedefinitions | backups.velero.io,volumesnapshots.snapshot.storage.k8s.io",
 		"everywhere | list | storage.k8s.io | storageclasses | ",
 		"ns | create |  | serviceaccounts/token | coffer-connector",
 		"ns | get |  | configmaps | coffer-reader",

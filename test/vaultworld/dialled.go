@@ -138,7 +138,7 @@ func (d *Dialled) read(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
 		return
 	}
-	_, _ = io.WriteString(w, "read by "+r.Header.Get(link.IdentityHeader))
+	_, _ = io.WriteString(w, "read by "+r.Header.Get(link.IdentityHeader)) //nolint:gosec // No browser reads it.
 }
 
 func (d *Dialled) serve(w http.ResponseWriter, r *http.Request) {

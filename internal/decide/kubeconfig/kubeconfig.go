@@ -133,7 +133,7 @@ type unwanted struct {
 
 func refuse(found *refusal.List, fields []unwanted) {
 	for _, f := range fields {
-		if f.value != nil && f.value != "" && f.value != false {
+		if set, flag := f.value.(bool); f.value != nil && f.value != "" && (set || !flag) {
 			found.Addf(f.path, hint, "%s", f.why)
 		}
 	}

@@ -29,7 +29,7 @@ type KubeconfigRequest struct {
 
 const (
 	// kubeconfigSecret is how the secret of a cluster that is its kubeconfig is named.
-	kubeconfigSecret = "kubeconfig" //nolint:gosec // A word, and no secret.
+	kubeconfigSecret = "kubeconfig"
 	// kubeconfigKept is the target of catalogue.LinkKubeconfig.
 	kubeconfigKept = "kept"
 )
@@ -194,7 +194,7 @@ func (j *Joining) Unreachable(ctx context.Context, cluster catalogue.ID, why str
 	err := j.config.Database.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		r, f, err := clusterAt(ctx, tx, cluster)
 		if missing(err) || err == nil && (f.JoinedBy != JoinedByKubeconfig || j.mustBeFirst(r.ID, f) != nil) {
-			return nil
+			return nil //nolint:nilerr // Whose it is, is not changed.
 		}
 		if err != nil || f.State == ClusterDisconnected && f.Message == why {
 			return err

@@ -140,32 +140,15 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 	if err != nil {
 		return nil, err
 	}
-	connected := v.Properties.Coffer.State == clusterConnected
-	if connected && len(f.changes) == 0 {
+	if v.Properties.Coffer.State == clusterConnected && len(f.changes) == 0 {
 		p.told("Cluster %s has joined already, and is connected. Nothing was changed.", v.Name)
 		return text, nil
 	}
 	if err := p.ensureNamespace(ctx, c); err != nil {
 		return nil, err
 	}
-	o := f.install
-	o.Values = map[string]any{}
-	if !connected {
-		// Whoever owns the cluster says by joining it that they are to hold there.
-		if spec, err = p.useSettings(settings, spec, o.Values); err != nil {
-			return nil, err
-		}
-	}
-	if spec != nil {
-		if o.Values["storageLocation"], err = p.prepareStore(ctx, c, *spec, data); err != nil {
-			return nil, err
-		}
-	}
-	if v.Properties.Coffer.State == clusterPending && len(o.ValuesFiles)+len(o.Set) == 0 {
-		// Helm has kept what another server, or this one before, was let do.
-		f.changes = slices.Concat(f.changes, []string{"allow-bindings-by-owner"})
-	}
-	if o.Values["connector"], err = p.prepareConnector(ctx, s, c, id, connected, f); err != nil {
+	o, err := p.installation(ctx, s, c, v, settings, f, spec, data)
+	if err != nil {
 		return nil, err
 	}
 	p.told("Installing the Backup extension in namespace %s …", p.target.Namespace)
@@ -182,6 +165,33 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 		return text, err
 	}
 	return p.awaitLink(ctx, s, c, id, o.Timeout)
+}
+
+// installation is how the extension of a cluster is installed: with its store, whose credentials are put into the cluster, and with its
+// connector, whose token is.
+func (p *program) installation(ctx context.Context, s session, c client.Client, v clusterView, settings extensionSettings, f joinFlags,
+	spec *v1alpha1.BackupStorageLocationSpec, data map[string][]byte,
+) (o InstallOptions, err error) {
+	connected := v.Properties.Coffer.State == clusterConnected
+	o = f.install
+	o.Values = map[string]any{}
+	if !connected {
+		// Whoever owns the cluster says by joining it that they are to hold there.
+		if spec, err = p.useSettings(settings, spec, o.Values); err != nil {
+			return o, err
+		}
+	}
+	if spec != nil {
+		if o.Values["storageLocation"], err = p.prepareStore(ctx, c, *spec, data); err != nil {
+			return o, err
+		}
+	}
+	if v.Properties.Coffer.State == clusterPending && len(o.ValuesFiles)+len(o.Set) == 0 {
+		// Helm has kept what another server, or this one before, was let do.
+		f.changes = slices.Concat(f.changes, []string{"allow-bindings-by-owner"})
+	}
+	o.Values["connector"], err = p.prepareConnector(ctx, s, c, string(v.ID), connected, f)
+	return o, err
 }
 
 // register makes what the server keeps of a cluster, if it is missing, and answers the cluster. A cluster that cannot be

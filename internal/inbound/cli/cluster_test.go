@@ -277,7 +277,7 @@ func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
 	if code, _ := w.run("cluster", "leave", "shop-1", "--yes"); code != exitOK || len(w.installs) != 1 {
 		t.Fatalf("%d: %s", code, w.said.String())
 	}
-	if connector, _ := w.installs[0].Values["connector"].(map[string]any); connector["allowBindingsByOwner"] != false {
+	if connector, _ := w.installs[0].Values["connector"].(map[string]any); !isFalse(connector["allowBindingsByOwner"]) {
 		t.Errorf("after leaving, the connector is installed by %v", connector)
 	}
 }
@@ -380,9 +380,11 @@ func TestLeavingTakesTheConnectorOutOfTheCluster(t *testing.T) {
 }
 
 // disabled says that values leave the connector out.
-func disabled(connector map[string]any) bool {
-	enabled, said := connector["enabled"].(bool)
-	return said && !enabled
+func disabled(connector map[string]any) bool { return isFalse(connector["enabled"]) }
+
+func isFalse(value any) bool {
+	yes, said := value.(bool)
+	return said && !yes
 }
 
 func TestATokenThatHelmKeepsIsNotReplaced(t *testing.T) {

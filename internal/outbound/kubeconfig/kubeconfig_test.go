@@ -138,6 +138,8 @@ func pooled(t *testing.T, k *keeper) *kubeconfig.Pool {
 func sessionOf(t *testing.T, pool *kubeconfig.Pool) catalogue.ClusterSession {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for {
 		s, err := pool.Session(t.Context(), testCluster)
 		if err == nil {
@@ -146,7 +148,11 @@ func sessionOf(t *testing.T, pool *kubeconfig.Pool) catalogue.ClusterSession {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		<-time.After(time.Millisecond)
+		select {
+		case <-t.Context().Done():
+			t.Fatal(err)
+		case <-tick.C:
+		}
 	}
 }
 
@@ -156,8 +162,8 @@ func send(t *testing.T, by http.RoundTripper, method, path string, header ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		r.Header.Add(pair[0], pair[1])
 	}
 	answer, err := by.RoundTrip(r)
 	if err != nil {

@@ -32,7 +32,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* The vault's server dials the API server by a kubeconfig, in place of a connector that dials it. */}}
 {{- define "coffer.dialled" -}}
-{{- if and .Values.connector.enabled (eq (toString .Values.connector.link) "false") }}yes{{ end }}
+{{- if and (.Values.connector).enabled (eq (toString (.Values.connector).link) "false") }}yes{{ end }}
 {{- end }}
 
 {{/* Who is in the cluster for the vault's server. */}}

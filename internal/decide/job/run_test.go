@@ -124,6 +124,32 @@ func TestDurationsAreWrittenInISO8601(t *testing.T) {
 	}
 }
 
+func TestARunThatWasSeenIsNotGivenUpSoon(t *testing.T) {
+	denied := coffer.Errorf(coffer.CodeTrustedAccessMissing, "no").WithHint("approve it")
+	for _, tt := range []struct {
+		name string
+		uid  string
+		most time.Duration
+		says string
+	}{
+		{"never seen", "", DeniedTime, "approve it"},
+		{"seen", "u", UnheardTime, "the recovery point of that name"},
+	} {
+		s := newState()
+		if tt.uid != "" {
+			s = s.Observe(Run{UID: tt.uid, Step: "Validating"}, began)
+		}
+		s = s.Wait(denied, began)
+		if s = s.Wait(denied, began.Add(tt.most-time.Second)); s.Ended() {
+			t.Errorf("%s: given up early", tt.name)
+		}
+		s = s.Wait(denied, began.Add(tt.most))
+		if e := s.Body.ErrorDetails; !s.Ended() || len(e) != 1 || !strings.Contains(e[0].RecommendedAction[0], tt.says) {
+			t.Errorf("%s: %+v", tt.name, e)
+		}
+	}
+}
+
 func TestAStateIsNotChangedByWhatComesOfIt(t *testing.T) {
 	s := newState()
 	before := string(marshal(t, s))

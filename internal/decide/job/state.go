@@ -27,6 +27,8 @@ const (
 	PickUpTime = 10 * time.Minute
 	// DeniedTime is how long a job waits for what its cluster refuses, such as trusted access that was taken away.
 	DeniedTime = time.Hour
+	// UnheardTime is the same of one whose run was seen in the cluster, and goes on there: whoever gives it up does not know what becomes of it.
+	UnheardTime = 7 * 24 * time.Hour
 	// NeverBegunTime is how long a job waits for a cluster that cannot be reached and in which it has not begun: what somebody asked for a
 	// day ago may not be what they want now. A job that has begun waits for its cluster until somebody gives it up.
 	NeverBegunTime = 24 * time.Hour
@@ -107,14 +109,18 @@ func (s State) Wait(err *coffer.Error, now time.Time) State {
 		s.Work.WaitsFor, s.Work.Since = string(err.Code), now
 	}
 	most := time.Duration(0)
+	hint := cmp.Or(err.Hint, "begin it anew once that is mended")
 	switch {
+	case !err.Transient && s.Work.UID != "":
+		most = UnheardTime
+		hint = "what has become of it is in the cluster: the " + string(s.Work.Kind()) + " " + s.Body.ActivityID + ", and of a backup the recovery point of that name"
 	case !err.Transient:
 		most = DeniedTime
 	case !s.Work.Begun:
 		most = NeverBegunTime
 	}
 	if waited := now.Sub(s.Work.Since); most > 0 && waited >= most {
-		return s.Fail(coffer.Errorf(err.Code, "the job has waited for %s: %s", most, err.Message).WithHint("%s", cmp.Or(err.Hint, "begin it anew once that is mended")), now)
+		return s.Fail(coffer.Errorf(err.Code, "the job has waited for %s: %s", most, err.Message).WithHint("%s", hint), now)
 	}
 	info := s.Body.ExtendedInfo
 	info.AdditionalDetails[detailWaiting] = Text(err.Message, maxMessage)

@@ -181,7 +181,7 @@ func TestAJobWaitsForItsCluster(t *testing.T) {
 	if got := w.job(name); got.ExtendedInfo.WarningDetails[0].Warning.Code != string(coffer.CodeTrustedAccessMissing) {
 		t.Errorf("revoked: %+v", got.ExtendedInfo)
 	}
-	w.Clock.Move(job.DeniedTime)
+	w.Clock.Move(job.UnheardTime)
 	w.look()
 	if got := w.job(name); got.Status != job.Failed || got.ErrorDetails[0].Code != string(coffer.CodeTrustedAccessMissing) {
 		t.Errorf("revoked for long: %+v", got)

@@ -311,7 +311,7 @@ func (p *program) makeContainer(ctx context.Context, spec v1alpha1.BackupStorage
 	made, err := p.MakeContainerFunc(ctx, spec, data)
 	switch {
 	case err != nil:
-		p.told("Container %s could not be looked at from here: %v. If it is missing, make it; the extension says what it finds.", spec.Container, err)
+		p.told("Container %s could not be looked at from here: %v; if it is missing, make it.", spec.Container, err)
 	case made:
 		p.told("Container %s is made.", spec.Container)
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -21,12 +20,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/internal/inbound/connector"
-	"github.com/coffer-backup/coffer/internal/outbound/kube"
 )
 
 // connectOptions are the flags of `coffer-extension connect`.
@@ -74,20 +70,11 @@ func connect(ctx context.Context, o connectOptions) error {
 	if o.namespace == "" {
 		return errors.New("--namespace is not given and POD_NAMESPACE is not set")
 	}
-	if o.vaultsNamespace == "" {
-		o.vaultsNamespace = o.namespace + "-vaults"
-	}
-	log, err := newLogger(o.logLevel)
+	o.vaultsNamespace = vaultsOr(o.vaultsNamespace, o.namespace)
+	log, config, err := begin(o.logLevel)
 	if err != nil {
 		return err
 	}
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	klog.SetSlogLogger(log)
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
-	}
-	config.Wrap(kube.AwaitRoles)
 	link, err := newConnector(unlimited(config), o, log)
 	if err != nil {
 		return err

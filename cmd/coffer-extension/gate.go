@@ -29,11 +29,7 @@ func addGate(ctx context.Context, m ctrl.Manager, config *rest.Config, direct cl
 	if err != nil {
 		return fmt.Errorf("make API client: %w", err)
 	}
-	vaults := o.vaultsNamespace
-	if vaults == "" {
-		vaults = o.namespace + "-vaults"
-	}
-	review := accessreview.Reviewer{Client: typed, Namespace: o.namespace, VaultsNamespace: vaults}
+	review := accessreview.Reviewer{Client: typed, Namespace: o.namespace, VaultsNamespace: vaultsOr(o.vaultsNamespace, o.namespace)}
 	keeper := &readercert.Keeper{Client: direct, Namespace: o.namespace, NowFunc: time.Now, Log: log}
 	if err := m.Add(keeper); err != nil {
 		return fmt.Errorf("keep the reader's certificate: %w", err)

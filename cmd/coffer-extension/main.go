@@ -2,16 +2,21 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coffer-backup/coffer/internal/inbound/reader"
+	"github.com/coffer-backup/coffer/internal/outbound/kube"
 )
 
 // version is set by the linker.
@@ -89,6 +94,26 @@ func newCreateContainerCommand() *cobra.Command {
 	cmd.Flags().StringVar(&root, "filesystem-root", "/blobs", "folder below which the container is created")
 	return cmd
 }
+
+// begin is what both programs begin with: a log, which the libraries write to as well, and the way to the cluster that this runs in.
+func begin(logLevel string) (*slog.Logger, *rest.Config, error) {
+	log, err := newLogger(logLevel)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	klog.SetSlogLogger(log)
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	// Nobody is told that they may not, before the API server knows who may.
+	config.Wrap(kube.AwaitRoles)
+	return log, config, nil
+}
+
+// vaultsOr is the namespace of vaults' identities: the one that was given, or else the one that belongs to the extension's.
+func vaultsOr(given, extension string) string { return cmp.Or(given, extension+"-vaults") }
 
 func newLogger(level string) (*slog.Logger, error) {
 	var l slog.Level

@@ -9,14 +9,12 @@ import (
 	"net"
 	"time"
 
-	"github.com/go-logr/logr"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -67,18 +65,10 @@ func run(ctx context.Context, o options) error {
 	if o.leaseDuration < 3*time.Second {
 		return fmt.Errorf("--lease-duration %s: give at least 3s", o.leaseDuration)
 	}
-	log, err := newLogger(o.logLevel)
+	log, config, err := begin(o.logLevel)
 	if err != nil {
 		return err
 	}
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	klog.SetSlogLogger(log)
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
-	}
-	// Nobody is told that they may not, before the API server knows who may.
-	config.Wrap(kube.AwaitRoles)
 	scheme, err := newScheme()
 	if err != nil {
 		return err

@@ -196,34 +196,41 @@ func (e *UnapprovedError) Unwrap() error { return e.err }
 // mustBeAdmitted refuses a vault that the cluster has not given trusted access. What was given to another vault of the same name, that
 // has been deleted, was not given to this one.
 func mustBeAdmitted(ctx context.Context, v catalogue.View, cluster catalogue.Resource, vault catalogue.ID) error {
+	binding, f, err := bindingOf(ctx, v, cluster.ID, vault)
+	switch {
+	case err != nil:
+		return err
+	case binding == "":
+		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster.ID, vault.Name()).
+			WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster.ID, BackupOperator)
+	case f.State == BindingApproved:
+		return nil
+	}
+	// Nothing can be approved in a cluster that has not joined.
+	if err := mustHaveJoined(cluster); err != nil {
+		return err
+	}
+	return &UnapprovedError{binding, coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster.ID, vault.Name()).
+		WithHint("let the cluster's owner run: %s", f.Command)}
+}
+
+// bindingOf is the binding of a vault to a cluster; empty if there is none, or only one of another vault that had the name before.
+func bindingOf(ctx context.Context, v catalogue.View, cluster, vault catalogue.ID) (id catalogue.ID, f BindingFacts, err error) {
 	bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeBinding, Under: cluster.ID, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: 1,
+		Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: pageSize,
 	})
 	if err != nil {
-		return err
+		return "", f, err
 	}
 	admitted, err := v.Resource(ctx, vault)
 	if err != nil {
-		return err
+		return "", f, err
 	}
 	for _, b := range bindings {
 		f, err := BindingFactsOf(b)
-		if err != nil {
-			return err
-		}
-		switch {
-		case f.Identity != catalogue.VaultIdentity(admitted.ID, admitted.Created.At):
-		case f.State == BindingApproved:
-			return nil
-		default:
-			// Nothing can be approved in a cluster that has not joined.
-			if err := mustHaveJoined(cluster); err != nil {
-				return err
-			}
-			return &UnapprovedError{b.ID, coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not approved the trusted access of the vault %s", cluster.ID, vault.Name()).
-				WithHint("let the cluster's owner run: %s", f.Command)}
+		if err != nil || f.Identity == catalogue.VaultIdentity(admitted.ID, admitted.Created.At) {
+			return b.ID, f, err
 		}
 	}
-	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster %s has not given the vault %s trusted access", cluster.ID, vault.Name()).
-		WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster.ID, BackupOperator)
+	return "", BindingFacts{}, nil
 }

@@ -337,24 +337,9 @@ func (j *Jobs) Admitted(ctx context.Context, cluster catalogue.ID) (found []Admi
 // has given it is the cluster's to say.
 func (j *Jobs) Trusted(ctx context.Context, vault, cluster catalogue.ID) error {
 	return j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		admitted, err := v.Resource(ctx, vault)
-		if err != nil {
+		binding, _, err := bindingOf(ctx, v, cluster, vault)
+		if err != nil || binding != "" {
 			return err
-		}
-		bindings, err := v.Resources(ctx, catalogue.ResourceQuery{
-			Type: typeBinding, Under: cluster, Linked: &catalogue.Link{Relation: catalogue.LinkVault, Target: vault.Key()}, Limit: pageSize,
-		})
-		if err != nil {
-			return err
-		}
-		for _, b := range bindings {
-			f, err := BindingFactsOf(b)
-			if err != nil {
-				return err
-			}
-			if f.Identity == catalogue.VaultIdentity(admitted.ID, admitted.Created.At) {
-				return nil
-			}
 		}
 		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the trusted access of the vault %s to the cluster %s was taken away", vault.Name(), cluster.Name()).
 			WithHint("create %s/trustedAccessRoleBindings/NAME anew with the role %s", cluster, BackupOperator)

@@ -195,11 +195,7 @@ func (p *program) newPolicyList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the policies of a Backup vault", Aliases: []string{"ls"}, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			vault, err := s.vaultID(cmd.Context(), at)
+			s, vault, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -46,19 +47,44 @@ func OpenSQLite(ctx context.Context, c SQLite) (*Database, error) {
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
 	d := &Database{write: write, read: read, views: sql.TxOptions{ReadOnly: true}, judge: judgeSQLite(path)}
+	if err := begin(ctx, write); err != nil {
+		return nil, errors.Join(d.answer(ctx, "open "+path, err), d.Close())
+	}
 	if err := migrate(ctx, write, goose.DialectSQLite3, &fileLock{path: path + ".lock"}); err != nil {
 		return nil, errors.Join(d.answer(ctx, "open "+path, err), d.Close())
 	}
 	return d, nil
 }
 
-// open makes connections to a file with settings of their own. Whoever meets a writer of another process waits for it for 5 seconds.
+// busyPatience is how long one waits for a writer of another process.
+const busyPatience = 5 * time.Second
+
+// begin makes the first connection, by which a new file becomes one with a write-ahead log. SQLite answers at once that a file is busy, and waits for nobody,
+// where another process makes it one at that moment, or has ended as the last that had it open.
+func begin(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, busyPatience)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		var failed *sqlite.Error
+		if !errors.As(err, &failed) || failed.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// open makes connections to a file with settings of their own. Whoever meets a writer of another process waits for it.
 func (c SQLite) open(path, options string, settings ...string) (*sql.DB, error) {
 	values, err := url.ParseQuery(options)
 	if err != nil {
 		return nil, err
 	}
-	for _, setting := range append([]string{"busy_timeout(5000)", "trusted_schema(0)"}, settings...) {
+	for _, setting := range append([]string{fmt.Sprintf("busy_timeout(%d)", busyPatience.Milliseconds()), "trusted_schema(0)"}, settings...) {
 		values.Add("_pragma", setting)
 	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: values.Encode()}

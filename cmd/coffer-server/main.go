@@ -41,8 +41,10 @@ type options struct {
 	// adminCredential is the file of a credential that was prepared for the first administrator.
 	adminCredential string
 	logLevel        string
-	oidc            oidcOptions
-	link            linkOptions
+	// regionPairs are paired regions of one's own.
+	regionPairs []string
+	oidc        oidcOptions
+	link        linkOptions
 }
 
 // oidcOptions are those of an issuer of tokens beside the server itself.
@@ -89,6 +91,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.oidc.objectIDClaim, "oidc-object-id-claim", "", "claim that role assignments name, which people must not be able to choose: oid for Entra (default sub)")
 	flags.StringVar(&o.oidc.nameClaim, "oidc-name-claim", "", "claim with the name for people (default preferred_username, or name)")
 	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
+	flags.StringSliceVar(&o.regionPairs, "region-pairs", nil, "paired regions of your own, each REGION=REGION: a GeoRedundant vault with cross-region restore restores to clusters of its region's pair (default Azure's, which these go before)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.AddCommand(newAdminCredentialCommand(), newNewCredentialCommand())
 	return root

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 	"github.com/coffer-backup/coffer/internal/flow/runner"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
@@ -185,7 +186,11 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, err
 	}
-	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID)}
+	pairs, err := decide.ParsePairs(o.regionPairs)
+	if err != nil {
+		return nil, fmt.Errorf("--region-pairs: %w", err)
+	}
+	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID), Pairs: pairs}
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}

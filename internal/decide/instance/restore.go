@@ -17,6 +17,8 @@ type RestoreCase struct {
 	// Instance is the one whose recovery point is restored, Cluster what it backs up, and Settings those of its vault.
 	Instance, Cluster catalogue.ID
 	Settings          vault.Settings
+	// Pairs are regions of one's own that are paired.
+	Pairs vault.Pairs
 	// Tiers are those that the recovery point of the request (see PointName) lies in; none if there is no such recovery point.
 	Tiers []arm.Word
 	// Request is the request, and At its path in the body.
@@ -120,13 +122,13 @@ func (r *reader) target(at string, c RestoreCase, read *Restore) {
 	path := arm.At(at, "datasourceInfo")
 	read.Target = r.cluster(path, t.DatasourceInfo)
 	read.Original = read.Target.Is(c.Cluster)
-	r.location(arm.At(path, "resourceLocation"), t.DatasourceInfo, c.Settings.Location)
+	if t.DatasourceInfo != nil {
+		r.reach(arm.At(path, "resourceLocation"), t.DatasourceInfo.ResourceLocation, c, read.Tier)
+	}
 	if t.DatasourceSetInfo != nil {
 		r.set(arm.At(at, "datasourceSetInfo"), t.DatasourceInfo, t.DatasourceSetInfo)
 	}
-	if l := t.RestoreLocation; l != "" && vault.Location(l) != c.Settings.Location {
-		r.Addf(arm.At(at, "restoreLocation"), "write "+c.Settings.Location+"; into the paired region go crossRegionRestore requests", "is %s, and the vault is in %s", shown(l), c.Settings.Location)
-	}
+	r.reach(arm.At(at, "restoreLocation"), t.RestoreLocation, c, read.Tier)
 	if from, to := c.Instance.Subscription(), read.Target.Subscription(); read.Target != "" && !strings.EqualFold(from, to) {
 		r.crossing(arm.At(path, "resourceID"), c.Settings, to)
 	}
@@ -137,6 +139,16 @@ func (r *reader) target(at string, c RestoreCase, read *Restore) {
 	r.tier(path, &t.RestoreCriteria[0], read)
 	read.spec = r.criteria(path, &t.RestoreCriteria[0])
 	read.Location = r.storageLocation(arm.At(path, "coffer.storageLocation"), t.RestoreCriteria[0].Coffer)
+}
+
+// reach holds that a region is one where the vault has recovery points of the tier; one that is not said is.
+func (r *reader) reach(path, region string, c RestoreCase, tier arm.Word) {
+	if region == "" {
+		return
+	}
+	if why, remedy := c.Settings.Beyond(region, tier, c.Pairs); why != "" {
+		r.Addf(path, remedy, "is %s, and %s", shown(region), why)
+	}
 }
 
 // crossing refuses another subscription where the vault does not allow it.

@@ -137,6 +137,11 @@ func TestARestoreThatCannotBeMadeIsRefused(t *testing.T) {
 	inTarget := func(field string, value any) func(r, t, c map[string]any) {
 		return func(_, t, _ map[string]any) { t[field] = value }
 	}
+	inEast := func(_, t, _ map[string]any) {
+		for _, of := range []string{"datasourceInfo", "datasourceSetInfo"} {
+			t[of].(map[string]any)["resourceLocation"] = "eastus"
+		}
+	}
 	in := func(field string, value any) func(r, t, c map[string]any) {
 		return func(r, _, _ map[string]any) { r[field] = value }
 	}
@@ -165,6 +170,8 @@ func TestARestoreThatCannotBeMadeIsRefused(t *testing.T) {
 		{"no cluster", inTarget("datasourceInfo", nil), vault.Settings{}, target + ".datasourceInfo", "is missing", ""},
 		{"a set that is another cluster", inTarget("datasourceSetInfo", datasource("DatasourceSet", aks2)), vault.Settings{}, target + ".datasourceSetInfo.resourceID", "that of the datasource itself is", coffer.CodeInvalidWorkflowData},
 		{"another region", inTarget("restoreLocation", "northeurope"), vault.Settings{}, target + ".restoreLocation", "and the vault is in westeurope", ""},
+		{"a cluster of another region", inEast, vault.Settings{}, target + ".datasourceInfo.resourceLocation", "and the vault is in westeurope, which is paired with northeurope", ""},
+		{"the paired region from the operational tier", inTarget("restoreLocation", "northeurope"), vault.Settings{Redundancy: arm.GeoRedundant, CrossRegion: arm.StateEnabled}, target + ".restoreLocation", "where recovery points of the OperationalStore stay", ""},
 		{"another subscription", toElsewhere, vault.Settings{CrossSubscription: arm.StateDisabled}, target + ".datasourceInfo.resourceID", "cross-subscription restore of the vault is Disabled", ""},
 		{"another subscription, for ever", toElsewhere, vault.Settings{CrossSubscription: arm.StatePermanentlyDisabled}, target + ".datasourceInfo.resourceID", "is disabled permanently", ""},
 		{"no criteria", inTarget("restoreCriteria", []any{}), vault.Settings{}, target + ".restoreCriteria", "is missing", ""},
@@ -215,6 +222,22 @@ func TestARestoreThatCannotBeMadeIsRefused(t *testing.T) {
 	}
 	if _, err := checkRestore(t, request(toElsewhere), vault.Settings{CrossSubscription: arm.StateEnabled}); err != nil {
 		t.Errorf("another subscription that is allowed: %v", err)
+	}
+}
+
+func TestTheVaultTierIsRestoredToThePairedRegion(t *testing.T) {
+	north := request(func(r, target, c map[string]any) {
+		fromVault(r, target, c)
+		target["restoreLocation"] = "North Europe"
+		target["datasourceInfo"].(map[string]any)["resourceLocation"] = "northeurope"
+		target["datasourceSetInfo"].(map[string]any)["resourceLocation"] = "northeurope"
+	})
+	if _, err := checkRestore(t, north, vault.Settings{Redundancy: arm.GeoRedundant, CrossRegion: arm.StateEnabled}); err != nil {
+		t.Error(err)
+	}
+	_, err := checkRestore(t, north, vault.Settings{Redundancy: arm.GeoRedundant, CrossRegion: arm.StateDisabled})
+	if coffer.CodeOf(err) != coffer.CodeInvalidInput || !strings.Contains(err.Error(), "crossRegionRestoreSettings.state of the vault to Enabled") {
+		t.Errorf("not enabled: %v", err)
 	}
 }
 

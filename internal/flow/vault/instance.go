@@ -70,7 +70,7 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err != nil {
 		return Verdict{}, err
 	}
-	if err := checkCluster(ctx, v, p, c); err != nil {
+	if err := checkCluster(ctx, v, p, c, mustBeTheVaults); err != nil {
 		return Verdict{}, err
 	}
 	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
@@ -146,8 +146,9 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 }
 
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no
-// extension, that has not let the vault in, or that has not joined.
-func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
+// extension, that has not let the vault in, that has not joined, or that is in a region where the vault, by its settings, does nothing: see
+// mustBeTheVaults.
+func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration, beyond func(s decide.Settings, region string) (why, remedy string)) error {
 	if err := mayReadLinked(ctx, v, p, typeInstance, c.Cluster); err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	if err != nil {
 		return err
 	}
-	if err := mustBeOfRegion(ctx, v, cluster, p.ID.Parent()); err != nil {
+	if err := mustBeOfRegion(ctx, v, cluster, p.ID.Parent(), beyond); err != nil {
 		return err
 	}
 	if len(extensions) == 0 {
@@ -174,9 +175,17 @@ func checkCluster(ctx context.Context, v catalogue.View, p Proposal, c instance.
 	return mustHaveJoined(cluster)
 }
 
-// mustBeOfRegion refuses a cluster of another region than the vault's, whatever the body says of its region.
-func mustBeOfRegion(ctx context.Context, v catalogue.View, cluster catalogue.Resource, vault catalogue.ID) error {
-	location, _, err := vaultSettings(ctx, v, vault)
+// mustBeTheVaults says that a region is not the vault's: what it backs up is there.
+func mustBeTheVaults(s decide.Settings, region string) (why, remedy string) {
+	if decide.Location(region) == s.Location {
+		return "", ""
+	}
+	return "the vault is in " + s.Location, "use a vault in the cluster's region"
+}
+
+// mustBeOfRegion refuses a cluster of a region that is beyond a vault, whatever the body says of its region.
+func mustBeOfRegion(ctx context.Context, v catalogue.View, cluster catalogue.Resource, vault catalogue.ID, beyond func(s decide.Settings, region string) (why, remedy string)) error {
+	_, settings, err := vaultSettings(ctx, v, vault)
 	if err != nil {
 		return err
 	}
@@ -184,9 +193,8 @@ func mustBeOfRegion(ctx context.Context, v catalogue.View, cluster catalogue.Res
 	if err := json.Unmarshal(cluster.Body, &body); err != nil {
 		return fmt.Errorf("read the kept %s: %w", cluster.ID, err)
 	}
-	if decide.Location(body.Location) != decide.Location(location) {
-		return coffer.Errorf(coffer.CodeInvalidInput, "the cluster %s is in %s, and the vault %s in %s", cluster.ID, body.Location, vault.Name(), location).
-			WithHint("use a vault in the cluster's region")
+	if why, remedy := beyond(settings, body.Location); why != "" {
+		return coffer.Errorf(coffer.CodeInvalidInput, "the cluster %s is in %s, and %s", cluster.ID, body.Location, why).WithHint("%s", remedy)
 	}
 	return nil
 }
@@ -251,7 +259,7 @@ func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID,
 		if _, err := policyOf(ctx, v, id.Parent(), c); err != nil {
 			return c, err
 		}
-		if err := checkCluster(ctx, v, p, c); err != nil {
+		if err := checkCluster(ctx, v, p, c, mustBeTheVaults); err != nil {
 			return c, err
 		}
 		return c, mustBeOnlyInstance(ctx, v, id, c)
@@ -269,12 +277,12 @@ func (k *Keeper) ValidateRestore(ctx context.Context, by Caller, id catalogue.ID
 		if err != nil {
 			return instance.Restore{}, err
 		}
-		return checkRestore(ctx, v, by, r, asked.RestoreRequestObject, "restoreRequestObject")
+		return k.checkRestore(ctx, v, by, r, asked.RestoreRequestObject, "restoreRequestObject")
 	})
 }
 
 // checkRestore reads a restore request of an instance.
-func checkRestore(ctx context.Context, v catalogue.View, by Caller, r catalogue.Resource, request *arm.RestoreRequest, at string) (instance.Restore, error) {
+func (k *Keeper) checkRestore(ctx context.Context, v catalogue.View, by Caller, r catalogue.Resource, request *arm.RestoreRequest, at string) (instance.Restore, error) {
 	location, settings, err := vaultSettings(ctx, v, r.ID.Parent())
 	if err != nil {
 		return instance.Restore{}, err
@@ -288,14 +296,16 @@ func checkRestore(ctx context.Context, v catalogue.View, by Caller, r catalogue.
 		return instance.Restore{}, err
 	}
 	restore, err := instance.CheckRestore(instance.RestoreCase{
-		Instance: r.ID, Cluster: c.Cluster, Settings: settings, Tiers: tiers, Request: request, At: at,
+		Instance: r.ID, Cluster: c.Cluster, Settings: settings, Pairs: k.Pairs, Tiers: tiers, Request: request, At: at,
 	})
 	if err != nil {
 		return restore, err
 	}
 	target := c
 	target.Cluster = restore.Target
-	return restore, checkCluster(ctx, v, Proposal{ID: r.ID, By: by}, target)
+	return restore, checkCluster(ctx, v, Proposal{ID: r.ID, By: by}, target, func(s decide.Settings, region string) (why, remedy string) {
+		return s.Beyond(region, restore.Tier, k.Pairs)
+	})
 }
 
 // tiersOf are where the recovery point of a request lies; none if there is no such recovery point.

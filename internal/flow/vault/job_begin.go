@@ -66,7 +66,7 @@ func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []b
 		if err != nil {
 			return err
 		}
-		restore, err := checkRestore(ctx, tx, by, p.resource, &asked, "")
+		restore, err := j.Keeper.checkRestore(ctx, tx, by, p.resource, &asked, "")
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
 // Keeper keeps managed resources. It may be used concurrently. Every error is one for the client, or has no code.
@@ -20,6 +21,8 @@ type Keeper struct {
 	NewID, NewObjectID func() string
 	// Kinds are the types that there are.
 	Kinds Kinds
+	// Pairs are regions of one's own that are paired, beside Azure's.
+	Pairs decide.Pairs
 }
 
 // Kinds are the types of managed resources by their names in lower case. See NewKinds.

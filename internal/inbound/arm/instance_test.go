@@ -221,6 +221,44 @@ func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
 	}
 }
 
+func TestARestoreIsJudgedByWhereItsTargetIs(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, strings.NewReplacer("LocallyRedundant", "GeoRedundant").Replace(vaultBody))
+	w.must(200, http.MethodPut, policyID+version, policyBody)
+	w.must(201, http.MethodPut, extension+version, extensionBody)
+	w.must(201, http.MethodPut, binding+version, bindingBody)
+	w.join(false)
+	w.approve()
+	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: time.Now(), Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"VaultStore"}]}`)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// They say nothing of where they are: the server knows.
+	body := func(region string) string {
+		target := strings.Replace(cluster, "aks1", region, 1)
+		w.do("owner", http.MethodPut, target+version, `{"location":"`+region+`"}`)
+		return `{"restoreRequestObject":{"objectType":"AzureBackupRecoveryPointBasedRestoreRequest","recoveryPointId":"p1","sourceDataStoreType":"VaultStore",
+			"restoreTargetInfo":{"objectType":"ItemLevelRestoreTargetInfo","recoveryOption":"FailIfExists","datasourceInfo":{"objectType":"Datasource",
+			"datasourceType":"Microsoft.ContainerService/managedClusters","resourceID":"` + target + `"},
+			"restoreCriteria":[{"objectType":"KubernetesClusterVaultTierRestoreCriteria","includeClusterScopeResources":true,"stagingResourceGroupId":"` + string(catalogue.ID(cluster).Group()) + `",
+			"stagingStorageAccountId":"` + string(catalogue.ID(cluster).Group()) + `/providers/Microsoft.Storage/storageAccounts/stage"}]}}}`
+	}
+	for _, step := range []struct{ crossing, region, words string }{
+		{"Disabled", "northeurope", "is in northeurope, and the vault is in westeurope, and its cross-region restore is Disabled"},
+		{"Enabled", "northeurope", "has no Backup extension"},
+		{"Enabled", "eastus", "is in eastus, and the vault is in westeurope, which is paired with northeurope"},
+	} {
+		w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"featureSettings":{"crossRegionRestoreSettings":{"state":"`+step.crossing+`"}}}}`)
+		if got := w.must(400, http.MethodPost, instanceID+"/validateRestore"+version, body(step.region)); !strings.Contains(got.text, step.words) || !strings.Contains(got.text, "recommendedAction") {
+			t.Errorf("%s, %s: %s", step.region, step.crossing, got.text)
+		}
+	}
+}
+
 func TestARestoreRequestIsValidated(t *testing.T) {
 	w := newWorld(t)
 	w.newCluster()

@@ -15,7 +15,39 @@ type Policy struct {
 	ObjectType      Word         `json:"objectType,omitempty"`
 	DatasourceTypes []string     `json:"datasourceTypes,omitempty"`
 	PolicyRules     []PolicyRule `json:"policyRules,omitempty"`
+	// Coffer is what Azure has no word for.
+	Coffer *CofferPolicyOptions `json:"coffer,omitempty"`
 }
+
+// CofferPolicyOptions are what a policy can be told beyond AKS Backup's fields.
+type CofferPolicyOptions struct {
+	ExclusionWindows []ExclusionWindow `json:"exclusionWindows,omitempty"`
+	// Spread and RecoveryPointObjective are ISO-8601 durations.
+	Spread                 string `json:"spread,omitempty"`
+	KeepAtLeast            *int64 `json:"keepAtLeast,omitempty"`
+	RecoveryPointObjective string `json:"recoveryPointObjective,omitempty"`
+	ExistingRecoveryPoints Word   `json:"existingRecoveryPoints,omitempty"`
+}
+
+// UnmarshalJSONFrom refuses fields that are not known.
+func (o *CofferPolicyOptions) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	type plain CofferPolicyOptions
+	return strict(d, (*plain)(o))
+}
+
+// ExclusionWindow is a time in which no backup is begun.
+type ExclusionWindow struct {
+	// Start is a repeating interval, by the time zone of the policy's schedule.
+	Start string `json:"start,omitempty"`
+	// Duration is an ISO-8601 duration.
+	Duration string `json:"duration,omitempty"`
+}
+
+// Whether a policy applies to recovery points that there are when it is changed.
+const (
+	KeepExisting  Word = "Keep"
+	AdoptExisting Word = "Adopt"
+)
 
 // The discriminators of a policy.
 const (

@@ -5,6 +5,7 @@ const (
 	MaxRules     = 100
 	MaxTags      = 100
 	MaxIntervals = 100
+	MaxWindows   = 20
 )
 
 // WeekDays and the functions after it are the words of criteria, in the order of the calendar.
@@ -33,7 +34,21 @@ func (p *Policy) Problems(at string) []Problem {
 			p.PolicyRules[i].form(Item(rules, i), &f)
 		}
 	}
+	if p.Coffer != nil {
+		p.Coffer.form(At(at, "coffer"), &f)
+	}
 	return f
+}
+
+func (o *CofferPolicyOptions) form(at string, f *form) {
+	if path := At(at, "exclusionWindows"); f.count(path, len(o.ExclusionWindows), MaxWindows) {
+		for i, w := range o.ExclusionWindows {
+			path := Item(path, i)
+			f.required(At(path, "start"), w.Start != "")
+			f.required(At(path, "duration"), w.Duration != "")
+		}
+	}
+	f.optional(At(at, "existingRecoveryPoints"), o.ExistingRecoveryPoints, KeepExisting, AdoptExisting)
 }
 
 func (r *PolicyRule) form(at string, f *form) {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 	"github.com/coffer-backup/coffer/internal/flow/runner"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -190,7 +191,7 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, fmt.Errorf("--region-pairs: %w", err)
 	}
-	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID), Pairs: pairs}
+	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Pairs: pairs}
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}
@@ -230,12 +231,21 @@ func (s *service) newJobs() *vault.Jobs {
 	return jobs
 }
 
+// limits are those of policies, which tests have no time for.
+func (o options) limits(log *slog.Logger) retention.Limits {
+	if !o.shortPolicies {
+		return retention.Limits{}
+	}
+	log.Warn("policies by the minute are taken: this server is for tests")
+	return retention.Minutes()
+}
+
 // kinds are all types of resources that the server keeps.
-func kinds(sealer catalogue.Sealer, tenant string) vault.Kinds {
+func kinds(sealer catalogue.Sealer, tenant string, policies retention.Limits) vault.Kinds {
 	return vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.StorageKind(),
 		vault.ClusterKind(tenant), vault.BindingKind(), vault.ExtensionKind(sealer, tenant),
-		vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind(),
+		vault.BackupVaultKind(tenant), vault.PolicyKind(policies), vault.InstanceKind(),
 	)
 }
 

@@ -2,14 +2,17 @@ package retention
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
+// leastRetention is how long anything is kept at least.
+const leastRetention = 24 * time.Hour
+
 // Bounds of how long something is kept, in days: AKS Backup's for the operational tier, and ten years for the vault's.
 const (
-	leastDays          = 1
 	mostOperational    = 360
 	mostVault          = 3652
 	operationalHint    = "the operational tier keeps from P1D to P360D; for longer, copy to the VaultStore"
@@ -93,7 +96,7 @@ func (r *reader) duration(at string, l *arm.Lifecycle, most int, hint string) *s
 	case err != nil:
 		r.Add(path, err)
 		return nil
-	case p.InDays() < leastDays || p.InDays() > most:
+	case p.Shorter(r.limits.Retention) || p.InDays() > most:
 		r.Addf(path, hint, "is %s", shown(l.DeleteAfter.Duration))
 		return nil
 	}

@@ -3,9 +3,11 @@
 package retention
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -22,6 +24,15 @@ type Policy struct {
 	Tags []Tag
 	// Rules as they were written. One is the default rule.
 	Rules []Rule
+	// Windows are the times in which no backup is begun, and Spread is over how long the instances of a slot begin.
+	Windows []schedule.Window
+	Spread  time.Duration
+	// KeepAtLeast is how many of the newest good recovery points are never expired; 0 says nothing of it.
+	KeepAtLeast int
+	// Objective is how old the newest good recovery point may become before there is an alert; nil is none.
+	Objective *schedule.Period
+	// Adopt says that a change of the policy applies to recovery points that there are.
+	Adopt bool
 }
 
 // Rule says how long to keep the recovery points of a tag of the same name.
@@ -88,15 +99,29 @@ func CheckName(name string) error {
 		WithHint("write 3 to 150 letters, digits and hyphens, beginning with a letter or digit")
 }
 
+// Limits are how often a policy may back up, and how short it may keep. The zero value is that of vaults.
+type Limits struct {
+	// Interval is the shortest period between backups; 0 is five minutes.
+	Interval time.Duration
+	// Retention is how long a recovery point is kept at least; 0 is a day.
+	Retention time.Duration
+}
+
+// Minutes are limits for tests, that have no time to wait. What was let in by any is read by these.
+func Minutes() Limits { return Limits{Interval: time.Minute, Retention: 2 * time.Minute} }
+
 // Parse reads the properties of a policy. at is their path in the body, for messages; the error tells everything that is wrong.
-func Parse(p *arm.Policy, at string) (Policy, error) {
-	r := reader{at: at}
+func Parse(p *arm.Policy, at string, limits Limits) (Policy, error) {
+	r := reader{at: at, limits: Limits{
+		Interval: cmp.Or(limits.Interval, schedule.Shortest), Retention: cmp.Or(limits.Retention, leastRetention),
+	}}
 	if p == nil {
 		r.Addf(at, "", "is missing")
 		return Policy{}, r.Err("the backup policy")
 	}
 	r.Form(p.Problems(at))
 	r.rules(p)
+	r.options(arm.At(at, "coffer"), p.Coffer)
 	if err := r.Err("the backup policy"); err != nil {
 		return Policy{}, err
 	}
@@ -108,6 +133,7 @@ type reader struct {
 	refusal.List
 
 	at     string
+	limits Limits
 	policy Policy
 	// times are those of the day at which a backup can be scheduled; nil is any.
 	times map[int]bool
@@ -192,7 +218,7 @@ func (r *reader) schedule(at string, s *arm.Schedule) {
 	}
 	r.policy.Schedule.Zone = zone
 	for i, text := range s.RepeatingTimeIntervals[:min(arm.MaxIntervals, len(s.RepeatingTimeIntervals))] {
-		interval, err := schedule.ParseInterval(text, zone)
+		interval, err := schedule.ParseInterval(text, zone, r.limits.Interval)
 		r.Add(arm.Item(arm.At(at, "repeatingTimeIntervals"), i), err)
 		if err == nil {
 			r.policy.Schedule.Intervals = append(r.policy.Schedule.Intervals, interval)

@@ -53,7 +53,7 @@ func parse(t testing.TB, text string) (Policy, error) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	return Parse(resource.Properties, "properties")
+	return Parse(resource.Properties, "properties", Limits{})
 }
 
 func mustParse(t testing.TB, text string) Policy {
@@ -144,7 +144,7 @@ func TestAPolicyThatCannotBeFollowedIsRefused(t *testing.T) {
 	good := body(hourly, "UTC", []string{firstOfDay}, daily)
 	for _, tt := range []struct{ name, body, path, want string }{
 		{"no start", body("R/PT4H", "", nil), "properties.policyRules[0].trigger.schedule.repeatingTimeIntervals[0]", "it has no start"},
-		{"a minute", body("R/2026-01-01T00:00:00Z/PT1M", "", nil), "properties.policyRules[0].trigger.schedule.repeatingTimeIntervals[0]", "shorter than five minutes"},
+		{"a minute", body("R/2026-01-01T00:00:00Z/PT1M", "", nil), "properties.policyRules[0].trigger.schedule.repeatingTimeIntervals[0]", "shorter than 5 minutes"},
 		{"no time zone", body(hourly, "Mars", nil), "properties.policyRules[0].trigger.schedule.timeZone", "not the name of a time zone"},
 		{"no backup rule", `{"properties":{"objectType":"BackupPolicy","datasourceTypes":["Microsoft.ContainerService/managedClusters"],"policyRules":[` + defaultRule + `]}}`, "properties.policyRules", "has no AzureBackupRule"},
 		{"two backup rules", strings.Replace(good, `"policyRules":[`, `"policyRules":[{"objectType":"AzureBackupRule","name":"Other","dataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},"trigger":{"objectType":"ScheduleBasedTriggerContext","schedule":{"repeatingTimeIntervals":["`+hourly+`"]},"taggingCriteria":[{"isDefault":true,"taggingPriority":99,"tagInfo":{"tagName":"Default"}}]}},`, 1), "properties.policyRules[1]", "a second AzureBackupRule"},
@@ -204,7 +204,7 @@ func TestAPolicyThatCannotBeFollowedIsRefused(t *testing.T) {
 	if _, err := parse(t, good); err != nil {
 		t.Errorf("the policy that the cases are made of: %v", err)
 	}
-	if _, err := Parse(nil, "properties"); err == nil || !strings.Contains(err.Error(), "properties is missing") {
+	if _, err := Parse(nil, "properties", Limits{}); err == nil || !strings.Contains(err.Error(), "properties is missing") {
 		t.Errorf("no policy: %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func TestNamesOfPolicies(t *testing.T) {
 
 func TestTheTemplateIsAPolicy(t *testing.T) {
 	template := Template()
-	p, err := Parse(&template, "")
+	p, err := Parse(&template, "", Limits{})
 	if err != nil || p.BackupRule != "BackupHourly" || p.Default().Name != "Default" || len(p.Tags) != 1 {
 		t.Fatalf("Parse = %+v, %v", p, err)
 	}
@@ -281,6 +281,7 @@ func TestIDsOfTagsAreFilledIn(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(body(hourly, "Europe/Berlin", []string{tag("Daily", 25, `"absoluteCriteria":["FirstOfDay"],"daysOfMonth":[{"isLast":true}],"scheduleTimes":["02:30"]`)}, rule("Daily", lifecycle("OperationalStore", "P7D", copyAfter(`"CustomCopyOption","duration":"P2D"`)), lifecycle("VaultStore", "P90D")))))
+	f.Add([]byte(withOptions(hourly, "Europe/Berlin", `{"exclusionWindows":[`+christmas+`],"spread":"PT5M","keepAtLeast":3,"recoveryPointObjective":"PT26H","existingRecoveryPoints":"Adopt"}`)))
 	f.Add([]byte(body("R/PT4H", "Mars", []string{`{}`}, `{}`, `null`)))
 	f.Add([]byte(`{"properties":{"policyRules":[null,{"objectType":"AzureBackupRule","trigger":{}},{"objectType":"AzureRetentionRule","lifecycles":[{},{"sourceDataStore":{"dataStoreType":"VaultStore"}}]}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -288,7 +289,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, err := Parse(resource.Properties, "properties")
+		p, err := Parse(resource.Properties, "properties", Limits{})
 		if err != nil {
 			if coffer.CodeOf(err) != coffer.CodeInvalidInput || len(coffer.RefusedFields(err)) == 0 {
 				t.Fatalf("%s: %v", text, err)
@@ -312,6 +313,9 @@ func FuzzParse(f *testing.F) {
 		choice := p.Choose(next, p.Schedule.Intervals[0].Start)
 		if !ok || choice.Rule.Name == "" || choice.Reason == "" {
 			t.Fatalf("%s: due %v, %+v", text, next, choice)
+		}
+		if next, ok := p.Timetable().Next(next); ok == (p.CheckFuture(next, "properties") != nil) && ok {
+			t.Fatalf("%s: due %v, and never", text, next)
 		}
 		if kept := p.Keep(choice.Rule, next); !kept.Expires().After(next) {
 			t.Fatalf("%s: kept until %v from %v", text, kept.Expires(), next)

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -19,9 +20,11 @@ type Interval struct {
 	Every Period
 }
 
+// Shortest is the shortest period of an interval.
+const Shortest = 5 * time.Minute
+
 // Bounds of an interval. The earliest and the latest start are what anybody could mean.
 const (
-	shortest  = 5 * 60
 	firstYear = 1970
 	lastYear  = 2199
 	maxYears  = 10
@@ -32,8 +35,8 @@ const intervalHint = "write R/START/PERIOD, such as R/2026-01-31T02:30:00+00:00/
 var repeatForm = regexp.MustCompile(`^R\d{0,18}$`)
 
 // ParseInterval reads a repeating interval whose start is in a zone. A count after the R is ignored, as Azure does: intervals go on
-// for ever. A start without an offset is by the zone's clock.
-func ParseInterval(text string, zone *time.Location) (Interval, error) {
+// for ever. A start without an offset is by the zone's clock. shortest is that of its period: Shortest, but for tests.
+func ParseInterval(text string, zone *time.Location, shortest time.Duration) (Interval, error) {
 	refuse := func(problem string) (Interval, error) {
 		return Interval{}, coffer.Errorf(coffer.CodeInvalidInput, "%s is not a repeating interval: %s", shown(text), problem).WithHint(intervalHint)
 	}
@@ -57,10 +60,10 @@ func ParseInterval(text string, zone *time.Location) (Interval, error) {
 	switch {
 	case err != nil:
 		return refuse(err.Error())
-	case every.atLeast() < shortest:
-		return refuse("its period is shorter than five minutes; PT5M is the shortest")
-	case every.atMost() > maxYears*366*day:
+	case (Period{Months: 12 * maxYears}).Less(every):
 		return refuse("its period is longer than ten years")
+	case every.Shorter(shortest):
+		return refuse(fmt.Sprintf("its period is shorter than %.0f minutes; PT%.0[1]fM is the shortest", shortest.Minutes()))
 	}
 	return Interval{Start: start, Every: every}, nil
 }
@@ -157,17 +160,16 @@ func (i Interval) at(n int) time.Time {
 
 // last is the number of the last occurrence at a time or before it, which is not before the start.
 func (i Interval) last(at time.Time) int {
-	// Occurrences come one after the other: what is looked for lies between one that has been and one that has not.
-	low, high := 0, 1
-	for !i.at(high).After(at) {
-		low, high = high, 2*high
+	// By its usual length a period is counted to within one or two: a schedule of years is gone through in as many steps as it has slots.
+	const month = 30.436875 * day
+	p := i.Every
+	usual := float64(p.Months)*month + float64(p.Days*day+p.Seconds)
+	n := int(float64(at.Unix()-i.Start.Unix()) / usual)
+	for n > 0 && i.at(n).After(at) {
+		n--
 	}
-	for high-low > 1 {
-		if middle := (low + high) / 2; i.at(middle).After(at) {
-			high = middle
-		} else {
-			low = middle
-		}
+	for !i.at(n + 1).After(at) {
+		n++
 	}
-	return low
+	return n
 }

@@ -23,7 +23,7 @@ func mustZone(t testing.TB, name string) *time.Location {
 
 func mustInterval(t testing.TB, text, zone string) Interval {
 	t.Helper()
-	i, err := ParseInterval(text, mustZone(t, zone))
+	i, err := ParseInterval(text, mustZone(t, zone), Shortest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,8 @@ func TestOccurrences(t *testing.T) {
 		{"months by the calendar", "R/2026-01-31T02:00:00Z/P1M", "", "2026-01-31T02:00:00Z", []string{"2026-02-28T02:00:00Z", "2026-03-31T02:00:00Z", "2026-04-30T02:00:00Z"}},
 		{"a quarter from a leap day", "R/2024-02-29T02:00:00Z/P3M", "", "2024-02-29T02:00:00Z", []string{"2024-05-29T02:00:00Z", "2024-08-29T02:00:00Z", "2024-11-29T02:00:00Z", "2025-02-28T02:00:00Z"}},
 		{"a year from a leap day", "R/2024-02-29T02:00:00Z/P1Y", "", "2026-12-31T02:00:00Z", []string{"2027-02-28T02:00:00Z", "2028-02-29T02:00:00Z"}},
+		{"the longest is ten years", "R/2026-01-01T02:00:00Z/P10Y", "", "2026-12-31T02:00:00Z", []string{"2036-01-01T02:00:00Z"}},
+		{"ten years in days", "R/2026-01-01T02:00:00Z/P3652D", "", "2026-12-31T02:00:00Z", []string{"2036-01-01T02:00:00Z"}},
 		{"a day and a half", "R/2026-01-01T00:00:00Z/P1DT12H", "", "2026-01-01T00:00:00Z", []string{"2026-01-02T12:00:00Z", "2026-01-04T00:00:00Z"}},
 		{"five hours do not divide a day", "R/2026-01-01T00:00:00Z/PT5H", "", "2026-01-01T19:00:00Z", []string{"2026-01-01T20:00:00Z", "2026-01-02T01:00:00Z"}},
 		{"the start's offset is a moment", "R/2026-01-01T05:30:00+05:30/P1D", "", "2026-01-01T00:00:00Z", []string{"2026-01-02T00:00:00Z"}},
@@ -101,15 +103,17 @@ func TestIntervalsThatAreNoneAreRefused(t *testing.T) {
 		{"R/2026-01-01/PT4H", "is not a time such as"},
 		{"R/1969-12-31T23:00:00Z/PT4H", "in the year 1969"},
 		{"R/9999-01-01T00:00:00Z/PT4H", "in the year 9999"},
-		{"R/2026-01-01T00:00:00Z/PT4M59S", "shorter than five minutes"},
-		{"R/2026-01-01T00:00:00Z/PT1S", "shorter than five minutes"},
+		{"R/2026-01-01T00:00:00Z/PT4M59S", "shorter than 5 minutes"},
+		{"R/2026-01-01T00:00:00Z/PT1S", "shorter than 5 minutes"},
 		{"R/2026-01-01T00:00:00Z/P11Y", "longer than ten years"},
+		{"R/2026-01-01T00:00:00Z/P10YT1S", "longer than ten years"},
+		{"R/2026-01-01T00:00:00Z/P999Y", "longer than ten years"},
 		{"R/2026-01-01T00:00:00Z/4H", "is not an ISO-8601 duration"},
 		{"R/2026-01-01T00:00:00Z/", "is not an ISO-8601 duration"},
 		{"R/2026-01-01T00:00:00Z/PT4h", "its letters are capitals"},
 		{"R" + strings.Repeat("9", 200) + "/2026-01-01T00:00:00Z/PT4H", "too long"},
 	} {
-		_, err := ParseInterval(tt.text, time.UTC)
+		_, err := ParseInterval(tt.text, time.UTC, Shortest)
 		if coffer.CodeOf(err) != coffer.CodeInvalidInput || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want %q", tt.text, err, tt.want)
 		}
@@ -338,7 +342,7 @@ func FuzzInterval(f *testing.F) {
 			}
 			return
 		}
-		i, err := ParseInterval(text, zone)
+		i, err := ParseInterval(text, zone, Shortest)
 		if err != nil {
 			if coffer.CodeOf(err) != coffer.CodeInvalidInput {
 				t.Fatalf("%q: %v", text, err)

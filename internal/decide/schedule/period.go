@@ -72,6 +72,15 @@ const day = 24 * 60 * 60
 func (p Period) atLeast() int { return p.Months*28*day + p.Days*day + p.Seconds }
 func (p Period) atMost() int  { return p.Months*31*day + p.Days*day + p.Seconds }
 
+// Shorter says whether a period can be shorter than a time: a month has 28 days then.
+func (p Period) Shorter(than time.Duration) bool { return p.atLeast() < int(than/time.Second) }
+
+// OverHalf says whether a period can be longer than half of another.
+func (p Period) OverHalf(of Period) bool { return 2*p.atMost() > of.atLeast() }
+
+// Longest is how long a period can be, if that is not more than a time.Duration holds: 290 years.
+func (p Period) Longest() time.Duration { return time.Duration(p.atMost()) * time.Second }
+
 // reference is from when periods are measured: no year of four is a leap year for twelve months from here.
 var reference = time.Date(2001, time.January, 1, 0, 0, 0, 0, time.UTC)
 

@@ -96,7 +96,8 @@ func readPolicy(ctx context.Context, v catalogue.View, id catalogue.ID) (policy 
 	}
 	body, err := arm.Decode[arm.PolicyResource](r.Body)
 	if err == nil {
-		policy, err = retention.Parse(body.Properties, "properties")
+		// What is kept was judged when it was sent.
+		policy, err = retention.Parse(body.Properties, "properties", retention.Minutes())
 	}
 	if err != nil {
 		return policy, "", unreadable(id, err)

@@ -13,7 +13,7 @@ import (
 
 // PolicyKind is a backup policy of a vault. It may be changed, which AKS Backup refuses: recovery points that there are keep what they
 // were promised.
-func PolicyKind() Kind {
+func PolicyKind(limits retention.Limits) Kind {
 	return Kind{
 		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault}, Created: http.StatusOK, Body: arm.PolicyResource{},
 		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
@@ -27,7 +27,11 @@ func PolicyKind() Kind {
 			if body.Properties == nil {
 				return Verdict{}, invalid(p.ID, "properties are missing").WithHint("coffer backup-policy get-default-policy-template prints a policy to begin with")
 			}
-			if _, err := retention.Parse(body.Properties, "properties"); err != nil {
+			policy, err := retention.Parse(body.Properties, "properties", limits)
+			if err != nil {
+				return Verdict{}, err
+			}
+			if err := policy.CheckFuture(p.Now, "properties"); err != nil {
 				return Verdict{}, err
 			}
 			filled, err := retention.FillTagIDs(p.Body)

@@ -26,6 +26,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/outbound/clusterclient"
 	"github.com/coffer-backup/coffer/internal/outbound/metadb"
@@ -116,7 +117,7 @@ func newWorld(t *testing.T) *world {
 	}
 	keeper := &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(), vault.InstanceKind())}
+		vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind())}
 	w.jobs = &vault.Jobs{Keeper: keeper, Clusters: w.links, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs {
 		return clusterclient.New(s, identity)
 	}}

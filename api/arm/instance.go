@@ -26,9 +26,26 @@ type Instance struct {
 	DatasourceAuthCredentials json.RawMessage  `json:"datasourceAuthCredentials,omitempty"`
 }
 
+// SyncRequest is the body of a request to synchronise an instance.
+type SyncRequest struct {
+	SyncType Word `json:"syncType,omitempty"`
+}
+
+// The types of synchronising.
+const (
+	SyncDefault Word = "Default"
+	SyncForce   Word = "ForceResync"
+)
+
+// SuspendRequest is the body of a request to stop the protection of an instance, or to suspend its backups. It may be left out.
+type SuspendRequest struct {
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
+}
+
 // The discriminators of an instance.
 const (
 	TypeInstance                 Word = "BackupInstance"
+	TypeDeletedInstance          Word = "DeletedBackupInstance"
 	TypeDatasource               Word = "Datasource"
 	TypeDatasourceSet            Word = "DatasourceSet"
 	TypeOperationalStoreSettings Word = "AzureOperationalStoreParameters"

@@ -106,6 +106,8 @@ const (
 	// CodeJobUnderway is of what cannot begin while a job is under way, and CodeNotCancellable of a job that has ended or cannot be cancelled.
 	CodeJobUnderway    Code = "UserErrorJobInProgress"
 	CodeNotCancellable Code = "UserErrorJobNotCancellable"
+	// CodeProtectionStopped is of what is not done while the protection of a backup instance is stopped, or its backups are suspended.
+	CodeProtectionStopped Code = "UserErrorBackupInstanceProtectionStopped"
 
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"

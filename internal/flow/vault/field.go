@@ -47,6 +47,7 @@ type ownBody struct {
 		AKSAssignedIdentity    arm.Identity    `json:"aksAssignedIdentity"`
 		PrimaryEndpoints       json.RawMessage `json:"primaryEndpoints"`
 		Statuses               json.RawMessage `json:"statuses"`
+		DeletionInfo           json.RawMessage `json:"deletionInfo"`
 		Coffer                 json.RawMessage `json:"coffer"`
 	} `json:"properties"`
 }

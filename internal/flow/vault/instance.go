@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
@@ -57,8 +58,10 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err != nil {
 		return Verdict{}, err
 	}
+	record := protection.New(p.Now)
 	if p.Before != nil {
-		if err := mustNotBeDeleting(*p.Before); err != nil {
+		// Writing it does not resume what was stopped.
+		if record, err = do(*p.Before, protection.Change, p.Now); err != nil {
 			return Verdict{}, err
 		}
 	}
@@ -76,11 +79,12 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
 		return Verdict{}, err
 	}
+	shown, err := withProtection(facts(object{"properties": object{"policyInfo": object{"policyVersion": strconv.FormatInt(policy.Version, 10)}}}), record)
+	if err != nil {
+		return Verdict{}, err
+	}
 	return Verdict{
-		Facts: facts(object{"properties": object{
-			"provisioningState": "Succeeded", "currentProtectionState": "ProtectionConfigured",
-			"protectionStatus": object{"status": "ProtectionConfigured"}, "policyInfo": object{"policyVersion": strconv.FormatInt(policy.Version, 10)},
-		}}),
+		Facts: shown,
 		Links: []catalogue.Link{
 			{Relation: catalogue.LinkPolicy, Target: c.Policy.Key()}, {Relation: catalogue.LinkDatasource, Target: c.Cluster.Key()},
 		},

@@ -9,13 +9,14 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
 
 // BeginBackup begins a backup of an instance, as its policy's backup rule says, out of turn.
 func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body []byte) (begun Begun, err error) {
 	now, name := j.Keeper.now(), j.newName()
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		p, err := readProtected(ctx, tx, id)
+		p, err := readProtected(ctx, tx, id, protection.Backup)
 		if err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func (j *Jobs) BeginPlan(ctx context.Context, by Caller, id catalogue.ID, body [
 func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []byte, operation arm.Word, action string) (begun Begun, err error) {
 	now, name := j.Keeper.now(), j.newName()
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		p, err := readProtected(ctx, tx, id)
+		p, err := readProtected(ctx, tx, id, protection.Restore)
 		if err != nil {
 			return err
 		}

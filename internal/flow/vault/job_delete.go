@@ -5,13 +5,12 @@ import (
 	"net/http"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
-
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
 
 // Removal is what became of a request to delete an instance.
@@ -41,35 +40,45 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, *r, c, now)
 			return err
 		}
-		deleting, err := j.deletionOf(ctx, tx, r.ID)
-		if err != nil {
-			return err
-		}
-		if deleting != nil {
-			removal.Operation, removal.Underway = *deleting, true
-			return nil
-		}
-		if err := mustBeIdle(ctx, tx, r.ID, job.OnDemandBackup, job.RestoreData, job.RestorePlan); err != nil {
-			return err
-		}
-		points, err := tx.Points(ctx, catalogue.PointQuery{Instance: r.ID, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(points) == 0 {
-			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, *r, c, now)
-			return err
-		}
-		if err := mustBeMutable(ctx, tx, *r); err != nil {
-			return err
-		}
-		removal.Underway = true
-		removal.Operation, err = j.beginDeletion(ctx, tx, by, *r, c, name, now)
+		removal, err = j.deleteWithData(ctx, tx, by, *r, c, name, now)
 		return err
 	})
 	if err == nil && removal.Underway {
 		j.wake()
 	}
+	return removal, err
+}
+
+// deleteWithData deletes an instance and its recovery points; one that is being deleted already goes on.
+func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, c catalogue.Condition, name string, now time.Time) (Removal, error) {
+	removal := Removal{Found: true}
+	deleting, err := j.deletionOf(ctx, tx, r.ID)
+	if err != nil {
+		return removal, err
+	}
+	if deleting != nil {
+		removal.Operation, removal.Underway = *deleting, true
+		return removal, nil
+	}
+	if err := mustBeIdle(ctx, tx, r.ID, job.OnDemandBackup, job.RestoreData, job.RestorePlan); err != nil {
+		return removal, err
+	}
+	points, err := tx.Points(ctx, catalogue.PointQuery{Instance: r.ID, Limit: 1})
+	if err != nil {
+		return removal, err
+	}
+	if len(points) == 0 {
+		kind, err := j.Keeper.Kinds.of(r.ID)
+		if err == nil {
+			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, r, c, now)
+		}
+		return removal, err
+	}
+	if err := mustBeMutable(ctx, tx, r); err != nil {
+		return removal, err
+	}
+	removal.Underway = true
+	removal.Operation, err = j.beginDeletion(ctx, tx, by, r, c, name, now)
 	return removal, err
 }
 
@@ -88,7 +97,7 @@ func (j *Jobs) deletionOf(ctx context.Context, v catalogue.View, id catalogue.ID
 }
 
 func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, c catalogue.Condition, name string, now time.Time) (catalogue.Operation, error) {
-	p, err := readProtected(ctx, tx, r.ID)
+	p, err := readProtected(ctx, tx, r.ID, protection.Delete)
 	if err != nil {
 		return catalogue.Operation{}, err
 	}
@@ -99,26 +108,17 @@ func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r 
 		}
 		return catalogue.Operation{}, err
 	}
-	if err := setProtection(ctx, tx, r, c, stateDeleting, "ProtectionConfigured", nil); err != nil {
+	record, err := do(r, protection.Delete, now)
+	if err == nil {
+		err = putProtection(ctx, tx, r, c, record)
+	}
+	if err != nil {
 		return catalogue.Operation{}, err
 	}
 	request := p.request(by, job.DeleteData, name, now)
 	request.Work.Location, request.Work.Operation = instance.DefaultLocation, "o"+j.Keeper.NewID()
 	begun, err := j.begin(ctx, tx, by, typeInstance+"/delete", request)
 	return begun.Operation, err
-}
-
-// setProtection says in an instance's facts how it is protected, and why not.
-func setProtection(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, c catalogue.Condition, provisioning, protected string, why *arm.UserFacingError) error {
-	change := facts(object{"properties": object{
-		"provisioningState": provisioning, "currentProtectionState": protected, "protectionErrorDetails": why,
-	}})
-	var err error
-	if r.Facts, err = jsonpatch.MergeMergePatches(orEmpty(r.Facts), change); err != nil {
-		return err
-	}
-	_, err = tx.PutResource(ctx, r, c)
-	return err
 }
 
 // abandon ends the jobs of an instance that is given up. Their runs go on in the cluster, if there is one.
@@ -174,7 +174,11 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 		if s.Body.Status == job.Cancelled {
 			break // whoever gives the deletion up deletes the instance, and expects it as it was read
 		}
-		if err := setProtection(ctx, tx, *r, catalogue.Condition{}, "Failed", "ProtectionError", &why); err != nil {
+		record, err := ProtectionOf(*r)
+		if err == nil {
+			err = putProtection(ctx, tx, *r, catalogue.Condition{}, record.Fail(why))
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -3,8 +3,6 @@ package vault
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
@@ -68,12 +67,16 @@ type protected struct {
 	policy   retention.Policy
 }
 
-// protected reads an instance, and refuses one that is being deleted.
-func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID) (p protected, err error) {
+// readProtected reads an instance, and refuses one whose protection does not allow an operation.
+func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID, o protection.Operation) (p protected, err error) {
 	if p.resource, err = v.Resource(ctx, id); err != nil {
 		return p, err
 	}
-	if err := mustNotBeDeleting(p.resource); err != nil {
+	record, err := ProtectionOf(p.resource)
+	if err == nil {
+		err = record.Check(id.Name(), o)
+	}
+	if err != nil {
 		return p, err
 	}
 	if p.vault, err = v.Resource(ctx, id.Parent()); err != nil {
@@ -282,27 +285,6 @@ func (j *Jobs) CancelJob(ctx context.Context, by Caller, vault catalogue.ID, nam
 		j.wake()
 	}
 	return begun, err
-}
-
-// protection is what the server says of whether an instance is protected.
-type protection struct {
-	Properties struct {
-		ProvisioningState string `json:"provisioningState"`
-	} `json:"properties"`
-}
-
-// stateDeleting is the provisioning state of an instance whose recovery points are being deleted.
-const stateDeleting = "Deleting"
-
-func mustNotBeDeleting(r catalogue.Resource) error {
-	var p protection
-	if err := json.Unmarshal(orEmpty(r.Facts), &p); err != nil {
-		return fmt.Errorf("read the facts of %s: %w", r.ID, err)
-	}
-	if p.Properties.ProvisioningState != stateDeleting {
-		return nil
-	}
-	return coffer.Errorf(coffer.CodeJobUnderway, "the backup instance %s is being deleted", r.ID.Name()).WithHint("wait until it is gone")
 }
 
 // Admitted is a vault that may act in a cluster as far as the catalogue knows, and who it is there.

@@ -41,6 +41,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeServerError:               http.StatusBadGateway,
 	coffer.CodeJobUnderway:               http.StatusConflict,
 	coffer.CodeNotCancellable:            http.StatusConflict,
+	coffer.CodeProtectionStopped:         http.StatusConflict,
 	coffer.CodeRestoreNotFound:           http.StatusNotFound,
 	coffer.CodePlanNotStored:             http.StatusNotFound,
 	coffer.CodeReportNotStored:           http.StatusNotFound,

@@ -37,8 +37,11 @@ var (
 		"coffer.backup/jointoken":                                                       joinTokenRequest{},
 		"coffer.backup/kubeconfig":                                                      vault.KubeconfigRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/backup":                  arm.BackupRequest{},
+		"microsoft.dataprotection/backupvaults/backupinstances/suspendbackups":          arm.SuspendRequest{},
+		"microsoft.dataprotection/backupvaults/backupinstances/stopprotection":          arm.SuspendRequest{},
+		"microsoft.dataprotection/backupvaults/backupinstances/sync":                    arm.SyncRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/restore":                 arm.RestoreRequest{},
-		"coffer.backup/plan":                                                            arm.RestoreRequest{},
+		"coffer.backup/plan": arm.RestoreRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},

@@ -549,7 +549,7 @@ func TestEveryVaultHasANameForItsBinding(t *testing.T) {
 func TestWhatProtectMakesIsAnInstance(t *testing.T) {
 	var cluster clusterView
 	cluster.Location = "westeurope"
-	o := protection{cluster: testCluster, vault: testVault, policy: testVault + "/backupPolicies/p", instance: testVault + "/backupInstances/shop-1"}
+	o := protected{cluster: testCluster, vault: testVault, policy: testVault + "/backupPolicies/p", instance: testVault + "/backupInstances/shop-1"}
 	for _, namespaces := range [][]string{nil, {"shop", "shop-data"}} {
 		body := protectedBody(cluster, o, protectFlags{namespaces: namespaces})
 		c, err := instance.Check(instance.Case{Vault: catalogue.ID(o.vault), Location: "westeurope", Body: body, At: "properties"})

@@ -21,7 +21,8 @@ func (p *program) newBackupInstance() *cobra.Command {
 	cmd := group("backup-instance", "Protect clusters by a policy of a Backup vault, back them up and restore them through the vault",
 		p.newInstanceCreate(), p.newInstanceInitialize(), p.newInstanceBackupConfig(), p.newInstanceRestoreConfig(), p.newInstanceShow(), p.newInstanceList(),
 		p.newInstanceUpdate(), p.newInstanceDelete(), p.newInstanceValidate(), p.newInstanceValidateUpdate(), p.newInstancePermissions(), p.newInstanceBackup(),
-		p.newInstanceRestore(), p.newInstanceValidateRestore("validate-for-restore"), p.newInstanceGraph())
+		p.newInstanceRestore(), p.newInstanceValidateRestore("validate-for-restore"), p.newInstanceGraph(),
+		p.newInstanceStop(), p.newInstanceSuspend(), p.newInstanceResume(), p.newInstanceSync())
 	cmd.Aliases = []string{"instance"}
 	return p.onServer(cmd)
 }

@@ -65,11 +65,11 @@ the vault to the cluster, which the same kubeconfig approves, and a backup insta
 	return p.onBoth(cmd)
 }
 
-// protection is what a cluster is protected by: ids of the server.
-type protection struct{ cluster, vault, policy, instance string }
+// protected is what a cluster is protected by: ids of the server.
+type protected struct{ cluster, vault, policy, instance string }
 
 // protectionOf names everything, and makes nothing.
-func (s session) protectionOf(ctx context.Context, cluster string, f protectFlags) (o protection, err error) {
+func (s session) protectionOf(ctx context.Context, cluster string, f protectFlags) (o protected, err error) {
 	if o.cluster, err = s.clusterID(ctx, f.at, cluster); err != nil {
 		return o, err
 	}
@@ -151,7 +151,7 @@ func (t Target) name() string {
 }
 
 // ensureVault makes the vault, and its resource group and that of the cluster, where they are missing. It answers the vault's region.
-func (p *program) ensureVault(ctx context.Context, s session, o protection, location string) (string, error) {
+func (p *program) ensureVault(ctx context.Context, s session, o protected, location string) (string, error) {
 	vault, _, there, err := readAs[vaultView](ctx, s, o.vault)
 	if err != nil {
 		return "", err
@@ -205,7 +205,7 @@ func (p *program) ensurePolicy(ctx context.Context, s session, id string) error 
 }
 
 // ensureAccess gives the vault trusted access to the cluster, by the kubeconfig that the cluster was joined by.
-func (p *program) ensureAccess(ctx context.Context, s session, o protection) error {
+func (p *program) ensureAccess(ctx context.Context, s session, o protected) error {
 	v, err := p.ensureBinding(ctx, s, o.cluster, o.vault)
 	if err != nil {
 		return err
@@ -250,7 +250,7 @@ func bindingNameFor(vault string) string {
 }
 
 // ensureInstance makes the backup instance, if there is none of this name.
-func (p *program) ensureInstance(ctx context.Context, s session, o protection, f protectFlags) (json.RawMessage, error) {
+func (p *program) ensureInstance(ctx context.Context, s session, o protected, f protectFlags) (json.RawMessage, error) {
 	name := catalogue.ID(o.instance).Name()
 	_, text, there, err := readAs[instanceView](ctx, s, o.instance)
 	if err != nil {
@@ -299,7 +299,7 @@ type checksView struct {
 }
 
 // protectedBody is the instance that backs up namespaces of a cluster, or all of it, with its volumes.
-func protectedBody(cluster clusterView, o protection, f protectFlags) *arm.Instance {
+func protectedBody(cluster clusterView, o protected, f protectFlags) *arm.Instance {
 	source := arm.Datasource{
 		ObjectType: arm.TypeDatasource, DatasourceType: arm.ManagedClusters, ResourceType: arm.ManagedClusters,
 		ResourceID: o.cluster, ResourceURI: o.cluster, ResourceName: catalogue.ID(o.cluster).Name(), ResourceLocation: cluster.Location,

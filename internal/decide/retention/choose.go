@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -16,13 +17,16 @@ type Choice struct {
 	Reason string
 }
 
-// Choose finds the rule for a recovery point of the schedule. at is the time that it was scheduled for, and previous that of the
-// latest successful one before it, by which it is known whether this one is the first of its day, week, month or year; zero is none.
+// Choose finds the rule for a recovery point of the schedule. at is the time that it was scheduled for, and previous that of the one
+// before it, by which it is known whether this one is the first of its day, week, month or year; zero is none. Previous says which one that is.
 // Weeks begin on Sunday, and days at midnight by the clock of the policy's zone. A tag for a time of the day is for the backup that was
 // scheduled for it, or, on a day when the clock is changed and none was, for the first one after it.
 func (p Policy) Choose(at, previous time.Time) Choice {
 	at = at.In(p.zone())
-	slot := schedule.Schedule{Intervals: p.Schedule.Intervals, Zone: p.zone()}.Slot(at)
+	var slot schedule.Slot
+	if p.hasTimes() { // years of slots are gone through, and what a slot stands for takes far longer to find than all the rest
+		slot = schedule.Schedule{Intervals: p.Schedule.Intervals, Zone: p.zone()}.Slot(at)
+	}
 	if !previous.IsZero() {
 		previous = previous.In(p.zone())
 	}
@@ -34,6 +38,13 @@ func (p Policy) Choose(at, previous time.Time) Choice {
 		}
 	}
 	return Choice{Rule: p.Default(), Reason: "no tag is for it"}
+}
+
+// hasTimes says whether any tag is for times of the day.
+func (p Policy) hasTimes() bool {
+	return slices.ContainsFunc(p.Tags, func(t Tag) bool {
+		return slices.ContainsFunc(t.Criteria, func(c Criterion) bool { return len(c.Times) > 0 })
+	})
 }
 
 func (t Tag) holds(slot schedule.Slot, at, previous time.Time) (string, bool) {

@@ -1,0 +1,44 @@
+package retention
+
+import (
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+// MostRuns is how many runs are told in advance.
+const MostRuns = 1000
+
+// Run is a backup that is to come.
+type Run struct {
+	Slot time.Time
+	Choice
+	Kept Kept
+}
+
+// Runs are the next runs from a time on, up to so many, each with what is promised to a good recovery point that is taken in time. points
+// are the recovery points that there are already, in any order.
+func (p Policy) Runs(points []Point, from time.Time, most int) ([]Run, error) {
+	if most < 0 || most > MostRuns {
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "%d runs are asked for: up to %d are told in advance", most, MostRuns).
+			WithHint("ask for fewer, and go on from the last")
+	}
+	var runs []Run
+	after, previous := from.Add(-1), time.Time{}
+	for len(runs) < most {
+		slot, ok := p.next(after)
+		if !ok {
+			break
+		}
+		if len(runs) == 0 {
+			previous = Previous(points, slot, true)
+		}
+		choice := p.Choose(slot, previous)
+		runs = append(runs, Run{Slot: slot, Choice: choice, Kept: p.Keep(choice.Rule, slot)})
+		after, previous = slot, slot
+	}
+	return runs, nil
+}
+
+// next is the first slot after a time; false if there is none.
+func (p Policy) next(after time.Time) (time.Time, bool) { return p.Timetable().Next(after) }

@@ -16,6 +16,20 @@ type RecoveryPoint struct {
 	PolicyVersion                  *string      `json:"policyVersion"`
 	ExpiryTime                     *time.Time   `json:"expiryTime,omitempty"`
 	RecoveryPointState             Word         `json:"recoveryPointState"`
+	Coffer                         *CofferPoint `json:"coffer,omitempty"`
+}
+
+// CofferPoint is what AKS Backup does not tell of a recovery point: what it was promised when it was made, and why.
+type CofferPoint struct {
+	// Reason is why it falls under its rule.
+	Reason string `json:"reason,omitempty"`
+	// Expires is when the last tier may delete it.
+	Expires *time.Time `json:"expires,omitempty"`
+	// Slot is the time of the schedule that it was made for; one that somebody has asked for has none.
+	Slot *time.Time `json:"slot,omitempty"`
+	// CopyAfter is when it is to be copied to the vault tier, and CopyExpires when that may delete the copy; without them it is not.
+	CopyAfter   *time.Time `json:"copyAfter,omitempty"`
+	CopyExpires *time.Time `json:"copyExpires,omitempty"`
 }
 
 // PointStore says that a recovery point lies in a tier.

@@ -7,26 +7,39 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
-// Point is the recovery point that a backup has made, as it is shown, with the time at which it expires. Its retention rule is looked
-// up in the policy as that is now; if it is gone, the default rule keeps the recovery point.
-func (s State) Point(policy retention.Policy, policyVersion string) (arm.RecoveryPoint, time.Time) {
-	rule, ok := policy.Rule(s.Work.Rule)
-	if !ok {
-		rule = policy.Default()
-	}
+// Point is the recovery point that a backup has made, as it is shown, with the time at which the operational tier may delete it. A backup
+// of the schedule is given its tag now, for it is known only now whether it is a good one; previous is the slot before it that
+// retention.Previous names. One that somebody has asked for falls under the rule that was found when it began, as that is now; if it is
+// gone, the default rule keeps the recovery point.
+func (s State) Point(policy retention.Policy, policyVersion string, previous time.Time) (arm.RecoveryPoint, time.Time) {
+	choice := s.choice(policy, previous)
 	taken := s.Work.Taken
-	expiry := policy.Keep(rule, taken).Operational
+	name := s.Body.ActivityID
+	made := policy.Promise(retention.Point{Name: name, Taken: taken, Slot: s.Work.Slot, Good: !s.Work.Partial}, choice)
+	expiry := made.Operational.Expires
 	state := arm.PointCompleted
 	if s.Work.Partial {
 		state = arm.PointPartial
 	}
-	name := s.Body.ActivityID
 	return arm.RecoveryPoint{
 		ObjectType: arm.TypeRecoveryPoint, RecoveryPointID: name, RecoveryPointTime: taken, RecoveryPointType: arm.PointIncremental,
-		FriendlyName: name, RetentionTagName: rule.Name, RetentionTagVersion: policyVersion, PolicyName: s.Body.PolicyName,
+		FriendlyName: name, RetentionTagName: made.Rule, RetentionTagVersion: policyVersion, PolicyName: s.Body.PolicyName,
 		PolicyVersion: &policyVersion, ExpiryTime: &expiry, RecoveryPointState: state,
 		RecoveryPointDataStoresDetails: []arm.PointStore{{
 			ID: name, Type: arm.OperationalStore, CreationTime: taken, ExpiryTime: &expiry, Visible: true, State: arm.PointCommitted,
 		}},
+		Coffer: made.Promised(),
 	}, expiry
+}
+
+// choice is the rule that the recovery point falls under, and why.
+func (s State) choice(policy retention.Policy, previous time.Time) retention.Choice {
+	if !s.Work.Slot.IsZero() {
+		return policy.Choose(s.Work.Slot, previous)
+	}
+	rule, ok := policy.Rule(s.Work.Rule)
+	if !ok {
+		return retention.Choice{Rule: policy.Default(), Reason: "the policy has no rule " + s.Work.Rule + " any more"}
+	}
+	return retention.Choice{Rule: rule, Reason: s.Work.Reason}
 }

@@ -66,8 +66,11 @@ type Work struct {
 	Restore *v1alpha1.RestoreSpec `json:"restore,omitempty"`
 	// Location is where the recovery points are that are deleted.
 	Location string `json:"location,omitempty"`
-	// Rule is the retention rule that the recovery point falls under.
-	Rule string `json:"rule,omitempty"`
+	// Slot is the time of the schedule that a backup is made for; zero is of one that somebody has asked for.
+	Slot time.Time `json:"slot,omitzero"`
+	// Rule is the retention rule that the recovery point falls under which somebody has asked for, and Reason why.
+	Rule   string `json:"rule,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Operation ends when the job does; empty is none.
 	Operation string `json:"operation,omitempty"`
 	// By, Name, Request and Remote say who has asked for it, for the audit log.

@@ -48,13 +48,13 @@ func (p Policy) Days(points []Point, from time.Time, dates []time.Time, terms Te
 		if err := w.to(end, terms); err != nil {
 			return nil, err
 		}
-		terms.Now = end
+		terms.Now = end.Add(-1) // what expires at midnight is still there
 		w.points = settle(w.points, terms)
-		there := taken(w.points, end.Add(-1))
+		there := taken(w.points, terms.Now)
 		if listed += len(there); listed > mostListed {
 			return nil, coffer.Errorf(coffer.CodeInvalidInput, "the answer has more than %d recovery points", mostListed).WithHint("ask for fewer days at a time")
 		}
-		day := Day{Date: midnight(end.Add(-1).In(p.zone()), 0), Points: make([]Standing, len(there))}
+		day := Day{Date: midnight(terms.Now.In(p.zone()), 0), Points: make([]Standing, len(there))}
 		for i, d := range Judge(there, terms) {
 			day.Points[i] = Standing{there[i], d}
 		}
@@ -206,4 +206,3 @@ func (p Policy) skip(slot, recent time.Time) time.Time {
 	}
 	return until
 }
-

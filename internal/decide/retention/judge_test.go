@@ -35,7 +35,9 @@ func partial(p *Point) { p.Good = false }
 // copied gives a recovery point a copy in the vault tier, and wanted wants one made.
 func copied(t testing.TB, since, expires int) func(*Point) {
 	t.Helper()
-	return func(p *Point) { p.Vault, p.Copy = Tier{Present: true, Since: days(t, since), Expires: days(t, expires)}, days(t, since) }
+	return func(p *Point) {
+		p.Vault, p.Copy = Tier{Present: true, Since: days(t, since), Expires: days(t, expires)}, days(t, since)
+	}
 }
 
 func wanted(t testing.TB, from, expires int) func(*Point) {

@@ -36,7 +36,7 @@ func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body
 		}
 		r := p.request(by, job.OnDemandBackup, name, now)
 		spec := p.config.Backup
-		r.PolicyRule, r.Work.Rule, r.Work.Backup = p.policy.BackupRule, choice.Rule.Name, &spec
+		r.PolicyRule, r.Work.Rule, r.Work.Reason, r.Work.Backup = p.policy.BackupRule, choice.Rule.Name, choice.Reason, &spec
 		begun, err = j.begin(ctx, tx, by, typeInstance+"/backup/action", r)
 		return err
 	})

@@ -231,7 +231,11 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	if err != nil {
 		return err
 	}
-	body, expiry := s.Point(policy, version)
+	previous, err := previousSlot(ctx, tx, id, s)
+	if err != nil {
+		return err
+	}
+	body, expiry := s.Point(policy, version, previous)
 	return tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Body: facts(body)})
 }
 

@@ -14,7 +14,9 @@ import (
 func TestThePoliciesOfAKSBackup(t *testing.T) {
 	first := func(period string) string { return `"absoluteCriteria":["FirstOf` + period + `"]` }
 	at4 := "R/2024-01-01T00:00:00+00:00/PT4H"
-	keepDefault := func(text, period string) string { return strings.Replace(text, `"duration":"P7D"`, `"duration":"`+period+`"`, 1) }
+	keepDefault := func(text, period string) string {
+		return strings.Replace(text, `"duration":"P7D"`, `"duration":"`+period+`"`, 1)
+	}
 	for _, tt := range []struct {
 		name, body string
 		want       map[string]string // by rule: how many in the operational tier, in the vault tier

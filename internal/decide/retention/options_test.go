@@ -2,6 +2,7 @@ package retention
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,22 @@ func TestWhatAzureHasNoWordForIsRead(t *testing.T) {
 	next, ok := p.Timetable().Next(time.Date(2026, 12, 23, 12, 0, 0, 0, time.UTC))
 	if want := time.Date(2026, 12, 27, 1, 30, 0, 0, time.UTC); !ok || !next.Equal(want) {
 		t.Errorf("before Christmas the next slot is %v, want %v", next, want)
+	}
+}
+
+func TestThePolicyOfTheGuideIsOne(t *testing.T) {
+	guide, err := os.ReadFile("../../../docs/guide/policies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(guide), "```json\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("the guide has no example")
+	}
+	p := mustParse(t, text)
+	if err := p.CheckFuture(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), "properties"); err != nil || len(p.Windows) != 2 || p.Spread != 10*time.Minute {
+		t.Errorf("got %+v, %v", p, err)
 	}
 }
 

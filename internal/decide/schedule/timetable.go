@@ -20,9 +20,10 @@ type Timetable struct {
 const DefaultSpread = 30 * time.Second
 
 // Slots are gone through in bounded steps, each past a slot or past a window. Who has had none in so many, or in so many years, waits
-// for nothing.
+// for nothing. At each step all intervals and windows are looked at; where there are many of them, there are fewer steps.
 const (
 	mostSteps = 10_000
+	mostLooks = 200_000
 	mostYears = 100
 )
 

@@ -18,7 +18,8 @@ type Window struct {
 func ParseDuration(text string, start Interval) (Period, error) {
 	p, err := ParsePeriod(text)
 	if err == nil && !p.Less(start.Every) {
-		return Period{}, coffer.Errorf(coffer.CodeInvalidInput, "%s is as long as the period after which the window begins anew, or longer: no backup would ever be begun", shown(text)).
+		return Period{}, coffer.Errorf(coffer.CodeInvalidInput,
+			"%s is as long as the period after which the window begins anew, or longer: no backup would ever be begun", shown(text)).
 			WithHint("write a duration that is shorter than the period of its start")
 	}
 	return p, err

@@ -35,6 +35,19 @@ type View interface {
 	Resources(ctx context.Context, q ResourceQuery) ([]Resource, error)
 	Point(ctx context.Context, instance ID, name string) (Point, error)
 	Points(ctx context.Context, q PointQuery) ([]Point, error)
+	// Expiring are instances that have recovery points with an Expiry up to a time, in the order of their Keys, after one of them; limit is
+	// how many at most, 1 to 1,000.
+	Expiring(ctx context.Context, until time.Time, after string, limit int) ([]ID, error)
+	Due(ctx context.Context, q DueQuery) ([]Due, error)
+	// DueOf is that of one instance.
+	DueOf(ctx context.Context, instance ID) (Due, error)
+	Slots(ctx context.Context, q SlotQuery) ([]Slot, error)
+	Deletions(ctx context.Context, q DeletionQuery) ([]Deletion, error)
+	// DeletionClusters are the clusters that have deletions with a Next up to a time, in the order of their Keys.
+	DeletionClusters(ctx context.Context, until time.Time) ([]ID, error)
+	Alert(ctx context.Context, vault ID, name string) (Alert, error)
+	Alerts(ctx context.Context, q AlertQuery) ([]Alert, error)
+	Readings(ctx context.Context, q ReadingQuery) ([]Reading, error)
 	Job(ctx context.Context, vault ID, name string) (Job, error)
 	Jobs(ctx context.Context, q JobQuery) ([]Job, error)
 	OpenJobs(ctx context.Context, q OpenJobQuery) ([]Job, error)
@@ -52,9 +65,29 @@ type Tx interface {
 	// PutResource creates or replaces a resource, its links included, and answers it with its new Version. Created is kept where it
 	// was there already.
 	PutResource(ctx context.Context, r Resource, c Condition) (Resource, error)
-	// DeleteResource deletes a resource, its links, its secrets, of a backup instance its recovery points, and of a vault its jobs.
+	// DeleteResource deletes a resource, its links, its secrets, of a backup instance its recovery points, its slots and what is due, and of
+	// a vault its jobs, deletions, alerts and readings.
 	// What lies below it is the caller's to look after.
 	DeleteResource(ctx context.Context, id ID, c Condition) error
+	// MoveResource gives a resource another id that is free, with all that belongs to it: links, secrets, recovery points, slots. Version
+	// grows, and Created stays. What lies below it, and what links to it, is the caller's to look after.
+	MoveResource(ctx context.Context, from, to ID, c Condition) (Resource, error)
+	// PutDue creates or replaces that of an instance that is there. DeleteDue is no error if there is none.
+	PutDue(ctx context.Context, d Due) error
+	DeleteDue(ctx context.Context, instance ID) error
+	// AddSlot creates a slot of an instance that is there. If there is one of that time, the error has coffer.CodePreconditionFailed.
+	AddSlot(ctx context.Context, s Slot) error
+	// DeleteSlots deletes up to limit slots of before a time, and answers how many.
+	DeleteSlots(ctx context.Context, before time.Time, limit int) (int, error)
+	// PutDeletion and PutReading create or replace.
+	PutDeletion(ctx context.Context, d Deletion) error
+	DeleteDeletion(ctx context.Context, d Deletion) error
+	PutReading(ctx context.Context, r Reading) error
+	// RaiseAlert counts an alert: where an open one of its Kind and Target is there, that has Last, Body and one more in Count, and goes
+	// on with its Name, State and First; otherwise a new one is made. It answers what there is now, and whether it is new.
+	RaiseAlert(ctx context.Context, a Alert) (Alert, bool, error)
+	// PutAlert replaces one that is there.
+	PutAlert(ctx context.Context, a Alert) error
 	// PutPoint, PutJob and PutOperation create or replace. The instance of a recovery point and the vault of a job are there.
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error

@@ -38,8 +38,13 @@ type Point struct {
 	Instance ID
 	Name     string
 	Time     time.Time
-	// Expiry is zero where nothing expires it.
-	Expiry time.Time
+	// Expiry is when the operational tier is to delete it, and VaultExpiry when the vault tier is; zero where nothing expires it, or where it
+	// is not there.
+	Expiry, VaultExpiry time.Time
+	// Good says that nothing is missing in it, and Held that it is under legal hold.
+	Good, Held bool
+	// Bytes is what the operational tier takes up for it, as far as that is known.
+	Bytes int64
 	// Body are the properties as they are shown.
 	Body json.RawMessage
 }
@@ -51,6 +56,8 @@ type PointQuery struct {
 	From, To time.Time
 	// After is the last recovery point of the page before.
 	After *PointCursor
+	// Bare leaves out Body.
+	Bare bool
 	// Limit is how many at most, 1 to 1,000.
 	Limit int
 }

@@ -1,0 +1,27 @@
+package catalogue
+
+import "time"
+
+// Reading is what an instance took up on a day. There is one of an instance and a day. Its vault is there; its instance may be gone
+// meanwhile.
+type Reading struct {
+	Vault, Instance ID
+	// Day is its midnight, in UTC.
+	Day time.Time
+	// Namespaces are those protected.
+	Namespaces int
+	// SnapshotBytes are those of the operational tier's snapshots, and VaultBytes those of the vault tier with its Redundancy.
+	SnapshotBytes, VaultBytes int64
+	Redundancy                string
+}
+
+// ReadingQuery selects readings of a vault, the earliest day first, and then in the order of the instances' Keys.
+type ReadingQuery struct {
+	Vault ID
+	// From and To bound Day, both included; zero is without a bound.
+	From, To time.Time
+	// After is the last one of the page before.
+	After *Reading
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
+}

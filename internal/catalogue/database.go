@@ -14,7 +14,7 @@ import (
 // Times are kept in UTC, to the microsecond: what is beyond is cut off, in queries too. Bodies are kept byte for byte, whatever they
 // are. Ids are found in any spelling, and are answered as they were written. Names, statuses and relations are UTF-8 without NUL, of
 // at most 260 bytes, ids and targets of at most 2,048: others are refused with coffer.CodeInvalidInput or CodeInvalidResourceID. In
-// an audit entry, and in who wrote a resource, what cannot be kept is marked or cut instead.
+// an audit entry, in who wrote a resource, and in why a deletion failed, what cannot be kept is marked or cut instead.
 type Database interface {
 	// Update runs do in one transaction, as if it were the only one. If it answers nil, what do wrote is durable; if it answers an
 	// error, nothing is written, unless the connection was lost in the very last step: that is transient, and what do wrote is there
@@ -35,13 +35,15 @@ type View interface {
 	Resources(ctx context.Context, q ResourceQuery) ([]Resource, error)
 	Point(ctx context.Context, instance ID, name string) (Point, error)
 	Points(ctx context.Context, q PointQuery) ([]Point, error)
-	// Expiring are instances that have recovery points with an Expiry up to a time, in the order of their Keys, after one of them; limit is
-	// how many at most, 1 to 1,000.
+	// Expiring are instances that have recovery points with an Expiry or a VaultExpiry up to a time, in the order of their Keys, after the Key
+	// of the last one of the page before; limit is how many at most, 1 to 1,000.
 	Expiring(ctx context.Context, until time.Time, after string, limit int) ([]ID, error)
 	Due(ctx context.Context, q DueQuery) ([]Due, error)
 	// DueOf is that of one instance.
 	DueOf(ctx context.Context, instance ID) (Due, error)
 	Slots(ctx context.Context, q SlotQuery) ([]Slot, error)
+	// Deletion is that of a recovery point of an instance, which may be gone.
+	Deletion(ctx context.Context, vault, instance ID, point string) (Deletion, error)
 	Deletions(ctx context.Context, q DeletionQuery) ([]Deletion, error)
 	// DeletionClusters are the clusters that have deletions with a Next up to a time, in the order of their Keys.
 	DeletionClusters(ctx context.Context, until time.Time) ([]ID, error)
@@ -66,11 +68,11 @@ type Tx interface {
 	// was there already.
 	PutResource(ctx context.Context, r Resource, c Condition) (Resource, error)
 	// DeleteResource deletes a resource, its links, its secrets, of a backup instance its recovery points, its slots and what is due, and of
-	// a vault its jobs, deletions, alerts and readings.
-	// What lies below it is the caller's to look after.
+	// a vault its jobs, deletions, alerts and readings. What lies below it is the caller's to look after.
 	DeleteResource(ctx context.Context, id ID, c Condition) error
-	// MoveResource gives a resource another id that is free, with all that belongs to it: links, secrets, recovery points, slots. Version
-	// grows, and Created stays. What lies below it, and what links to it, is the caller's to look after.
+	// MoveResource gives a resource another id, with all that belongs to it: links, secrets, recovery points, slots, what is due, and of a
+	// vault its jobs and the like. Version grows, and the rest stays. c is of the one that is moved; if the other id is not free, the error
+	// has coffer.CodePreconditionFailed. What lies below it, and what names it by its id, is the caller's to look after.
 	MoveResource(ctx context.Context, from, to ID, c Condition) (Resource, error)
 	// PutDue creates or replaces that of an instance that is there. DeleteDue is no error if there is none.
 	PutDue(ctx context.Context, d Due) error
@@ -79,15 +81,19 @@ type Tx interface {
 	AddSlot(ctx context.Context, s Slot) error
 	// DeleteSlots deletes up to limit slots of before a time, and answers how many.
 	DeleteSlots(ctx context.Context, before time.Time, limit int) (int, error)
-	// PutDeletion and PutReading create or replace.
+	// PutDeletion and PutReading create or replace what is of a vault that is there.
 	PutDeletion(ctx context.Context, d Deletion) error
-	DeleteDeletion(ctx context.Context, d Deletion) error
+	DeleteDeletion(ctx context.Context, vault, instance ID, point string) error
 	PutReading(ctx context.Context, r Reading) error
-	// RaiseAlert counts an alert: where an open one of its Kind and Target is there, that has Last, Body and one more in Count, and goes
-	// on with its Name, State and First; otherwise a new one is made. It answers what there is now, and whether it is new.
+	// RaiseAlert counts an alert of a vault that is there: where an open one of its Kind and Target is there, that has Last, Body and one
+	// more in Count, and goes on with its Name, State and First; otherwise a new one is made, fired once, by a Name that is free. It answers
+	// what there is now, and whether it is new.
 	RaiseAlert(ctx context.Context, a Alert) (Alert, bool, error)
-	// PutAlert replaces one that is there.
+	// PutAlert replaces one that is there, but for its Kind, its Target and its First. A closed one is not opened again: the error has
+	// coffer.CodePreconditionFailed.
 	PutAlert(ctx context.Context, a Alert) error
+	// DeleteAlerts deletes up to limit alerts that were closed before a time, and answers how many.
+	DeleteAlerts(ctx context.Context, before time.Time, limit int) (int, error)
 	// PutPoint, PutJob and PutOperation create or replace. The instance of a recovery point and the vault of a job are there.
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error

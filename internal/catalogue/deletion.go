@@ -25,13 +25,14 @@ type Deletion struct {
 	Work json.RawMessage
 }
 
-// DeletionQuery selects deletions: of a vault in the order of Since and then of Instance and Point, or of a cluster in the order of Next.
+// DeletionQuery selects deletions: of a vault in the order of Since, and then of the instances' Keys and of Point; or of a cluster in the
+// order of Next, and then as they were written first.
 type DeletionQuery struct {
 	// One of both is set.
 	Vault, Cluster ID
 	// Until bounds Next, included; zero is without a bound.
 	Until time.Time
-	// After is the last deletion of the page before, of a vault.
+	// After is the last deletion of the page before, of a vault. Those of a cluster have no pages: what was tried is due later.
 	After *Deletion
 	// Limit is how many at most, 1 to 1,000.
 	Limit int

@@ -6,7 +6,7 @@ import "time"
 // meanwhile.
 type Reading struct {
 	Vault, Instance ID
-	// Day is its midnight, in UTC.
+	// Day is its midnight, in UTC; what is beyond is cut off.
 	Day time.Time
 	// Namespaces are those protected.
 	Namespaces int

@@ -57,14 +57,16 @@ func seed(ctx context.Context, db *Database) error {
 				return err
 			}
 			err := errors.Join(
-				tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: "p", Time: time.Unix(1, 0)}),
+				tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: "p", Time: time.Unix(1, 0), Expiry: time.Unix(9, 0), Good: true}),
 				tx.PutSecret(ctx, catalogue.Secret{Owner: id, Name: "s", Sealed: []byte("old")}),
+				tx.PutDue(ctx, catalogue.Due{Instance: id, At: time.Unix(2, 0)}),
 			)
 			if err != nil {
 				return err
 			}
 		}
-		return nil
+		_, _, err := tx.RaiseAlert(ctx, catalogue.Alert{Vault: crashVault, Name: "old", Kind: "k", Target: crashInstance(1), Last: time.Unix(1, 0)})
+		return errors.Join(err, tx.PutDeletion(ctx, catalogue.Deletion{Vault: crashVault, Instance: crashInstance(2), Point: "old", Since: time.Unix(1, 0)}))
 	})
 }
 
@@ -97,6 +99,31 @@ func useCase(ctx context.Context, tx catalogue.Tx) error {
 		func() error { return tx.PutJob(ctx, catalogue.Job{Vault: crashVault, Name: "j"}) },
 		func() error { return tx.PutOperation(ctx, catalogue.Operation{ID: "o"}) },
 		func() error { return tx.AppendAudit(ctx, catalogue.AuditEntry{Target: created.ID}) },
+		func() error {
+			return tx.AddSlot(ctx, catalogue.Slot{Instance: one.ID, At: time.Unix(2, 0), Outcome: catalogue.SlotBegun, Job: "j"})
+		},
+		func() error {
+			return tx.PutDue(ctx, catalogue.Due{Instance: one.ID, At: time.Unix(3, 0), Slot: time.Unix(2, 0)})
+		},
+		func() error {
+			return tx.PutDeletion(ctx, catalogue.Deletion{Vault: crashVault, Instance: one.ID, Point: "p", Since: time.Unix(2, 0)})
+		},
+		func() error { return tx.DeleteDeletion(ctx, crashVault, crashInstance(2), "old") },
+		func() error {
+			return tx.PutReading(ctx, catalogue.Reading{Vault: crashVault, Instance: one.ID, Day: time.Unix(0, 0)})
+		},
+		func() error {
+			_, _, err := tx.RaiseAlert(ctx, catalogue.Alert{Vault: crashVault, Name: "again", Kind: "k", Target: one.ID, Last: time.Unix(2, 0)})
+			return err
+		},
+		func() error {
+			_, _, err := tx.RaiseAlert(ctx, catalogue.Alert{Vault: crashVault, Name: "new", Kind: "k", Target: created.ID, Last: time.Unix(2, 0)})
+			return err
+		},
+		func() error {
+			_, err := tx.MoveResource(ctx, one.ID, crashVault.Child("deletedBackupInstances", "x"), catalogue.Condition{})
+			return err
+		},
 	} {
 		if err := write(); err != nil {
 			return err
@@ -118,10 +145,20 @@ func dump(t *testing.T, db *Database) string {
 			points, err := v.Points(ctx, catalogue.PointQuery{Instance: r.ID, Limit: maxPage})
 			secrets, secretsErr := v.Secrets(ctx, r.ID)
 			jobs, jobsErr := v.Jobs(ctx, catalogue.JobQuery{Vault: r.ID, Limit: maxPage})
-			if err := errors.Join(err, secretsErr, jobsErr); err != nil {
+			slots, slotsErr := v.Slots(ctx, catalogue.SlotQuery{Instance: r.ID, Limit: maxPage})
+			deletions, deletionsErr := v.Deletions(ctx, catalogue.DeletionQuery{Vault: r.ID, Limit: maxPage})
+			alerts, alertsErr := v.Alerts(ctx, catalogue.AlertQuery{Vault: r.ID, Limit: maxPage})
+			readings, readingsErr := v.Readings(ctx, catalogue.ReadingQuery{Vault: r.ID, Limit: maxPage})
+			if err := errors.Join(err, secretsErr, jobsErr, slotsErr, deletionsErr, alertsErr, readingsErr); err != nil {
 				return err
 			}
-			fmt.Fprintf(&lines, "%s %d %s %v %v %v %v\n", r.ID, r.Version, r.Body, r.Links, points, secrets, jobs)
+			fmt.Fprintf(&lines, "%s %d %s %v %v %v %v %v %v %v %v\n", r.ID, r.Version, r.Body, r.Links, points, secrets, jobs, slots, deletions, alerts, readings)
+		}
+		due, err := v.Due(ctx, catalogue.DueQuery{Until: time.Unix(99, 0), Limit: maxPage})
+		expiring, expiringErr := v.Expiring(ctx, time.Unix(99, 0), "", maxPage)
+		fmt.Fprintf(&lines, "due %v, expiring %v\n", due, expiring)
+		if err := errors.Join(err, expiringErr); err != nil {
+			return err
 		}
 		for _, target := range []string{"old", "new", "x"} {
 			for _, relation := range []string{"r", "q"} {

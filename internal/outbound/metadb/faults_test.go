@@ -16,7 +16,7 @@ type faults struct {
 	after bool
 	// fail is what happens.
 	fail func() error
-	// watch, if it is set, is told of each query that reads.
+	// watch, if it is set, is told of each statement but those of transactions.
 	watch func(query string, args []driver.NamedValue)
 }
 
@@ -77,6 +77,9 @@ type faultyConn struct {
 }
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Result, err error) {
+	if c.faults.watch != nil {
+		c.faults.watch(query, args)
+	}
 	err = c.faults.run(func() error {
 		r, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 		return err

@@ -96,14 +96,22 @@ func (v *view) OpenJobs(ctx context.Context, q catalogue.OpenJobQuery) ([]catalo
 
 // OpenClusters reads where there are open jobs.
 func (v *view) OpenClusters(ctx context.Context) ([]catalogue.ID, error) {
+	return v.clusters(ctx, "read the clusters of open jobs",
+		"SELECT cluster, MIN(cluster_spelling) FROM jobs WHERE cluster > '' AND ended IS NULL GROUP BY cluster ORDER BY cluster")
+}
+
+// clusters reads keys of clusters and how they are spelled. What is in no cluster has an empty one.
+func (v *view) clusters(ctx context.Context, doing, query string, args ...any) ([]catalogue.ID, error) {
 	var found []catalogue.ID
-	err := v.each(ctx, "read the clusters of open jobs", func(row scanner) error {
+	err := v.each(ctx, doing, func(row scanner) error {
 		var key string
 		var spelling catalogue.ID
 		err := row.Scan(&key, &spelling)
-		found = append(found, spelling)
+		if key != "" {
+			found = append(found, spelling)
+		}
 		return err
-	}, "SELECT cluster, MIN(cluster_spelling) FROM jobs WHERE cluster > '' AND ended IS NULL GROUP BY cluster ORDER BY cluster")
+	}, query, args...)
 	if err != nil {
 		return nil, err
 	}

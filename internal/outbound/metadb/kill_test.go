@@ -107,7 +107,7 @@ func killEachStatement(t *testing.T, p place, n int, after bool) error {
 	return errInjected
 }
 
-// writeNumber writes six rows that belong together.
+// writeNumber writes rows that belong together.
 func writeNumber(ctx context.Context, tx catalogue.Tx, n int) error {
 	id := crashInstance(n)
 	body := json.RawMessage(fmt.Sprintf(`{"number":%d}`, n))
@@ -115,7 +115,14 @@ func writeNumber(ctx context.Context, tx catalogue.Tx, n int) error {
 	if _, err := tx.PutResource(ctx, r, catalogue.Condition{New: true}); err != nil {
 		return err
 	}
+	if _, _, err := tx.RaiseAlert(ctx, catalogue.Alert{Vault: id, Name: "a", Kind: "k", Target: id, Body: body}); err != nil {
+		return err
+	}
 	return errors.Join(
+		tx.AddSlot(ctx, catalogue.Slot{Instance: id, At: time.Unix(int64(n), 0), Job: string(body)}),
+		tx.PutDue(ctx, catalogue.Due{Instance: id, At: time.Unix(int64(n), 0)}),
+		tx.PutDeletion(ctx, catalogue.Deletion{Vault: id, Instance: id, Point: "p", Work: body}),
+		tx.PutReading(ctx, catalogue.Reading{Vault: id, Instance: id, Redundancy: string(body)}),
 		tx.PutSecret(ctx, catalogue.Secret{Owner: id, Name: "s", Sealed: body}),
 		tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: "p", Time: time.Unix(int64(n), 0), Body: body}),
 		tx.PutJob(ctx, catalogue.Job{Vault: id, Name: "j", Started: time.Unix(int64(n), 0), Body: body}),
@@ -141,6 +148,20 @@ func whole(ctx context.Context, v catalogue.View, n int) (bool, error) {
 	is(j.Body, err)
 	o, err := v.Operation(ctx, strconv.Itoa(n))
 	is(o.Result, err)
+	a, err := v.Alert(ctx, id, "a")
+	is(a.Body, err)
+	d, err := v.Deletion(ctx, id, id, "p")
+	is(d.Work, err)
+	due, err := v.DueOf(ctx, id)
+	is(fmt.Appendf(nil, `{"number":%d}`, due.At.Unix()), err)
+	slots, err := v.Slots(ctx, catalogue.SlotQuery{Instance: id, Limit: 2})
+	for _, s := range slots {
+		is([]byte(s.Job), err)
+	}
+	readings, err := v.Readings(ctx, catalogue.ReadingQuery{Vault: id, Limit: 2})
+	for _, r := range readings {
+		is([]byte(r.Redundancy), err)
+	}
 	secrets, err := v.Secrets(ctx, id)
 	for _, s := range secrets {
 		is(s.Sealed, err)
@@ -153,10 +174,11 @@ func whole(ctx context.Context, v catalogue.View, n int) (bool, error) {
 	for _, r := range linked {
 		is(r.Body, err)
 	}
-	if found != 0 && found != 7 {
-		return false, fmt.Errorf("of number %d, %d of 7 parts are there", n, found)
+	const parts = 12
+	if found != 0 && found != parts {
+		return false, fmt.Errorf("of number %d, %d of %d parts are there", n, found, parts)
 	}
-	return found == 7, nil
+	return found == parts, nil
 }
 
 // testKills kills writers at random moments, one after the other. What they acknowledged is there, and nothing half.

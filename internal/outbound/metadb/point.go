@@ -3,11 +3,16 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"strconv"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
-const pointColumns = "name, time, expiry, body"
+const (
+	barePointColumns = "name, time, expiry, vault_expiry, good, held, bytes"
+	pointColumns     = barePointColumns + ", body"
+)
 
 // Point reads one.
 func (v *view) Point(ctx context.Context, instance catalogue.ID, name string) (catalogue.Point, error) {
@@ -46,13 +51,40 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 	f.add("instance = ?", in.row)
 	f.between("time", q.From, q.To)
 	f.after("time", q.After)
+	columns, scan := pointColumns, scanPoint
+	if q.Bare {
+		columns, scan = barePointColumns, scanBarePoint
+	}
 	var found []catalogue.Point
 	err = v.each(ctx, "read recovery points", func(row scanner) error {
 		var p catalogue.Point
-		err := scanPoint(&p, in.id)(row)
+		err := scan(&p, in.id)(row)
 		found = append(found, p)
 		return err
-	}, "SELECT "+pointColumns+" FROM points"+f.page("time DESC, name DESC", q.Limit), f.values...)
+	}, "SELECT "+columns+" FROM points"+f.page("time DESC, name DESC", q.Limit), f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Expiring reads which instances have something that expires. For each, an index is asked for the first that does, however many recovery
+// points there are, and however many are kept beyond their time.
+func (v *view) Expiring(ctx context.Context, until time.Time, after string, limit int) ([]catalogue.ID, error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, err
+	}
+	if !findable(key("place", catalogue.ID(after))) {
+		return nil, nil
+	}
+	var found []catalogue.ID
+	err := v.each(ctx, "read which instances have something that expires", func(row scanner) error {
+		var spelling catalogue.ID
+		err := row.Scan(&spelling)
+		found = append(found, spelling)
+		return err
+	}, "SELECT r.spelling FROM resources r WHERE r.key > $2 AND (EXISTS (SELECT 1 FROM points p WHERE p.instance = r.id AND p.expiry <= $1)"+
+		" OR EXISTS (SELECT 1 FROM points p WHERE p.instance = r.id AND p.vault_expiry <= $1)) ORDER BY r.key LIMIT "+strconv.Itoa(limit), micros(until), after)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +93,31 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 
 func scanPoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
 	return func(row scanner) error {
-		var at int64
-		var expiry sql.NullInt64
 		var contents []byte
-		err := row.Scan(&p.Name, &at, &expiry, &contents)
-		p.Instance, p.Time, p.Expiry, p.Body = instance, fromMicros(at), fromMaybe(expiry), body(contents)
+		err := scanBarePoint(p, instance)(suffixed{row, &contents})
+		p.Body = body(contents)
 		return err
 	}
 }
+
+func scanBarePoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
+	return func(row scanner) error {
+		var at int64
+		var expiry, vaultExpiry sql.NullInt64
+		err := row.Scan(&p.Name, &at, &expiry, &vaultExpiry, &p.Good, &p.Held, &p.Bytes)
+		p.Instance, p.Time, p.Expiry, p.VaultExpiry = instance, fromMicros(at), fromMaybe(expiry), fromMaybe(vaultExpiry)
+		return err
+	}
+}
+
+// suffixed is a row that has one column more, after all others.
+type suffixed struct {
+	row  scanner
+	last any
+}
+
+// Scan implements scanner.
+func (s suffixed) Scan(to ...any) error { return s.row.Scan(append(to, s.last)...) }
 
 // PutPoint creates or replaces one.
 func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
@@ -76,9 +125,11 @@ func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
 		return err
 	}
 	n, err := t.exec(ctx, "write a recovery point",
-		"INSERT INTO points (instance, name, time, expiry, body) SELECT id, $1, $2, $3, $4 FROM resources WHERE key = $5"+
-			" ON CONFLICT (instance, name) DO UPDATE SET time = excluded.time, expiry = excluded.expiry, body = excluded.body",
-		p.Name, micros(p.Time), maybe(p.Expiry), bytes(p.Body), p.Instance.Key())
+		"INSERT INTO points (instance, name, time, expiry, vault_expiry, good, held, bytes, body)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8 FROM resources WHERE key = $9"+
+			" ON CONFLICT (instance, name) DO UPDATE SET time = excluded.time, expiry = excluded.expiry, vault_expiry = excluded.vault_expiry,"+
+			" good = excluded.good, held = excluded.held, bytes = excluded.bytes, body = excluded.body",
+		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), p.Good, p.Held, p.Bytes, bytes(p.Body), p.Instance.Key())
 	if err == nil && n == 0 {
 		err = noResource(p.Instance)
 	}

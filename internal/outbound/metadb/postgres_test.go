@@ -95,6 +95,10 @@ func TestASchemaIsMigratedOnce(t *testing.T) {
 	testMigrations(t, goose.DialectPostgres, newSchemaPlace)
 }
 
+func TestRecoveryPointsOfOlderSchemasSayWhetherTheyAreGood(t *testing.T) {
+	testOldPoints(t, goose.DialectPostgres, newSchemaPlace)
+}
+
 func TestASchemaOfANewerVersionIsRefused(t *testing.T) {
 	testNewer(t, newSchemaPlace(t))
 }

@@ -154,6 +154,44 @@ func (t *transaction) insertResource(ctx context.Context, r catalogue.Resource, 
 	return r, t.insertLinks(ctx, row, r)
 }
 
+// MoveResource gives one another id. What belongs to it is found by its row; only what is kept in the order of keys has its key as well.
+func (t *transaction) MoveResource(ctx context.Context, from, to catalogue.ID, c catalogue.Condition) (catalogue.Resource, error) {
+	var moved catalogue.Resource
+	if _, err := catalogue.ParseID(string(to)); err != nil {
+		return moved, err
+	}
+	if err := checkText(word("type", to.Type())); err != nil {
+		return moved, err
+	}
+	was, err := t.existing(ctx, from)
+	if err != nil {
+		return moved, err
+	}
+	if was == nil {
+		return moved, noResource(from)
+	}
+	if err := check(from, was, c); err != nil {
+		return moved, err
+	}
+	taken, err := t.existing(ctx, to)
+	if err != nil {
+		return moved, err
+	}
+	if err := check(to, taken, catalogue.Condition{New: true}); err != nil {
+		return moved, err
+	}
+	// What is due follows by its foreign key.
+	_, err = t.exec(ctx, "move a resource", "UPDATE resources SET key = $1, spelling = $2, type = $3, version = version + 1 WHERE id = $4",
+		to.Key(), string(to), strings.ToLower(to.Type()), was.row)
+	if err != nil {
+		return moved, err
+	}
+	if _, err := t.exec(ctx, "move links", "UPDATE links SET key = $1 WHERE resource = $2", to.Key(), was.row); err != nil {
+		return moved, err
+	}
+	return t.Resource(ctx, to)
+}
+
 // DeleteResource deletes one; the database deletes what belongs to it.
 func (t *transaction) DeleteResource(ctx context.Context, id catalogue.ID, c catalogue.Condition) error {
 	was, err := t.existing(ctx, id)

@@ -3,6 +3,7 @@ package metadbtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -74,6 +75,12 @@ func testBodies(t *testing.T, db catalogue.Database) {
 			if err := tx.PutJob(t.Context(), catalogue.Job{Vault: r.ID, Name: "j", Started: at(0), Body: raw}); err != nil {
 				return err
 			}
+			if err := tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: r.ID, Instance: r.ID, Point: "p", Work: raw}); err != nil {
+				return err
+			}
+			if _, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: r.ID, Name: "a", Kind: "k", Target: r.ID, Body: raw}); err != nil {
+				return err
+			}
 			if err := tx.AppendAudit(t.Context(), catalogue.AuditEntry{Time: at(0), Before: raw, After: raw}); err != nil {
 				return err
 			}
@@ -84,11 +91,13 @@ func testBodies(t *testing.T, db catalogue.Database) {
 			p, _ := v.Point(t.Context(), r.ID, "p")
 			j, _ := v.Job(t.Context(), r.ID, "j")
 			o, _ := v.Operation(t.Context(), "o")
+			d, _ := v.Deletion(t.Context(), r.ID, r.ID, "p")
+			raised, _ := v.Alert(t.Context(), r.ID, "a")
 			a, err := v.Audit(t.Context(), catalogue.AuditQuery{Limit: 1})
 			if err != nil || len(a) != 1 {
 				t.Fatalf("the audit log has %d entries (%v)", len(a), err)
 			}
-			for _, got := range []json.RawMessage{found.Body, found.Facts, p.Body, j.Body, o.Result, o.Error, a[0].Before, a[0].After} {
+			for _, got := range []json.RawMessage{found.Body, found.Facts, p.Body, j.Body, o.Result, o.Error, d.Work, raised.Body, a[0].Before, a[0].After} {
 				if string(got) != body {
 					t.Errorf("%.60q is read as %.60q", body, got)
 				}
@@ -137,6 +146,31 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 				return tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: id})
 			},
 			"an operation": func(tx catalogue.Tx) error { return tx.PutOperation(t.Context(), catalogue.Operation{ID: text}) },
+			"a point that is to be deleted": func(tx catalogue.Tx) error {
+				return tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: vault, Instance: instance(1), Point: text})
+			},
+			"a cluster of a deletion": func(tx catalogue.Tx) error {
+				return tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: vault, Instance: instance(1), Point: "p", Cluster: id})
+			},
+			"what is due": func(tx catalogue.Tx) error { return tx.PutDue(t.Context(), catalogue.Due{Instance: id}) },
+			"a slot's job": func(tx catalogue.Tx) error {
+				return tx.AddSlot(t.Context(), catalogue.Slot{Instance: vault, Job: text})
+			},
+			"an alert's target": func(tx catalogue.Tx) error {
+				_, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: vault, Name: "a", Kind: "k", Target: id})
+				return err
+			},
+			"an alert's kind": func(tx catalogue.Tx) error {
+				_, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: vault, Name: "a", Kind: text})
+				return err
+			},
+			"an alert's name": func(tx catalogue.Tx) error {
+				_, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: vault, Name: text, Kind: "k"})
+				return err
+			},
+			"a reading's instance": func(tx catalogue.Tx) error {
+				return tx.PutReading(t.Context(), catalogue.Reading{Vault: vault, Instance: id})
+			},
 			"a secret": func(tx catalogue.Tx) error {
 				return tx.PutSecret(t.Context(), catalogue.Secret{Owner: vault, Name: text})
 			},
@@ -171,8 +205,27 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 					t.Errorf("%.10q finds %d jobs (%v)", text, len(found), err)
 				}
 			}
+			_, missing = v.DueOf(t.Context(), id)
+			mustBe(t, coffer.CodeResourceNotFound, missing)
+			_, missing = v.Alert(t.Context(), vault, text)
+			mustBe(t, coffer.CodeResourceNotFound, missing)
+			_, missing = v.Deletion(t.Context(), vault, id, text)
+			mustBe(t, coffer.CodeResourceNotFound, missing)
+			for _, q := range []catalogue.AlertQuery{
+				{Vault: id}, {Vault: vault, Target: id}, {Vault: vault, Kind: text}, {Vault: vault, State: catalogue.AlertState(text)}, {Vault: vault, After: &catalogue.PointCursor{Name: text}},
+			} {
+				q.Limit = 1
+				if found, err := v.Alerts(t.Context(), q); err != nil || len(found) > 0 {
+					t.Errorf("%.10q finds %d alerts (%v)", text, len(found), err)
+				}
+			}
 			_, err := v.Points(t.Context(), catalogue.PointQuery{Instance: vault, After: &catalogue.PointCursor{Name: text}, Limit: 1})
-			return err
+			_, expiring := v.Expiring(t.Context(), at(0), text, 1)
+			_, due := v.Due(t.Context(), catalogue.DueQuery{After: &catalogue.Due{Instance: id}, Limit: 1})
+			_, deletions := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, After: &catalogue.Deletion{Instance: id, Point: text}, Limit: 1})
+			_, inCluster := v.Deletions(t.Context(), catalogue.DeletionQuery{Cluster: id, Limit: 1})
+			_, readings := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, After: &catalogue.Reading{Instance: id}, Limit: 1})
+			return errors.Join(err, expiring, due, deletions, inCluster, readings)
 		})
 	}
 	for _, id := range []catalogue.ID{"", "/", "x", "/subscriptions", "/subscriptions/s/providers", "/subscriptions/ä"} {
@@ -192,7 +245,16 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 		if _, err := tx.PutResource(t.Context(), r, catalogue.Condition{}); err != nil {
 			return err
 		}
-		return tx.PutJob(t.Context(), catalogue.Job{Vault: longest, Name: strings.Repeat("j", 260), Instance: catalogue.ID(randomText(2048)), Started: at(0)})
+		id, name := catalogue.ID(randomText(2048)), strings.Repeat("n", 260)
+		if _, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: longest, Name: name, Kind: randomText(260), Target: id}); err != nil {
+			return err
+		}
+		return errors.Join(
+			tx.PutJob(t.Context(), catalogue.Job{Vault: longest, Name: name, Instance: id, Started: at(0)}),
+			tx.PutDue(t.Context(), catalogue.Due{Instance: longest, At: at(0)}),
+			tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: longest, Instance: id, Point: randomText(260), Cluster: id}),
+			tx.PutReading(t.Context(), catalogue.Reading{Vault: longest, Instance: id}),
+		)
 	})
 }
 
@@ -216,7 +278,13 @@ func testLimits(t *testing.T, db catalogue.Database) {
 			_, points := v.Points(t.Context(), catalogue.PointQuery{Instance: vault, Limit: limit})
 			_, jobs := v.Jobs(t.Context(), catalogue.JobQuery{Vault: vault, Limit: limit})
 			_, entries := v.Audit(t.Context(), catalogue.AuditQuery{Limit: limit})
-			for _, err := range []error{resources, points, jobs, entries} {
+			_, expiring := v.Expiring(t.Context(), at(0), "", limit)
+			_, due := v.Due(t.Context(), catalogue.DueQuery{Limit: limit})
+			_, slots := v.Slots(t.Context(), catalogue.SlotQuery{Instance: vault, Limit: limit})
+			_, deletions := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, Limit: limit})
+			_, alerts := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: vault, Limit: limit})
+			_, readings := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, Limit: limit})
+			for _, err := range []error{resources, points, jobs, entries, expiring, due, slots, deletions, alerts, readings} {
 				if (err == nil) != possible {
 					t.Errorf("a page of %d: %v", limit, err)
 				}

@@ -1,6 +1,7 @@
 package metadbtest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -147,6 +148,21 @@ func testCascades(t *testing.T, db catalogue.Database) {
 			if err := tx.PutSecret(t.Context(), catalogue.Secret{Owner: id, Name: "s", Sealed: []byte("x")}); err != nil {
 				return err
 			}
+			if err := tx.PutDue(t.Context(), catalogue.Due{Instance: id, At: at(0)}); err != nil {
+				return err
+			}
+			if err := tx.AddSlot(t.Context(), catalogue.Slot{Instance: id, At: at(0)}); err != nil {
+				return err
+			}
+		}
+		if err := tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: vault, Instance: instance(2), Point: "p"}); err != nil {
+			return err
+		}
+		if err := tx.PutReading(t.Context(), catalogue.Reading{Vault: vault, Instance: instance(2), Day: at(0)}); err != nil {
+			return err
+		}
+		if _, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: vault, Name: "a", Kind: "k", Target: instance(2)}); err != nil {
+			return err
 		}
 		return tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: instance(2), Started: at(0)})
 	})
@@ -160,13 +176,31 @@ func testCascades(t *testing.T, db catalogue.Database) {
 				return err
 			}
 			secrets, err := v.Secrets(t.Context(), id)
-			n = len(points) + len(secrets)
+			if err != nil {
+				return err
+			}
+			slots, err := v.Slots(t.Context(), catalogue.SlotQuery{Instance: id, Limit: 10})
+			n = len(points) + len(secrets) + len(slots)
+			if _, missing := v.DueOf(t.Context(), id); missing == nil {
+				n++
+			}
 			return err
 		})
 		return n
 	}
-	if count(instance(2)) != 0 || count(instance(1)) != 2 {
-		t.Errorf("a new instance has %d of the deleted one's, and another %d of its 2", count(instance(2)), count(instance(1)))
+	ofVault := func() (n int) {
+		mustView(t, db, func(v catalogue.View) error {
+			jobs, err := v.Jobs(t.Context(), catalogue.JobQuery{Vault: vault, Limit: 10})
+			deletions, deletionsErr := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, Limit: 10})
+			readings, readingsErr := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, Limit: 10})
+			alerts, alertsErr := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: vault, Limit: 10})
+			n = len(jobs) + len(deletions) + len(readings) + len(alerts)
+			return errors.Join(err, deletionsErr, readingsErr, alertsErr)
+		})
+		return n
+	}
+	if count(instance(2)) != 0 || count(instance(1)) != 4 || ofVault() != 4 {
+		t.Errorf("a new instance has %d of the deleted one's, another %d of its 4, and the vault %d of its 4", count(instance(2)), count(instance(1)), ofVault())
 	}
 	mustView(t, db, func(v catalogue.View) error {
 		j, err := v.Job(t.Context(), vault, "j")
@@ -176,15 +210,11 @@ func testCascades(t *testing.T, db catalogue.Database) {
 		return err
 	})
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeleteResource(t.Context(), vault, catalogue.Condition{}) })
-	if mustGet(t, db, instance(1)).Version != 1 || count(instance(1)) != 2 {
+	if mustGet(t, db, instance(1)).Version != 1 || count(instance(1)) != 4 {
 		t.Error("deleting a vault took what lies below it")
 	}
 	mustPut(t, db, vault)
-	mustView(t, db, func(v catalogue.View) error {
-		jobs, err := v.Jobs(t.Context(), catalogue.JobQuery{Vault: vault, Limit: 10})
-		if len(jobs) > 0 {
-			t.Errorf("a new vault has the jobs of a deleted one: %v", jobs)
-		}
-		return err
-	})
+	if n := ofVault(); n > 0 {
+		t.Errorf("a new vault has %d of a deleted one's", n)
+	}
 }

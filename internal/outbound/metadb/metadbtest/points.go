@@ -106,18 +106,44 @@ func testTimeBounds(t *testing.T, db catalogue.Database) {
 
 func testPointWrites(t *testing.T, db catalogue.Database) {
 	mustPut(t, db, instance(1))
-	p := catalogue.Point{Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), Body: json.RawMessage(`{"a":1}`)}
-	for range 2 {
+	p := catalogue.Point{
+		Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), VaultExpiry: at(9), Good: true, Held: true, Bytes: 1 << 60, Body: json.RawMessage(`{"a":1}`),
+	}
+	for range 3 {
 		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutPoint(t.Context(), p) })
 		mustView(t, db, func(v catalogue.View) error {
 			got, err := v.Point(t.Context(), p.Instance, p.Name)
 			mustMatch(t, "the recovery point", p, got)
 			return err
 		})
-		p.Time, p.Expiry, p.Body = at(3), time.Time{}, json.RawMessage(`{}`)
+		p.Time, p.Expiry, p.VaultExpiry, p.Good, p.Held, p.Bytes, p.Body = at(3), time.Time{}, p.Expiry, false, !p.Held, 0, json.RawMessage(`{}`)
 	}
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "P") })
 	mustMatch(t, "after it was deleted", []string{}, pointNames(t, db, catalogue.PointQuery{Instance: instance(1), Limit: 5}))
+}
+
+func testBarePoints(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1))
+	var all []catalogue.Point
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for n := range 5 {
+			p := catalogue.Point{
+				Instance: instance(1), Name: fmt.Sprint("p", n), Time: at(-n), Expiry: at(n), VaultExpiry: at(2 * n), Good: n%2 == 0, Held: n%3 == 0, Bytes: int64(n),
+				Body: json.RawMessage(`{"a":1}`),
+			}
+			if err := tx.PutPoint(t.Context(), p); err != nil {
+				return err
+			}
+			p.Body = nil
+			all = append(all, p)
+		}
+		return nil
+	})
+	mustView(t, db, func(v catalogue.View) error {
+		got, err := v.Points(t.Context(), catalogue.PointQuery{Instance: instance(1), Bare: true, Limit: 10})
+		mustMatch(t, "without bodies", all, got)
+		return err
+	})
 }
 
 func testJobPages(t *testing.T, db catalogue.Database) {

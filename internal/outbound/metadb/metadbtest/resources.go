@@ -3,6 +3,7 @@ package metadbtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -87,6 +88,18 @@ func testMissing(t *testing.T, db catalogue.Database) {
 			mustBe(t, coffer.CodeResourceNotFound, err)
 			_, err = v.Operation(t.Context(), string(in))
 			mustBe(t, coffer.CodeResourceNotFound, err)
+			_, err = v.DueOf(t.Context(), in)
+			mustBe(t, coffer.CodeResourceNotFound, err)
+			_, err = v.Alert(t.Context(), in, "a")
+			mustBe(t, coffer.CodeResourceNotFound, err)
+			_, err = v.Deletion(t.Context(), in, in, "p")
+			mustBe(t, coffer.CodeResourceNotFound, err)
+			slots, err := v.Slots(t.Context(), catalogue.SlotQuery{Instance: in, Limit: 1})
+			alerts, alertsErr := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: in, Limit: 1})
+			readings, readingsErr := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: in, Limit: 1})
+			if err := errors.Join(err, alertsErr, readingsErr); err != nil || len(slots)+len(alerts)+len(readings) > 0 {
+				t.Errorf("lists of %q: %v %v %v, %v", in, slots, alerts, readings, err)
+			}
 			points, err := v.Points(t.Context(), catalogue.PointQuery{Instance: in, Limit: 1})
 			jobs, jobsErr := v.Jobs(t.Context(), catalogue.JobQuery{Vault: in, Limit: 1})
 			secrets, secretsErr := v.Secrets(t.Context(), in)
@@ -98,6 +111,7 @@ func testMissing(t *testing.T, db catalogue.Database) {
 		mustUpdate(t, db, func(tx catalogue.Tx) error {
 			mustBe(t, coffer.CodeResourceNotFound, tx.DeletePoint(t.Context(), in, "p"))
 			mustBe(t, coffer.CodeResourceNotFound, tx.DeleteSecret(t.Context(), in, "s"))
+			mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), in, in, "p"))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutPoint(t.Context(), catalogue.Point{Instance: in + "z", Name: "p"}))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutJob(t.Context(), catalogue.Job{Vault: in + "z", Name: "j"}))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutSecret(t.Context(), catalogue.Secret{Owner: in + "z", Name: "s"}))

@@ -1,0 +1,128 @@
+package metadb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+const deletionColumns = "(SELECT spelling FROM resources WHERE id = deletions.vault), instance_spelling, point, taken, cluster_spelling, bytes, since, next, tries, failure, work"
+
+// Deletion reads one.
+func (v *view) Deletion(ctx context.Context, vault, instance catalogue.ID, point string) (catalogue.Deletion, error) {
+	var found catalogue.Deletion
+	if !findable(key("instance", instance), word("point", point)) {
+		return found, noDeletion(vault, instance, point)
+	}
+	in, err := v.existing(ctx, vault)
+	if err != nil {
+		return found, err
+	}
+	if in == nil {
+		return found, noDeletion(vault, instance, point)
+	}
+	there, err := v.one(ctx, "read a deletion", scanDeletion(&found),
+		"SELECT "+deletionColumns+" FROM deletions WHERE vault = $1 AND instance = $2 AND point = $3", in.row, instance.Key(), point)
+	if err == nil && !there {
+		err = noDeletion(vault, instance, point)
+	}
+	return found, err
+}
+
+// Deletions reads a page of a vault, or what is due in a cluster.
+func (v *view) Deletions(ctx context.Context, q catalogue.DeletionQuery) ([]catalogue.Deletion, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
+	if (q.Vault == "") == (q.Cluster == "") || q.Vault == "" && q.After != nil {
+		return nil, errors.New("deletions were asked for that are neither a page of a vault nor those of a cluster")
+	}
+	if !findable(key("cluster", q.Cluster)) || q.After != nil && !findable(key("instance", q.After.Instance), word("point", q.After.Point)) {
+		return nil, nil
+	}
+	order, f := "next, id", filter{}
+	if q.Vault != "" {
+		in, err := v.existing(ctx, q.Vault)
+		if err != nil || in == nil {
+			return nil, err
+		}
+		order = "since, instance, point"
+		f.add("vault = ?", in.row)
+	} else {
+		f.add("cluster = ?", q.Cluster.Key())
+	}
+	if !q.Until.IsZero() {
+		f.add("next <= ?", micros(q.Until))
+	}
+	if q.After != nil {
+		f.add("(since, instance, point) > (?, ?, ?)", micros(q.After.Since), q.After.Instance.Key(), q.After.Point)
+	}
+	var found []catalogue.Deletion
+	err := v.each(ctx, "read deletions", func(row scanner) error {
+		var d catalogue.Deletion
+		err := scanDeletion(&d)(row)
+		found = append(found, d)
+		return err
+	}, "SELECT "+deletionColumns+" FROM deletions"+f.page(order, q.Limit), f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// DeletionClusters reads where deletions are due. However many are due later, only those that are due now are looked at.
+func (v *view) DeletionClusters(ctx context.Context, until time.Time) ([]catalogue.ID, error) {
+	return v.clusters(ctx, "read the clusters of deletions",
+		"WITH d AS MATERIALIZED (SELECT cluster, cluster_spelling FROM deletions WHERE next <= $1)"+
+			" SELECT cluster, MIN(cluster_spelling) FROM d GROUP BY cluster ORDER BY cluster", micros(until))
+}
+
+func scanDeletion(d *catalogue.Deletion) func(scanner) error {
+	return func(row scanner) error {
+		var taken, since, next int64
+		var work []byte
+		err := row.Scan(&d.Vault, &d.Instance, &d.Point, &taken, &d.Cluster, &d.Bytes, &since, &next, &d.Tries, &d.Failure, &work)
+		d.Taken, d.Since, d.Next, d.Work = fromMicros(taken), fromMicros(since), fromMicros(next), body(work)
+		return err
+	}
+}
+
+// PutDeletion creates or replaces one.
+func (t *transaction) PutDeletion(ctx context.Context, d catalogue.Deletion) error {
+	err := checkText(key("vault", d.Vault), key("instance", d.Instance), word("name of a recovery point", d.Point), key("cluster", d.Cluster))
+	if err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, "write a deletion",
+		"INSERT INTO deletions (vault, instance, instance_spelling, point, taken, cluster, cluster_spelling, bytes, since, next, tries, failure, work)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM resources WHERE key = $13"+
+			" ON CONFLICT (vault, instance, point) DO UPDATE SET instance_spelling = excluded.instance_spelling, taken = excluded.taken,"+
+			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, bytes = excluded.bytes, since = excluded.since,"+
+			" next = excluded.next, tries = excluded.tries, failure = excluded.failure, work = excluded.work",
+		d.Instance.Key(), string(d.Instance), d.Point, micros(d.Taken), d.Cluster.Key(), string(d.Cluster), d.Bytes, micros(d.Since), micros(d.Next),
+		d.Tries, readable(d.Failure), bytes(d.Work), d.Vault.Key())
+	if err == nil && n == 0 {
+		err = noResource(d.Vault)
+	}
+	return err
+}
+
+// DeleteDeletion deletes one.
+func (t *transaction) DeleteDeletion(ctx context.Context, vault, instance catalogue.ID, point string) error {
+	missing := noDeletion(vault, instance, point)
+	if !findable(key("vault", vault), key("instance", instance), word("point", point)) {
+		return missing
+	}
+	n, err := t.exec(ctx, "delete a deletion",
+		"DELETE FROM deletions WHERE instance = $1 AND point = $2 AND vault = (SELECT id FROM resources WHERE key = $3)", instance.Key(), point, vault.Key())
+	if err == nil && n == 0 {
+		err = missing
+	}
+	return err
+}
+
+func noDeletion(vault, instance catalogue.ID, point string) error {
+	return notFound("no deletion of the recovery point %q of %s is owed in %s", point, instance, vault)
+}

@@ -1,0 +1,163 @@
+package metadbtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+)
+
+func testDeletions(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, vault, vault+"2")
+	var all []catalogue.Deletion
+	for n := range 12 {
+		all = append(all, catalogue.Deletion{
+			// Its instance is not there.
+			Vault: vault, Instance: instance(n % 2), Point: fmt.Sprintf("p%02d", (n*5)%12), Taken: at(-n), Cluster: cluster + catalogue.ID([]string{"", "-2"}[n%2]),
+			Bytes: int64(n) << 40, Since: at(n / 5), Next: at(20 - n/3), Tries: n, Failure: strings.Repeat("why ", n), Work: json.RawMessage(`{"n":1}`),
+		})
+	}
+	other := catalogue.Deletion{Vault: vault + "2", Instance: instance(0), Point: "p00", Cluster: cluster, Taken: at(0), Since: at(0), Next: at(18)}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, d := range append(slices.Clone(all), other) {
+			if err := tx.PutDeletion(t.Context(), d); err != nil {
+				return err
+			}
+		}
+		mustBe(t, coffer.CodeResourceNotFound, tx.PutDeletion(t.Context(), catalogue.Deletion{Vault: vault + "3", Instance: instance(0), Point: "p"}))
+		return nil
+	})
+	slices.SortFunc(all, func(a, b catalogue.Deletion) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Instance.Key(), b.Instance.Key()), cmp.Compare(a.Point, b.Point))
+	})
+	ofVault := func(q catalogue.DeletionQuery) (found []catalogue.Deletion) {
+		mustView(t, db, func(v catalogue.View) error {
+			found = pages(t, q.Limit, func(after *catalogue.Deletion) ([]catalogue.Deletion, error) {
+				q.After = after
+				return v.Deletions(t.Context(), q)
+			}, func(d catalogue.Deletion) catalogue.Deletion { return d })
+			return nil
+		})
+		return found
+	}
+	for _, limit := range []int{1, 5, 12, 13} {
+		mustMatch(t, fmt.Sprintf("%d at a time", limit), all, ofVault(catalogue.DeletionQuery{Vault: vault, Limit: limit}))
+	}
+	var due []catalogue.Deletion
+	for _, d := range all {
+		if !d.Next.After(at(18)) {
+			due = append(due, d)
+		}
+	}
+	mustMatch(t, "due in the vault", due, ofVault(catalogue.DeletionQuery{Vault: vault, Until: at(18), Limit: 2}))
+	mustView(t, db, func(v catalogue.View) error {
+		one, err := v.Deletion(t.Context(), vault, all[3].Instance, all[3].Point)
+		mustMatch(t, "one of them", all[3], one)
+		if err != nil {
+			return err
+		}
+		for _, q := range []catalogue.DeletionQuery{{Limit: 1}, {Vault: vault, Cluster: cluster, Limit: 1}, {Cluster: cluster, After: &one, Limit: 1}} {
+			if found, err := v.Deletions(t.Context(), q); err == nil {
+				t.Errorf("%+v finds %d", q, len(found))
+			}
+		}
+		return nil
+	})
+
+	// In a cluster, those of all vaults are due, the one that waits longest first.
+	var points []string
+	for _, d := range ofCluster(t, db, catalogue.DeletionQuery{Cluster: catalogue.ID(strings.ToUpper(string(cluster))), Until: at(19), Limit: 10}) {
+		points = append(points, d.Vault.Name()+" "+d.Point)
+	}
+	mustMatch(t, "due in the cluster", []string{"v1 p02", "v1 p06", "v1 p04", "v12 p00", "v1 p08"}, points)
+	mustMatch(t, "of all times", 7, len(ofCluster(t, db, catalogue.DeletionQuery{Cluster: cluster, Limit: 10})))
+	for until, want := range map[time.Time][]catalogue.ID{at(16): nil, at(17).Add(-1): nil, at(17): {cluster, cluster + "-2"}} {
+		mustView(t, db, func(v catalogue.View) error {
+			got, err := v.DeletionClusters(t.Context(), until)
+			mustMatch(t, fmt.Sprint("clusters until ", until), want, got)
+			return err
+		})
+	}
+
+	first := all[0]
+	first.Next, first.Tries, first.Failure, first.Cluster = at(10), 99, "again\x00", "/subscriptions/s/none"
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutDeletion(t.Context(), first) })
+	first.Failure = "again\uFFFD"
+	mustView(t, db, func(v catalogue.View) error {
+		got, err := v.Deletion(t.Context(), first.Vault, first.Instance, first.Point)
+		mustMatch(t, "one that was tried", first, got)
+		if err != nil {
+			return err
+		}
+		in, err := v.DeletionClusters(t.Context(), at(10))
+		mustMatch(t, "where it is", []catalogue.ID{first.Cluster}, in)
+		return err
+	})
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		if err := tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point); err != nil {
+			return err
+		}
+		mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point))
+		return nil
+	})
+	mustMatch(t, "without it", all[1:], ofVault(catalogue.DeletionQuery{Vault: vault, Limit: 5}))
+}
+
+func ofCluster(t *testing.T, db catalogue.Database, q catalogue.DeletionQuery) (found []catalogue.Deletion) {
+	t.Helper()
+	mustView(t, db, func(v catalogue.View) (err error) {
+		found, err = v.Deletions(t.Context(), q)
+		return err
+	})
+	return found
+}
+
+func testReadings(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, vault, vault+"2")
+	midnight := func(n int) time.Time { return time.Date(2026, 3, 1+n, 0, 0, 0, 0, time.UTC) }
+	var all []catalogue.Reading
+	for n := range 5 {
+		for i := range 3 {
+			all = append(all, catalogue.Reading{
+				Vault: vault, Instance: instance(i), Day: midnight(n), Namespaces: n + i, SnapshotBytes: 1 << 50, VaultBytes: int64(n), Redundancy: "GeoRedundant",
+			})
+		}
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for _, r := range all {
+			// Of a day there is one, whenever it is read.
+			before := catalogue.Reading{Vault: r.Vault, Instance: r.Instance, Day: r.Day.Add(23 * time.Hour).In(time.FixedZone("", 7200)), Namespaces: 99}
+			if err := tx.PutReading(t.Context(), before); err != nil {
+				return err
+			}
+			if err := tx.PutReading(t.Context(), r); err != nil {
+				return err
+			}
+		}
+		mustBe(t, coffer.CodeResourceNotFound, tx.PutReading(t.Context(), catalogue.Reading{Vault: vault + "3", Instance: instance(1), Day: midnight(0)}))
+		return tx.PutReading(t.Context(), catalogue.Reading{Vault: vault + "2", Instance: instance(1), Day: midnight(0)})
+	})
+	for _, limit := range []int{1, 4, 15, 16} {
+		for _, c := range []struct {
+			from, to time.Time
+			want     []catalogue.Reading
+		}{
+			{want: all}, {from: midnight(1), want: all[3:]}, {from: midnight(1), to: midnight(2), want: all[3:9]}, {to: midnight(0), want: all[:3]},
+			{from: midnight(1).Add(1000), to: midnight(2).Add(-1000)},
+		} {
+			mustView(t, db, func(v catalogue.View) error {
+				got := pages(t, limit, func(after *catalogue.Reading) ([]catalogue.Reading, error) {
+					return v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, From: c.from, To: c.to, After: after, Limit: limit})
+				}, func(r catalogue.Reading) catalogue.Reading { return r })
+				mustMatch(t, fmt.Sprintf("from %v to %v, %d at a time", c.from, c.to, limit), c.want, got)
+				return nil
+			})
+		}
+	}
+}

@@ -154,7 +154,7 @@ var instanceBody = `{"properties":{"objectType":"BackupInstance","friendlyName":
 func putPoints(ctx context.Context, tx catalogue.Tx, instance catalogue.ID, n int, last time.Time) error {
 	for i := range n {
 		err := tx.PutPoint(ctx, catalogue.Point{
-			Instance: instance, Name: fmt.Sprintf("%032x", rand.Uint64()), Time: last.Add(-time.Duration(i) * 4 * time.Hour), //nolint:gosec // No secret.
+			Instance: instance, Name: fmt.Sprintf("%032x", rand.Uint64()), Time: last.Add(-time.Duration(i) * 4 * time.Hour), Good: true, //nolint:gosec // No secret.
 			Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointType":"Incremental","recoveryPointDataStoresDetails":[{"type":"OperationalStore","visible":true}],"policyName":"p1","recoveryPointState":"Completed"}`),
 		})
 		if err != nil {

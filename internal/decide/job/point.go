@@ -43,3 +43,12 @@ func (s State) choice(policy retention.Policy, previous time.Time) retention.Cho
 	}
 	return retention.Choice{Rule: rule, Reason: s.Work.Reason}
 }
+
+// Bytes is what a backup has written, or 0 where its run has not said.
+func (s State) Bytes() int64 {
+	info := s.Body.ExtendedInfo
+	if info == nil || info.DataTransferredInBytes == nil {
+		return 0
+	}
+	return int64(*info.DataTransferredInBytes)
+}

@@ -38,6 +38,8 @@ type Contents struct {
 	Count     int
 	// SoftDeleted is how many were deleted and can still be had again.
 	SoftDeleted int
+	// Owed is how many recovery points have not gone from their clusters yet, up to as many as are worth counting.
+	Owed int
 }
 
 // CheckDelete refuses to delete a vault that holds something: with it would go what nobody has asked to delete.
@@ -60,6 +62,9 @@ func CheckDelete(c Contents) error {
 	case c.SoftDeleted > 0:
 		return coffer.Errorf(coffer.CodeConflict, "the Backup vault holds %d deleted backup instances that can still be had again", c.SoftDeleted).
 			WithHint("delete the vault when their retention has ended, see scheduledPurgeTime in deletedBackupInstances")
+	case c.Owed > 0:
+		return coffer.Errorf(coffer.CodeConflict, "the Backup vault still has to delete recovery points in their clusters, %d at least", c.Owed).
+			WithHint("delete the vault when they have gone; that takes until each of their clusters can be reached")
 	}
 	return nil
 }

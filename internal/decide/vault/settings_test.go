@@ -256,6 +256,7 @@ func TestAVaultThatHoldsSomethingIsNotDeleted(t *testing.T) {
 		{"an instance", Contents{Instances: []string{"shop"}, Count: 1}, "holds 1 backup instances (shop)"},
 		{"many", Contents{Instances: []string{"a", "b", "c", "d", "e", "f"}, Count: 5000}, "holds 5000 backup instances (a, b, c, d, e, ...)"},
 		{"what can be had again", Contents{SoftDeleted: 2}, "holds 2 deleted backup instances"},
+		{"what is owed", Contents{Owed: 3}, "still has to delete recovery points in their clusters, 3 at least"},
 	} {
 		err := CheckDelete(tt.contents)
 		if tt.want == "" && err != nil || tt.want != "" && (coffer.CodeOf(err) != coffer.CodeConflict || !strings.Contains(err.Error(), tt.want)) {

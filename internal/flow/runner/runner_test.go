@@ -64,7 +64,8 @@ func TestABackupIsCarriedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	taken := time.Date(2026, 5, 4, 12, 0, 1, 0, time.UTC)
-	if point.RecoveryPointState != arm.PointPartial || point.RetentionTagName != "Long" || !point.RecoveryPointTime.Equal(taken) || !points[0].Expiry.Equal(taken.AddDate(0, 0, 30)) {
+	if point.RecoveryPointState != arm.PointPartial || point.RetentionTagName != "Long" || !point.RecoveryPointTime.Equal(taken) || !points[0].Expiry.Equal(taken.AddDate(0, 0, 30)) ||
+		points[0].Good || points[0].Bytes != 100 {
 		t.Errorf("the recovery point: %s, %+v", points[0].Body, points[0])
 	}
 	made := w.cluster.Made()
@@ -464,7 +465,7 @@ func TestADeletionThatWasGivenUpDeletesNothingOfTheNextInstance(t *testing.T) {
 		}
 		w.put(instanceID, string(r.Body))
 		err := w.Database.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
-			return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "of-the-next", Time: w.Clock.Now(), Body: json.RawMessage(`{}`)})
+			return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "of-the-next", Time: w.Clock.Now(), Good: true, Body: json.RawMessage(`{}`)})
 		})
 		if err != nil {
 			t.Error(err)
@@ -614,7 +615,7 @@ func TestARunnerMayDieAtEveryCall(t *testing.T) {
 			look()
 			w.cluster.SetStatus("backups", name, completed)
 		}
-		if got := w.job(name); got.Status != job.Completed || w.cluster.Made() != 1 || len(w.points()) != 1 || w.audited("Microsoft.DataProtection/backupVaults/backupJobs/end") != 1 {
+		if got := w.job(name); got.Status != job.Completed || w.cluster.Made() != 1 || len(w.points()) != 1 || !w.points()[0].Good || w.audited("Microsoft.DataProtection/backupVaults/backupJobs/end") != 1 {
 			t.Fatalf("the backup: %+v, made %d, points %d", got, w.cluster.Made(), len(w.points()))
 		}
 		if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {

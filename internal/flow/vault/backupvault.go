@@ -80,7 +80,8 @@ func vaultFacts(s decide.Settings, identity object, saidStorage bool) json.RawMe
 	return facts(f)
 }
 
-// mustHoldNothing refuses to delete a vault with backup instances.
+// mustHoldNothing refuses to delete a vault with backup instances, or one that has yet to delete recovery points in clusters: nobody else
+// knows of those.
 func mustHoldNothing(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
 	var c decide.Contents
 	err := each(ctx, v, catalogue.ResourceQuery{Type: typeInstance, Under: r.ID}, func(i catalogue.Resource) error {
@@ -92,6 +93,11 @@ func mustHoldNothing(ctx context.Context, v catalogue.View, r catalogue.Resource
 	if err != nil {
 		return err
 	}
+	owed, err := v.Deletions(ctx, catalogue.DeletionQuery{Vault: r.ID, Limit: namedInstances})
+	if err != nil {
+		return err
+	}
+	c.Owed = len(owed)
 	return decide.CheckDelete(c)
 }
 

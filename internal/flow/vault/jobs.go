@@ -236,7 +236,9 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 		return err
 	}
 	body, expiry := s.Point(policy, version, previous)
-	return tx.PutPoint(ctx, catalogue.Point{Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Body: facts(body)})
+	return tx.PutPoint(ctx, catalogue.Point{
+		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(), Body: facts(body),
+	})
 }
 
 // mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it.

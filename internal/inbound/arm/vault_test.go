@@ -1,9 +1,13 @@
 package arm
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
 const (
@@ -108,4 +112,26 @@ func TestTrustedAccessTellsNothingOfAVaultThatMayNotBeRead(t *testing.T) {
 			t.Errorf("%s: %d %s", id, got.status, got.text)
 		}
 	}
+}
+
+func TestAVaultThatHasRecoveryPointsToDeleteStays(t *testing.T) {
+	w := newWorld(t)
+	w.newCluster()
+	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	write := func(do func(ctx context.Context, tx catalogue.Tx) error) {
+		t.Helper()
+		if err := w.db.Update(t.Context(), do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(func(ctx context.Context, tx catalogue.Tx) error {
+		return tx.PutDeletion(ctx, catalogue.Deletion{Vault: vaultID, Instance: instanceID, Point: "p1", Cluster: cluster, Since: time.Now(), Next: time.Now()})
+	})
+	if got := w.do("owner", http.MethodDelete, vaultID+version, ""); got.status != 409 || !strings.Contains(got.text, "still has to delete recovery points") {
+		t.Errorf("a vault that has a recovery point to delete: %d %s", got.status, got.text)
+	}
+	write(func(ctx context.Context, tx catalogue.Tx) error {
+		return tx.DeleteDeletion(ctx, vaultID, instanceID, "p1")
+	})
+	w.must(200, http.MethodDelete, vaultID+version, "")
 }

@@ -36,6 +36,7 @@ func TestWhatIsDue(t *testing.T) {
 		{"in a window nothing is caught up", four, [][2]string{day}, "2026-11-20T22:30:00Z", "2026-11-21T10:30:00Z", "", false, 0, "", "2026-11-21T18:00:00Z"},
 		{"it is caught up at its end", four, [][2]string{day}, "2026-11-20T22:30:00Z", "2026-11-21T18:00:00Z", "2026-11-21T06:30:00Z", true, 1, "2026-11-21T02:30:00Z", "2026-11-21T18:30:00Z"},
 		{"a window begins a second after the slot", four, [][2]string{{"R/2026-01-01T02:30:01/P1D", "PT10H"}}, "2026-11-20T22:30:00Z", "2026-11-21T02:30:20Z", "2026-11-21T02:30:00Z", false, 0, "", "2026-11-21T14:30:00Z"},
+		{"the last slot before a window is caught up behind it", four, [][2]string{{"R/2026-01-01T06:31:00/P1D", "PT7H"}}, "2026-11-20T22:30:00Z", "2026-11-21T14:00:00Z", "2026-11-21T06:30:00Z", true, 1, "2026-11-21T02:30:00Z", "2026-11-21T14:30:00Z"},
 		{"windows that go on and on", four, [][2]string{{"R/2026-01-01T08:00:00/P1D", "PT16H"}, {"R/2026-01-01T00:00:00/P1D", "PT8H"}}, "2026-11-20T22:30:00Z", "2026-11-21T02:40:00Z", "", false, 0, "", ""},
 		{"no intervals", nil, nil, "2026-11-20T22:30:00Z", "2026-11-21T02:40:00Z", "", false, 0, "", ""},
 	} {

@@ -2,10 +2,18 @@ package vaultapi
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -294,6 +302,39 @@ func TestWhoCannotLogIn(t *testing.T) {
 	}
 	if got := w.requests(); len(got) > 0 {
 		t.Errorf("the API was asked: %q", got)
+	}
+}
+
+func TestACertificateThatIsNotGoodNowIsAMatterOfClocks(t *testing.T) {
+	now := time.Now()
+	for name, at := range map[string]struct{ from, to time.Time }{
+		"of tomorrow":  {now.Add(24 * time.Hour), now.Add(48 * time.Hour)},
+		"of yesterday": {now.Add(-48 * time.Hour), now.Add(-24 * time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			template := &x509.Certificate{
+				SerialNumber: big.NewInt(1), NotBefore: at.from, NotAfter: at.to, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+			}
+			der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+			server.StartTLS()
+			defer server.Close()
+			authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+			w := newWorld(t, func(http.ResponseWriter, *http.Request) {})
+			_, err = w.client(t, Config{URL: server.URL, CA: authority}).Do(t.Context(), Call{Method: http.MethodGet, Path: "/things/a"})
+			if err == nil || !strings.Contains(err.Error(), "compare the clocks") || strings.Contains(err.Error(), "--ca-file") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

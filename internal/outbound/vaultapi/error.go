@@ -30,7 +30,10 @@ func (c *Client) translate(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return c.tokenRefusal(refused)
 	}
+	var unfit x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &unfit) && unfit.Reason == x509.Expired:
+		return fmt.Errorf("the certificate of %s is not good at this time: %w; compare the clocks of this machine and of the server", c.base, unfit)
 	case errors.As(err, &hostname):
 		return fmt.Errorf("the certificate of %s is for other names: %w; log in with a url of its names, or start the server with --hostname", c.base, hostname)
 	case errors.As(err, &certificate):

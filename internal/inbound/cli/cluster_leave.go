@@ -10,13 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coffer-backup/coffer/api/content"
 )
 
-// linkSecret is where the connector keeps its key and its certificate.
-const linkSecret = "coffer-link"
+// What a cluster that leaves has for nobody any more: the connector keeps its key and its certificate in linkSecret, and the extension's reader, whom only a
+// vault's server asks, those that it is known by in readerSecret.
+const (
+	linkSecret   = "coffer-link"
+	readerSecret = "coffer-reader-tls"
+)
 
 func (p *program) newClusterLeave() *cobra.Command {
 	var at scopeFlags
@@ -61,8 +68,12 @@ If the kubeconfig leads to that cluster, its connector is removed. Recovery poin
 
 // removeConnector takes the connector out of the cluster that has left, if the kubeconfig leads there.
 func (p *program) removeConnector(ctx context.Context, left clusterView) error {
-	how := fmt.Sprintf("with a kubeconfig of it, `coffer extension install -n %s --set connector.enabled=false` removes its connector",
-		cmp.Or(left.Properties.Coffer.Namespace, p.target.Namespace))
+	door, removed := "connector", "Its connector is removed"
+	if left.Properties.Coffer.JoinedBy == joinedByKubeconfig {
+		door, removed = "ServiceAccount coffer-vault-server", "Its ServiceAccount coffer-vault-server is removed, and the tokens of its kubeconfigs have ended"
+	}
+	how := fmt.Sprintf("with a kubeconfig of it, `coffer extension install -n %s --set connector.enabled=false` removes its %s",
+		cmp.Or(left.Properties.Coffer.Namespace, p.target.Namespace), door)
 	c, err := p.client()
 	uid := ""
 	if err == nil {
@@ -87,15 +98,38 @@ func (p *program) removeConnector(ctx context.Context, left clusterView) error {
 	off := map[string]any{"enabled": false, "joinTokenDigest": "", "allowBindingsByOwner": false, "link": true}
 	o := InstallOptions{Values: map[string]any{"connector": off}, Timeout: 5 * time.Minute}
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
-		return fmt.Errorf("remove the connector: %w", err)
+		return fmt.Errorf("remove its %s: %w", door, err)
 	}
 	// Its certificate is good for nothing, and its key is a secret all the same.
-	for _, name := range []string{linkSecret, joinSecret} {
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.target.Namespace, Name: name}}
-		if err := c.Delete(ctx, secret, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete Secret %s: %w", name, err)
+	at := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: p.target.Namespace, Name: name}
+	}
+	for _, o := range []client.Object{
+		&corev1.Secret{ObjectMeta: at(linkSecret)}, &corev1.Secret{ObjectMeta: at(joinSecret)}, &corev1.Secret{ObjectMeta: at(readerSecret)},
+		&corev1.ConfigMap{ObjectMeta: at(content.AuthorityConfigMap)},
+	} {
+		if err := c.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s, which was for the vault's server: %w", o.GetName(), err)
 		}
 	}
-	p.told("Its connector is removed; the Backup extension stays. `coffer extension uninstall` removes that.")
+	p.told("%s; the Backup extension stays. `coffer extension uninstall` removes that.", removed)
+	return p.tellConsents(ctx, c)
+}
+
+// tellConsents says how the trusted access that vaults have had in the cluster is taken away: it was given there, and would hold if the cluster joined again.
+func (p *program) tellConsents(ctx context.Context, c client.Client) error {
+	var all rbacv1.RoleBindingList
+	if err := c.List(ctx, &all, client.InNamespace(p.target.Namespace)); err != nil {
+		return fmt.Errorf("list the RoleBindings of vaults: %w", err)
+	}
+	var names []string
+	for _, b := range all.Items {
+		if b.RoleRef.Kind == "ClusterRole" && b.RoleRef.Name == operatorClusterRole {
+			names = append(names, b.Name)
+		}
+	}
+	if len(names) > 0 {
+		p.told("Trusted access stays in the cluster, and holds if it joins again; `kubectl -n %s delete rolebinding %s` takes it away.", p.target.Namespace, strings.Join(names, " "))
+	}
 	return nil
 }

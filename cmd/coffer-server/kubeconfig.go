@@ -46,7 +46,7 @@ func (o linkOptions) dialer() (*kubeconfig.Dialer, error) {
 // greetCluster asks a cluster what its connector would say of it: this server is in the connector's place.
 func greetCluster(ctx context.Context, client kubernetes.Interface, k catalogue.Kubeconfig) (wire.Hello, error) {
 	return connector.Cluster{
-		Client: client, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, Version: version, BindingsByOwner: k.BindingsByOwner,
+		Client: client, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, Version: version,
 	}.Hello(ctx)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,14 +17,17 @@ import (
 const kubeconfigSecret = "kubeconfig-s3cret-token"
 
 // kubeconfigBody is a request to join by a kubeconfig.
-func kubeconfigBody(t *testing.T, text string, bindings bool) string {
+func kubeconfigBody(t *testing.T, text string) string {
 	t.Helper()
-	body, err := json.Marshal(map[string]any{"kubeconfig": text, "allowBindingsByOwner": bindings})
+	body, err := json.Marshal(map[string]string{"kubeconfig": text})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(body)
 }
+
+// bindingCommand is the command that approves trusted access of an identity.
+var bindingCommand = regexp.MustCompile(`kubectl -n dataprotection-microsoft create rolebinding coffer-(\S+) --clusterrole=backup-operator --serviceaccount=`)
 
 // mustBeSecret looks for the token in all that the server has written.
 func mustBeSecret(t *testing.T, p *process, answers ...string) {
@@ -66,23 +70,33 @@ func TestAClusterIsDialledByItsKubeconfig(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", kubeconfigSecret)
 	good := d.Kubeconfig(d.Address(), kubeconfigSecret)
 
-	if status, text := p.do(http.MethodPost, id+kubeconfig, kubeconfigBody(t, d.Kubeconfig(d.Address(), kubeconfigSecret+"-x"), false)); status != http.StatusServiceUnavailable || !strings.Contains(text, "credentials") {
+	if status, text := p.do(http.MethodPost, id+kubeconfig, kubeconfigBody(t, d.Kubeconfig(d.Address(), kubeconfigSecret+"-x"))); status != http.StatusServiceUnavailable || !strings.Contains(text, "credentials") {
 		t.Errorf("by bad credentials: %d %s", status, text)
 	}
 	if p.stateOf(id) != "Pending" {
 		t.Error("it has joined all the same")
 	}
-	p.must(http.MethodPost, id+kubeconfig, kubeconfigBody(t, good, true))
+	p.must(http.MethodPost, id+kubeconfig, kubeconfigBody(t, good))
 	eventually(t, "the cluster is reached", func() bool { return p.stateOf(id) == "Connected" })
-	if state := p.must(http.MethodPut, binding, bindingOf(vault), "properties", "coffer", "state"); state != "Approved" {
+	// Its owner approves access in the cluster, whoever asks for it here.
+	if state := p.must(http.MethodPut, binding, bindingOf(vault), "properties", "coffer", "state"); state != "Pending" {
+		t.Errorf("trusted access is %s", state)
+	}
+	_, shownBinding := p.do(http.MethodGet, binding, "")
+	command := bindingCommand.FindStringSubmatch(shownBinding)
+	if command == nil || !strings.Contains(shownBinding, "the server's kubeconfig cannot") {
+		t.Fatalf("how it is approved is not said: %s", shownBinding)
+	}
+	d.Bind(command[1])
+	if state := p.must(http.MethodPost, binding+"/providers/Coffer.Backup/check", "", "properties", "coffer", "state"); state != "Approved" {
 		t.Errorf("trusted access is %s", state)
 	}
 	// One cluster has one id, and one way.
-	if status, text := p.do(http.MethodPost, other+kubeconfig, kubeconfigBody(t, good, false)); status != http.StatusConflict && status != http.StatusBadRequest || !strings.Contains(text, "has joined already, as") {
+	if status, text := p.do(http.MethodPost, other+kubeconfig, kubeconfigBody(t, good)); status != http.StatusConflict && status != http.StatusBadRequest || !strings.Contains(text, "has joined already, as") {
 		t.Errorf("under another id: %d %s", status, text)
 	}
 	two := vaultworld.NewDialled(t, "uid-2", kubeconfigSecret)
-	if status, text := p.do(http.MethodPost, id+kubeconfig, kubeconfigBody(t, two.Kubeconfig(two.Address(), kubeconfigSecret), false)); status < 400 || !strings.Contains(text, "is another cluster") {
+	if status, text := p.do(http.MethodPost, id+kubeconfig, kubeconfigBody(t, two.Kubeconfig(two.Address(), kubeconfigSecret))); status < 400 || !strings.Contains(text, "is another cluster") {
 		t.Errorf("another cluster: %d %s", status, text)
 	}
 	_, shown := p.do(http.MethodGet, id, "")
@@ -104,7 +118,7 @@ func TestAClusterIsDialledByItsKubeconfig(t *testing.T) {
 	if state := p.must(http.MethodPost, id+leave, "", "properties", "coffer", "state"); state != "Pending" {
 		t.Errorf("it has left, and is %s", state)
 	}
-	p.must(http.MethodPost, id+kubeconfig, kubeconfigBody(t, two.Kubeconfig(two.Address(), kubeconfigSecret), false))
+	p.must(http.MethodPost, id+kubeconfig, kubeconfigBody(t, two.Kubeconfig(two.Address(), kubeconfigSecret)))
 	eventually(t, "the other cluster is reached", func() bool { return p.stateOf(id) == "Connected" })
 	mustBeSecret(t, p)
 	p.kill()
@@ -114,7 +128,7 @@ func TestAClusterIsDialledByItsKubeconfig(t *testing.T) {
 	if state := p.stateOf(id); state != "Disconnected" {
 		t.Errorf("without networks it is %s", state)
 	}
-	if status, text := p.do(http.MethodPost, other+kubeconfig, kubeconfigBody(t, good, false)); status != http.StatusBadRequest || !strings.Contains(text, "--kubeconfig-networks") {
+	if status, text := p.do(http.MethodPost, other+kubeconfig, kubeconfigBody(t, good)); status != http.StatusBadRequest || !strings.Contains(text, "--kubeconfig-networks") {
 		t.Errorf("without networks: %d %s", status, text)
 	}
 }

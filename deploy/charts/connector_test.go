@@ -21,8 +21,8 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
-// extensionObjects are what the extension's chart makes of values, as text, by "Kind namespace/name"; the release's namespace is ns.
-func extensionObjects(t *testing.T, set ...string) map[string]string {
+// renderExtension renders the extension's chart with values, by files; the release's namespace is ns.
+func renderExtension(t *testing.T, set ...string) (map[string]string, error) {
 	t.Helper()
 	loaded, err := loader.Load(ExtensionFolder)
 	if err != nil {
@@ -38,7 +38,13 @@ func extensionObjects(t *testing.T, set ...string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := engine.Render(loaded, all)
+	return engine.Render(loaded, all)
+}
+
+// extensionObjects are what the extension's chart makes of values, as text, by "Kind namespace/name".
+func extensionObjects(t *testing.T, set ...string) map[string]string {
+	t.Helper()
+	files, err := renderExtension(t, set...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +221,13 @@ func TestTheGuideShowsTheRolesOfAServerThatDials(t *testing.T) {
 	}
 	if len(documents) != 6 {
 		t.Errorf("the guide has %d objects", len(documents))
+	}
+}
+
+func TestAServerThatDialsGivesNoVaultAccess(t *testing.T) {
+	_, err := renderExtension(t, "connector.enabled=true", "connector.link=false", "connector.allowBindingsByOwner=true")
+	if err == nil || !strings.Contains(err.Error(), "connector.allowBindingsByOwner") || !strings.Contains(err.Error(), "trusted-access rolebinding approve") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -7,8 +7,6 @@ type Kubeconfig struct {
 	Text []byte
 	// Namespace is the extension's, and VaultsNamespace where the identities of vaults are.
 	Namespace, VaultsNamespace string
-	// BindingsByOwner says that the cluster's owner lets the server give trusted access by this kubeconfig.
-	BindingsByOwner bool
 }
 
 // KubeconfigRef names a kubeconfig: what has another Version has another text.

@@ -109,12 +109,8 @@ func (d *Dialled) SetUID(uid string) { d.mu.Lock(); defer d.mu.Unlock(); d.uid =
 // Forbid takes the kubeconfig's user a right away, such as "create serviceaccounts/token".
 func (d *Dialled) Forbid(right string) { d.mu.Lock(); defer d.mu.Unlock(); d.forbidden[right] = true }
 
-// Bound says whether a RoleBinding lets an identity in.
-func (d *Dialled) Bound(identity string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.bound[identity]
-}
+// Bind lets an identity in, as the cluster's owner does by a RoleBinding.
+func (d *Dialled) Bind(identity string) { d.mu.Lock(); defer d.mu.Unlock(); d.bound[identity] = true }
 
 // Seen are the requests so far.
 func (d *Dialled) Seen() []Seen {
@@ -205,16 +201,6 @@ func (d *Dialled) answer(r *http.Request, body []byte) (int, any) {
 			"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
 			"status": dict{"token": fmt.Sprintf("reader-%d", d.issued), "expirationTimestamp": time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)},
 		})
-	case "POST /apis/rbac.authorization.k8s.io/v1/namespaces/" + DialledNamespace + "/rolebindings":
-		var binding struct {
-			Subjects []struct{ Name string }
-		}
-		if json.Unmarshal(body, &binding) != nil || len(binding.Subjects) != 1 {
-			return refuse(http.StatusNotFound, "no binding")
-		}
-		status, answer := forbid("create rolebindings", http.StatusCreated, json.RawMessage(body))
-		d.bound[binding.Subjects[0].Name] = status == http.StatusCreated
-		return status, answer
 	case "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
 		return http.StatusCreated, dict{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": dict{"allowed": d.may(as, body)}}
 	}

@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -32,6 +34,8 @@ type Access struct {
 	// Either there is a Token, or Certificate and Key in PEM.
 	Token            string
 	Certificate, Key []byte
+	// Ends is when the credentials say that they end; zero if they do not say it. The API server may not take them for as long.
+	Ends time.Time
 }
 
 // file is a kubeconfig. What is refused is here, too, so that it can be said what it is.
@@ -185,15 +189,36 @@ func (u user) read(a *Access, found *refusal.List) {
 		if strings.ContainsFunc(u.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			found.Addf("user.token", hint, "it has characters that no token has")
 		}
-		a.Token = u.Token
+		a.Token, a.Ends = u.Token, endOfToken(u.Token)
 		return
 	}
 	var errs [2]error
 	a.Certificate, errs[0] = base64.StdEncoding.DecodeString(u.Certificate)
 	a.Key, errs[1] = base64.StdEncoding.DecodeString(u.Key)
-	if _, err := tls.X509KeyPair(a.Certificate, a.Key); errs[0] != nil || errs[1] != nil || err != nil {
+	pair, err := tls.X509KeyPair(a.Certificate, a.Key)
+	if errs[0] != nil || errs[1] != nil || err != nil {
 		found.Addf("user.client-certificate-data", hint, "it is no certificate in PEM that belongs to client-key-data, both in base64")
+		return
 	}
+	a.Ends = pair.Leaf.NotAfter
+}
+
+// endOfToken is when a token of a ServiceAccount ends; zero if it does not say so. Nobody has proved it: it is for people.
+func endOfToken(token string) time.Time {
+	// Later than this it is no date that people write.
+	const last = 253402300799
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Ends float64 `json:"exp"`
+	}
+	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Ends <= 0 || claims.Ends > last {
+		return time.Time{}
+	}
+	return time.Unix(int64(claims.Ends), 0).UTC()
 }
 
 // Networks are what a server may dial. The zero value is nothing.

@@ -1,12 +1,18 @@
 package kubeconfig
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"math/big"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -36,6 +42,45 @@ func TestAKubeconfigOfNothingButAnAddressATrustAndATokenIsTaken(t *testing.T) {
 	// The machine's roots do for a public certificate.
 	if _, err := Read([]byte(text("server: 'https://[2001:db8::1]'", "token: s3cret"))); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAKubeconfigSaysHowLongItIsGood(t *testing.T) {
+	token := func(claims string) string {
+		return "token: e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x"
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := time.Date(2027, 2, 19, 23, 58, 12, 0, time.UTC)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: ends}, &x509.Certificate{}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	for user, want := range map[string]time.Time{
+		token(`{"exp":1803081492}`):             ends,
+		token(`{"exp":1803081492.9,"iss":"x"}`): ends,
+		token(`{"exp":"soon"}`):                 {},
+		token(`{"exp":1e300}`):                  {},
+		token(`{"exp":-1}`):                     {},
+		token(`{}`):                             {},
+		token(`[`):                              {},
+		"token: s3cret":                         {},
+		"token: a.b.c":                          {},
+		"client-certificate-data: " + in("CERTIFICATE", der) + ", client-key-data: " + in("PRIVATE KEY", private): ends,
+	} {
+		a, err := Read([]byte(text("server: 'https://api.example'", user)))
+		if err != nil || !a.Ends.Equal(want) {
+			t.Errorf("%.60s: %v, %v, want %v", user, a.Ends, err, want)
+		}
 	}
 }
 

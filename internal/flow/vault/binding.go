@@ -69,6 +69,9 @@ func (f BindingFacts) in(cluster catalogue.ID, c ClusterFacts) BindingFacts {
 	f.Message, f.Command = "", ""
 	if f.State != BindingApproved {
 		f.Message = "the cluster's owner has not approved it: run the command with a kubeconfig of the cluster"
+		if c.JoinedBy == JoinedByKubeconfig {
+			f.Message = "the cluster's owner has not approved it, and the server's kubeconfig cannot: run the command with a kubeconfig of the owner's"
+		}
 		f.Command = f.approval()
 	}
 	return f

@@ -23,7 +23,7 @@ type KubeconfigRequest struct {
 	Kubeconfig string `json:"kubeconfig"`
 	// Namespace is the extension's; empty is the one that it is usually in.
 	Namespace string `json:"namespace"`
-	// AllowBindingsByOwner lets owners of the cluster's resource give vaults trusted access, by this kubeconfig.
+	// AllowBindingsByOwner is of a connector, and refused: what this server is given may let no vault in. See errBindingsByKubeconfig.
 	AllowBindingsByOwner bool `json:"allowBindingsByOwner"`
 }
 
@@ -39,6 +39,13 @@ func kubeconfigPurpose(cluster catalogue.ID, joining string) string {
 	return "kubeconfig " + cluster.Key() + " " + joining
 }
 
+// errBindingsByKubeconfig is why no kubeconfig is taken by which vaults could be let in. A connector that may bind does so in the cluster, vaults and
+// nobody else; RBAC cannot bound whom a kubeconfig's user binds, and what was bound by one that is stolen outlives it.
+func errBindingsByKubeconfig() error {
+	return coffer.Errorf(coffer.CodeInvalidInput, "allowBindingsByOwner is of a connector: a cluster that joins by a kubeconfig has nobody in it who could give a vault access").
+		WithHint("join without it; the cluster's owner approves each vault with a kubeconfig of their own: coffer trusted-access rolebinding approve")
+}
+
 // JoinByKubeconfig takes a cluster in that this server dials, or gives one that has joined so another kubeconfig. The cluster is asked by it
 // which one it is: what does not answer does not join.
 func (j *Joining) JoinByKubeconfig(ctx context.Context, by Caller, cluster catalogue.ID, asked KubeconfigRequest) (r catalogue.Resource, err error) {
@@ -46,9 +53,12 @@ func (j *Joining) JoinByKubeconfig(ctx context.Context, by Caller, cluster catal
 		return r, coffer.Errorf(coffer.CodeInvalidInput, "this server dials no clusters").
 			WithHint("join the cluster by its connector; or start coffer-server with --kubeconfig-networks, the networks of the API servers that it may dial")
 	}
+	if asked.AllowBindingsByOwner {
+		return r, errBindingsByKubeconfig()
+	}
 	namespace := cmp.Or(asked.Namespace, v1alpha1.DefaultNamespace)
 	k := catalogue.Kubeconfig{
-		Text: []byte(asked.Kubeconfig), Namespace: namespace, VaultsNamespace: namespace + "-vaults", BindingsByOwner: asked.AllowBindingsByOwner,
+		Text: []byte(asked.Kubeconfig), Namespace: namespace, VaultsNamespace: namespace + "-vaults",
 	}
 	if !namespaceForm.MatchString(k.Namespace) || !namespaceForm.MatchString(k.VaultsNamespace) {
 		return r, coffer.Errorf(coffer.CodeInvalidInput, "the extension's namespace is %.80q, which is no name of one with 56 characters at most", asked.Namespace)

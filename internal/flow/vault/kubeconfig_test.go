@@ -24,7 +24,7 @@ func (w *joinWorld) dialling(name string, uid *string) *vault.Joining {
 			if *uid == "" {
 				return catalogue.ClusterInfo{}, coffer.Errorf(coffer.CodeClusterNotReachable, "it does not answer")
 			}
-			return catalogue.ClusterInfo{UID: *uid, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, BindingsByOwner: k.BindingsByOwner, KubernetesVersion: "v1.34.1"}, nil
+			return catalogue.ClusterInfo{UID: *uid, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, KubernetesVersion: "v1.34.1"}, nil
 		},
 	})
 	if err != nil {
@@ -122,6 +122,17 @@ func TestAClusterJoinsByAKubeconfigThatAnswers(t *testing.T) {
 	}
 	if err := w.byKubeconfig(one, testCluster, testKubeconfig); err != nil {
 		t.Errorf("another cluster in its place: %v", err)
+	}
+}
+
+func TestAKubeconfigGivesNoVaultAccess(t *testing.T) {
+	w := newJoinWorld(t)
+	uid := "uid-1"
+	one := w.dialling("one", &uid)
+	_, err := one.JoinByKubeconfig(t.Context(), w.owner, testCluster, vault.KubeconfigRequest{Kubeconfig: testKubeconfig, AllowBindingsByOwner: true})
+	mustSay(t, err, "allowBindingsByOwner", "coffer trusted-access rolebinding approve")
+	if f := w.facts(testCluster); f.State != vault.ClusterPending || len(w.refs(one)) != 0 {
+		t.Errorf("it has joined all the same: %+v", f)
 	}
 }
 

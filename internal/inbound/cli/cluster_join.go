@@ -156,7 +156,7 @@ func (p *program) join(ctx context.Context, s session, id string, f joinFlags) (
 		return nil, fmt.Errorf("install the Backup extension: %w", err)
 	}
 	if given != "" {
-		if err := s.giveKubeconfig(ctx, v, p.target.Namespace, given, f); err != nil {
+		if err := s.giveKubeconfig(ctx, v, p.target.Namespace, given); err != nil {
 			return nil, err
 		}
 	}
@@ -221,7 +221,8 @@ func (p *program) prepareConnector(ctx context.Context, s session, c client.Clie
 		values["allowBindingsByOwner"] = f.bindingsByOwner
 	}
 	if f.kubeconfig != "" {
-		values["link"] = false
+		// What a connector before was let do, Helm has kept, and the chart refuses.
+		values["link"], values["allowBindingsByOwner"] = false, false
 		return values, nil
 	}
 	if connected {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 
 	"github.com/coffer-backup/coffer/internal/decide/kubeconfig"
 )
@@ -15,11 +14,18 @@ import (
 // joinedByKubeconfig is of a cluster that its server dials.
 const joinedByKubeconfig = "Kubeconfig"
 
+// errBindingsByKubeconfig is of a cluster that has nobody in it who could give access for the server.
+var errBindingsByKubeconfig = errors.New("--allow-bindings-by-owner is of a connector, and a cluster that joins by a kubeconfig has none: leave it out; " +
+	"the cluster's owner approves each vault with `coffer trusted-access rolebinding approve`")
+
 // readKubeconfig is the text of the kubeconfig that the server is to have; empty if none is named. One that the server would not take is refused
 // before anything is done.
 func (f joinFlags) readKubeconfig() (string, error) {
 	if f.kubeconfig == "" {
 		return "", nil
+	}
+	if f.bindingsByOwner {
+		return "", usageError{errBindingsByKubeconfig}
 	}
 	if f.server != "" {
 		return "", usageError{errors.New("--link-server is of a connector, and there is none with --server-kubeconfig")}
@@ -44,6 +50,8 @@ func (f joinFlags) mustJoinTheSameWay(v clusterView) error {
 	l := v.Properties.Coffer
 	dialled, changes := l.JoinedBy == joinedByKubeconfig, f.kubeconfig != ""
 	switch {
+	case l.State != clusterPending && dialled && f.bindingsByOwner:
+		return usageError{errBindingsByKubeconfig}
 	case l.State == clusterPending || dialled == changes:
 		return nil
 	case changes:
@@ -55,13 +63,9 @@ func (f joinFlags) mustJoinTheSameWay(v clusterView) error {
 	return nil
 }
 
-// giveKubeconfig has the server dial a cluster. What was said of bindings by owners stays, unless it is said now.
-func (s session) giveKubeconfig(ctx context.Context, v clusterView, namespace, text string, f joinFlags) error {
-	bindings := f.bindingsByOwner
-	if l := v.Properties.Coffer; l.JoinedBy == joinedByKubeconfig && !slices.Contains(f.changes, "allow-bindings-by-owner") {
-		bindings = l.BindingsByOwner
-	}
-	body := map[string]any{"kubeconfig": text, "namespace": namespace, "allowBindingsByOwner": bindings}
+// giveKubeconfig has the server dial a cluster.
+func (s session) giveKubeconfig(ctx context.Context, v clusterView, namespace, text string) error {
+	body := map[string]any{"kubeconfig": text, "namespace": namespace}
 	if _, err := s.send(ctx, http.MethodPost, string(v.ID)+ownProvider+"kubeconfig", body); err != nil {
 		return fmt.Errorf("have the server dial cluster %s: %w", v.Name, err)
 	}

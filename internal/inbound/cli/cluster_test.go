@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -139,7 +140,7 @@ func (w *joinWorld) Do(_ context.Context, c Call) (Reply, error) {
 		return Reply{Status: http.StatusOK, Body: json.RawMessage(`{"token":"` + testToken + `"}`)}, nil
 	case "POST /providers/Coffer.Backup/kubeconfig":
 		w.given = append(w.given, string(c.Body))
-		w.link = &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft", JoinedBy: joinedByKubeconfig, BindingsByOwner: strings.Contains(string(c.Body), `"allowBindingsByOwner":true`)}
+		w.link = &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft", JoinedBy: joinedByKubeconfig}
 	case "POST /providers/Coffer.Backup/leave":
 		w.link = &clusterLink{State: clusterPending}
 	case "GET " + testGroup + "/providers/Microsoft.Storage/storageAccounts/shopbackups":
@@ -295,16 +296,16 @@ func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
 	}
 	good, bad := write("good", "token: s3cret"), write("bad", "exec: {command: s3cret}")
 	w := newJoinWorld(t)
-	for _, args := range [][]string{{"--server-kubeconfig", bad}, {"--server-kubeconfig", good + "x"}, {"--server-kubeconfig", good, "--link-server", "a:1"}} {
+	for _, args := range [][]string{{"--server-kubeconfig", bad}, {"--server-kubeconfig", good + "x"}, {"--server-kubeconfig", good, "--link-server", "a:1"}, {"--server-kubeconfig", good, "--allow-bindings-by-owner"}} {
 		if code, _ := w.run(append([]string{"cluster", "join", "shop-1"}, args...)...); code == exitOK || w.link != nil || len(w.installs) > 0 {
 			t.Errorf("%v: %d, %s", args, code, w.said.String())
 		}
 	}
-	code, out := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good, "--allow-bindings-by-owner")
+	code, out := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good)
 	if code != exitOK || w.tokens != 0 || len(w.given) != 1 || !strings.Contains(out, "Kubeconfig") {
 		t.Fatalf("%d: %d tokens, %d kubeconfigs: %s%s", code, w.tokens, len(w.given), out, w.said.String())
 	}
-	want := map[string]any{"connector": map[string]any{"enabled": true, "link": false, "allowBindingsByOwner": true}}
+	want := map[string]any{"connector": map[string]any{"enabled": true, "link": false, "allowBindingsByOwner": false}}
 	if diff := cmp.Diff(want, w.installs[0].Values); diff != "" {
 		t.Error(diff)
 	}
@@ -312,7 +313,7 @@ func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
 		t.Errorf("it is said, or kept by Helm: %s", text)
 	}
 	// Another kubeconfig later changes nothing else, and another version of the extension is no reason to change how the cluster is reached.
-	if code, _ := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good); code != exitOK || len(w.given) != 2 || !w.link.BindingsByOwner {
+	if code, _ := w.run("cluster", "join", "shop-1", "--server-kubeconfig", good); code != exitOK || len(w.given) != 2 {
 		t.Errorf("%d: %+v, %s", code, w.link, w.said.String())
 	}
 	if code, _ := w.run("cluster", "join", "shop-1", "--image", "a:b"); code != exitOK || len(w.given) != 2 || w.tokens != 0 {
@@ -320,6 +321,10 @@ func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
 	}
 	if connector := w.installs[2].Values["connector"]; cmp.Diff(map[string]any{"enabled": true}, connector) != "" {
 		t.Errorf("%v", connector)
+	}
+	// Nobody gives access by a kubeconfig, then or later.
+	if code, _ := w.run("cluster", "join", "shop-1", "--allow-bindings-by-owner"); code == exitOK || len(w.installs) != 3 || !strings.Contains(w.said.String(), "trusted-access rolebinding approve") {
+		t.Errorf("%d: %s", code, w.said.String())
 	}
 	// It joins in one way.
 	w.link.State, w.link.Message = "Disconnected", "its token has ended"
@@ -376,6 +381,28 @@ func TestLeavingTakesTheConnectorOutOfTheCluster(t *testing.T) {
 				t.Errorf("installed by %v", o.Values)
 			}
 		}
+	}
+}
+
+func TestWhatIsLeftBehindIsSaid(t *testing.T) {
+	at := metav1.ObjectMeta{Namespace: "dataprotection-microsoft"}
+	named := func(name string) metav1.ObjectMeta { m := at; m.Name = name; return m }
+	vaults := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "backup-operator"}
+	w := newJoinWorld(t,
+		&corev1.Secret{ObjectMeta: named("coffer-reader-tls")}, &corev1.ConfigMap{ObjectMeta: named("coffer-reader")},
+		&rbacv1.RoleBinding{ObjectMeta: named("coffer-vault-1"), RoleRef: vaults}, &rbacv1.RoleBinding{ObjectMeta: named("of-somebody"), RoleRef: vaults},
+		&rbacv1.RoleBinding{ObjectMeta: named("coffer-extension"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "coffer-extension"}})
+	w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "uid-1", Namespace: "dataprotection-microsoft", JoinedBy: joinedByKubeconfig}
+	if code, _ := w.run("cluster", "leave", "shop-1", "--yes"); code != exitOK {
+		t.Fatalf("%d: %s", code, w.said.String())
+	}
+	said := w.said.String()
+	if !strings.Contains(said, "kubectl -n dataprotection-microsoft delete rolebinding coffer-vault-1 of-somebody`") || !strings.Contains(said, "coffer-vault-server") || strings.Contains(said, "connector") {
+		t.Errorf("%s", said)
+	}
+	// The extension's reader has nobody to know it.
+	if err := w.kube.Get(t.Context(), client.ObjectKey{Namespace: at.Namespace, Name: "coffer-reader"}, &corev1.ConfigMap{}); !apierrors.IsNotFound(err) || w.secret("coffer-reader-tls") != nil {
+		t.Errorf("the reader's certificate is left: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@
 package kubeconfig
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -76,7 +77,7 @@ func (d *Dialer) open(ctx context.Context, k catalogue.Kubeconfig) (*session, er
 	if err != nil {
 		return nil, err
 	}
-	s := &session{dialer: d, kubeconfig: k, access: access, ended: make(chan struct{})}
+	s := &session{dialer: d, kubeconfig: k, access: access, ended: make(chan struct{}), doubted: make(chan struct{}, 1)}
 	if s.transport, err = d.transport(access); err != nil {
 		return nil, err
 	}
@@ -95,13 +96,13 @@ func (d *Dialer) open(ctx context.Context, k catalogue.Kubeconfig) (*session, er
 		s.end()
 		return nil, s.explain(err)
 	}
-	s.info = infoOf(hello, s.noteRights(ctx))
+	s.info = infoOf(hello, s.notes(ctx))
 	return s, nil
 }
 
 func infoOf(h wire.Hello, more []string) catalogue.ClusterInfo {
 	info := catalogue.ClusterInfo{
-		UID: h.ClusterUID, Namespace: h.Namespace, VaultsNamespace: h.VaultsNamespace, BindingsByOwner: h.BindingsByOwner,
+		UID: h.ClusterUID, Namespace: h.Namespace, VaultsNamespace: h.VaultsNamespace,
 		Version: wire.Clean(h.Version, maxVersion), KubernetesVersion: wire.Clean(h.KubernetesVersion, maxVersion),
 	}
 	for _, note := range append(more, h.Notes...) {
@@ -225,7 +226,7 @@ func (s *session) explain(err error) error {
 		return coded
 	}
 	name := s.kubeconfig.Cluster.Name()
-	unreachable := coffer.Errorf(coffer.CodeClusterNotReachable, "the API server of cluster %s: %s", name, wire.Clean(err.Error(), maxNote))
+	unreachable := coffer.Errorf(coffer.CodeClusterNotReachable, "the API server of cluster %s: %s", name, wire.Clean(s.reason(err), maxNote))
 	unreachable.Transient = true
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
@@ -237,6 +238,18 @@ func (s *session) explain(err error) error {
 		return unreachable.WithHint("let the kubeconfig's user do that; the chart's ServiceAccount coffer-vault-server may: connector.link=false")
 	}
 	return unreachable.WithHint("see that the server reaches the API server, and that the kubeconfig is of it")
+}
+
+// reason is what went wrong, without the addresses of this server's network: who has written the kubeconfig may not know what a name is here.
+func (s *session) reason(err error) string {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return s.access.Server.String() + " cannot be dialled: its name is not known where this server is"
+	}
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		doing := map[string]string{"dial": "dialled", "read": "read from", "write": "written to"}
+		return s.access.Server.String() + " cannot be " + cmp.Or(doing[failed.Op], "reached") + ": " + failed.Err.Error()
+	}
+	return err.Error()
 }
 
 // drain reads the rest of a small answer, so that its connection can be used again.

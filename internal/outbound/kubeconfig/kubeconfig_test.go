@@ -2,11 +2,13 @@ package kubeconfig_test
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +38,7 @@ func dialer(networks ...string) *kubeconfig.Dialer {
 	d := &kubeconfig.Dialer{
 		NowFunc: time.Now,
 		HelloFunc: func(ctx context.Context, client kubernetes.Interface, k catalogue.Kubeconfig) (wire.Hello, error) {
-			return connector.Cluster{Client: client, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, Version: "v1", BindingsByOwner: k.BindingsByOwner}.Hello(ctx)
+			return connector.Cluster{Client: client, Namespace: k.Namespace, VaultsNamespace: k.VaultsNamespace, Version: "v1"}.Hello(ctx)
 		},
 		DialPodFunc: func(ctx context.Context, config *rest.Config, namespace, pod string, port int) (net.Conn, error) {
 			return portforward.Dial(ctx, config, namespace, pod, port)
@@ -48,10 +50,10 @@ func dialer(networks ...string) *kubeconfig.Dialer {
 	return d
 }
 
-func kept(text string, bindings bool) catalogue.Kubeconfig {
+func kept(text string) catalogue.Kubeconfig {
 	return catalogue.Kubeconfig{
 		KubeconfigRef: catalogue.KubeconfigRef{Cluster: testCluster, Version: "1"}, Text: []byte(text),
-		Namespace: vaultworld.DialledNamespace, VaultsNamespace: vaultworld.DialledNamespace + "-vaults", BindingsByOwner: bindings,
+		Namespace: vaultworld.DialledNamespace, VaultsNamespace: vaultworld.DialledNamespace + "-vaults",
 	}
 }
 
@@ -118,12 +120,20 @@ func (k *keeper) await(t *testing.T, event string) string {
 	}
 }
 
+// soon is how often all is looked at in these tests.
+const soon = 20 * time.Millisecond
+
 // pooled is a Pool that runs, once it reaches the cluster.
 func pooled(t *testing.T, k *keeper) *kubeconfig.Pool {
 	t.Helper()
-	const soon = 20 * time.Millisecond
+	return pooledAsking(t, k, soon)
+}
+
+// pooledAsking is a Pool that asks its clusters that often whether they are there.
+func pooledAsking(t *testing.T, k *keeper, every time.Duration) *kubeconfig.Pool {
+	t.Helper()
 	pool, err := kubeconfig.NewPool(kubeconfig.PoolConfig{
-		Dialer: dialer("127.0.0.0/8"), Keeper: k, Log: slog.New(slog.DiscardHandler), LookEvery: soon, AskEvery: soon, RetryFirst: soon, RetryLongest: soon,
+		Dialer: dialer("127.0.0.0/8"), Keeper: k, Log: slog.New(slog.DiscardHandler), LookEvery: soon, AskEvery: every, RetryFirst: soon, RetryLongest: soon,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +190,7 @@ func send(t *testing.T, by http.RoundTripper, method, path string, header ...str
 func TestAClusterSaysWhichOneItIs(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
 	d.Forbid("create serviceaccounts/token")
-	info, err := dialer("127.0.0.0/8").Ask(t.Context(), kept(d.Kubeconfig(d.Address(), testToken), false))
+	info, err := dialer("127.0.0.0/8").Ask(t.Context(), kept(d.Kubeconfig(d.Address(), testToken)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +211,7 @@ func TestOnlyTheNetworksOfTheAdministratorAreDialled(t *testing.T) {
 	}
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
 		for _, networks := range [][]string{nil, {"10.0.0.0/8"}, {"0.0.0.0/0", "::/0"}} {
-			_, err := dialer(networks...).Ask(t.Context(), kept(d.Kubeconfig(host+":"+port, testToken), false))
+			_, err := dialer(networks...).Ask(t.Context(), kept(d.Kubeconfig(host+":"+port, testToken)))
 			if coffer.CodeOf(err) != coffer.CodeInvalidInput || !strings.Contains(err.Error(), "may not dial") {
 				t.Errorf("%s with %v: %v", host, networks, err)
 			}
@@ -210,8 +220,35 @@ func TestOnlyTheNetworksOfTheAdministratorAreDialled(t *testing.T) {
 	if seen := d.Seen(); len(seen) != 0 {
 		t.Errorf("it was asked all the same: %v", seen)
 	}
-	if _, err := dialer("127.0.0.0/8", "::1/128").Ask(t.Context(), kept(d.Kubeconfig("localhost:"+port, testToken), false)); err != nil {
+	if _, err := dialer("127.0.0.0/8", "::1/128").Ask(t.Context(), kept(d.Kubeconfig("localhost:"+port, testToken))); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHowLongAKubeconfigIsGoodIsNoted(t *testing.T) {
+	token := "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":1803081492}`)) + ".x"
+	d := vaultworld.NewDialled(t, "uid-1", token)
+	info, err := dialer("127.0.0.0/8").Ask(t.Context(), kept(d.Kubeconfig(d.Address(), token)))
+	if notes := strings.Join(info.Notes, "\n"); err != nil || !strings.Contains(notes, "2027-02-19T23:58:12Z") || !strings.Contains(notes, "coffer cluster join c1 --server-kubeconfig FILE") {
+		t.Errorf("%q, %v", notes, err)
+	}
+}
+
+func TestWhatANameIsHereIsNotTold(t *testing.T) {
+	d := vaultworld.NewDialled(t, "uid-1", testToken)
+	for server, want := range map[string]string{
+		"localhost:1":         "https://localhost:1",
+		"nobody.invalid:6443": "https://nobody.invalid:6443",
+	} {
+		_, err := dialer("127.0.0.0/8", "::/96").Ask(t.Context(), kept(d.Kubeconfig(server, testToken)))
+		if coffer.CodeOf(err) != coffer.CodeClusterNotReachable || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", server, err)
+			continue
+		}
+		// Neither the address of the name, nor that of who was asked for it.
+		if address := regexp.MustCompile(`\d+\.\d+\.\d+\.\d+|\[::`).FindString(err.Error()); address != "" {
+			t.Errorf("%s: %q names %s", server, err, address)
+		}
 	}
 }
 
@@ -219,11 +256,11 @@ func TestAnAPIServerHasToProveItself(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
 	other := vaultworld.NewDialled(t, "uid-2", testToken)
 	text := strings.Replace(d.Kubeconfig(other.Address(), testToken), "tls-server-name: example.com", "tls-server-name: elsewhere.example", 1)
-	_, err := dialer("127.0.0.0/8").Ask(t.Context(), kept(text, false))
+	_, err := dialer("127.0.0.0/8").Ask(t.Context(), kept(text))
 	if coffer.CodeOf(err) != coffer.CodeClusterNotReachable || len(other.Seen()) != 0 || strings.Contains(err.Error(), testToken) {
 		t.Errorf("%v, %v", err, other.Seen())
 	}
-	_, err = dialer("127.0.0.0/8").Ask(t.Context(), kept(d.Kubeconfig(d.Address(), "another"), false))
+	_, err = dialer("127.0.0.0/8").Ask(t.Context(), kept(d.Kubeconfig(d.Address(), "another")))
 	if coffer.CodeOf(err) != coffer.CodeClusterNotReachable || !strings.Contains(err.Error(), "credentials") {
 		t.Errorf("%v", err)
 	}
@@ -231,7 +268,7 @@ func TestAnAPIServerHasToProveItself(t *testing.T) {
 
 func TestAVaultIsItselfAndNobodyElse(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
-	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken), false))))
+	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))))
 	status, text, err := send(t, s.Kubernetes(testIdentity), http.MethodGet, "/version", "Authorization", "Bearer x", "Impersonate-User", "root", "Impersonate-Group", "system:masters", "X-Forwarded-For", "x")
 	if err != nil || status != http.StatusOK || !strings.Contains(text, "gitVersion") {
 		t.Fatalf("%d %s %v", status, text, err)
@@ -278,7 +315,7 @@ func TestWhatTheKubeconfigLacksIsSaid(t *testing.T) {
 		t.Run(c.right, func(t *testing.T) {
 			d := vaultworld.NewDialled(t, "uid-1", testToken)
 			d.Forbid(c.right)
-			s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken), false))))
+			s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))))
 			by := s.Kubernetes(testIdentity)
 			if c.content {
 				by = s.Content(testIdentity)
@@ -296,7 +333,7 @@ func TestWhatTheKubeconfigLacksIsSaid(t *testing.T) {
 
 func TestTheReaderIsAskedThroughAPortForward(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
-	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken), false))))
+	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))))
 	for range 3 {
 		status, text, err := send(t, s.Content(testIdentity), http.MethodGet, "/v1/contents", wire.IdentityHeader, "vault-of-somebody", "Authorization", "Bearer x")
 		if err != nil || status != http.StatusOK || text != "read by "+testIdentity {
@@ -316,28 +353,25 @@ func TestTheReaderIsAskedThroughAPortForward(t *testing.T) {
 	}
 }
 
-func TestConsentIsGivenWhereTheOwnerHasSaidSo(t *testing.T) {
-	for _, allowed := range []bool{false, true} {
-		d := vaultworld.NewDialled(t, "uid-1", testToken)
-		s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken), allowed))))
-		if err := s.Consent(t.Context(), testIdentity); (err == nil) != allowed || !allowed && coffer.CodeOf(err) != coffer.CodeTrustedAccessMissing {
-			t.Errorf("%t: %v", allowed, err)
-		}
-		if d.Bound(testIdentity) != allowed {
-			t.Errorf("%t: it is bound: %t", allowed, d.Bound(testIdentity))
-		}
-	}
+func TestNoVaultIsGivenAccessByAKubeconfig(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
-	d.Forbid("create rolebindings")
-	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken), true))))
-	if err := s.Consent(t.Context(), testIdentity); coffer.CodeOf(err) != coffer.CodeTrustedAccessMissing {
+	s := sessionOf(t, pooled(t, newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))))
+	if err := s.Consent(t.Context(), testIdentity); coffer.CodeOf(err) != coffer.CodeTrustedAccessMissing || !strings.Contains(err.Error(), "coffer trusted-access rolebinding approve") {
 		t.Errorf("%v", err)
+	}
+	if s.Info().BindingsByOwner {
+		t.Error("it is said that owners of the cluster's resource give access")
+	}
+	for _, r := range d.Seen() {
+		if strings.HasSuffix(r.Path, "/rolebindings") {
+			t.Errorf("%s %s", r.Method, r.Path)
+		}
 	}
 }
 
 func TestASessionLastsAsLongAsItsClusterAnswers(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
-	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken), false))
+	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))
 	pool := pooled(t, k)
 	k.await(t, "linked uid-1")
 	first := sessionOf(t, pool)
@@ -354,7 +388,7 @@ func TestASessionLastsAsLongAsItsClusterAnswers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// Another kubeconfig is given.
-	again := kept(d.Kubeconfig(d.Address(), "another"), false)
+	again := kept(d.Kubeconfig(d.Address(), "another"))
 	again.Version = "2"
 	k.set(again)
 	k.await(t, "linked uid-1")
@@ -372,9 +406,38 @@ func TestASessionLastsAsLongAsItsClusterAnswers(t *testing.T) {
 	<-third.Ended()
 }
 
+func TestAKubeconfigThatHasEndedIsSeenWhenAnythingIsAsked(t *testing.T) {
+	d := vaultworld.NewDialled(t, "uid-1", testToken)
+	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))
+	pool := pooledAsking(t, k, time.Hour)
+	k.await(t, "linked uid-1")
+	s := sessionOf(t, pool)
+	d.SetToken("another")
+	if _, _, err := send(t, s.Kubernetes(testIdentity), http.MethodGet, "/version"); coffer.CodeOf(err) != coffer.CodeClusterNotReachable {
+		t.Errorf("%v", err)
+	}
+	if said := k.await(t, "unreachable"); !strings.Contains(said, "credentials") {
+		t.Error(said)
+	}
+}
+
+func TestASessionThatThisServerEndsIsNoClusterThatIsNotReached(t *testing.T) {
+	d := vaultworld.NewDialled(t, "uid-1", testToken)
+	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))
+	pool := pooled(t, k)
+	k.await(t, "linked uid-1")
+	first := sessionOf(t, pool)
+	pool.Close(testCluster)
+	<-first.Ended()
+	// The cluster has not left: it is reached again, and nobody is told that it was not.
+	if next := k.await(t, ""); next != "linked uid-1" {
+		t.Error(next)
+	}
+}
+
 func TestASessionThatIsNotRecordedIsNone(t *testing.T) {
 	d := vaultworld.NewDialled(t, "uid-1", testToken)
-	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken), false))
+	k := newKeeper(kept(d.Kubeconfig(d.Address(), testToken)))
 	k.refuse = coffer.Errorf(coffer.CodeJoinRefused, "another replica dials it")
 	pool := pooled(t, k)
 	k.await(t, "unreachable: another replica")

@@ -193,19 +193,32 @@ func (p *Pool) keep(ctx context.Context, ref catalogue.KubeconfigRef) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errClosed) {
+			// It has left, or has another kubeconfig, which the next look says. If neither, it is reached again.
+			pause(ctx, 2*p.LookEvery)
+			continue
+		}
 		why := wire.Clean(err.Error(), maxNote)
 		p.Log.Warn("cluster not reached by its kubeconfig", "cluster", ref.Cluster, "error", why)
 		p.Keeper.Unreachable(ctx, ref.Cluster, why)
 		if time.Since(began) > p.RetryLongest {
 			wait = p.RetryFirst
 		}
-		pause := time.NewTimer(wait/2 + time.Duration(rand.Float64()*float64(wait/2))) //nolint:gosec // It spreads, and keeps no secret.
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		pause(ctx, wait/2+time.Duration(rand.Float64()*float64(wait/2))) //nolint:gosec // It spreads, and keeps no secret.
 		wait = min(2*wait, p.RetryLongest)
+	}
+}
+
+// errClosed is of a session that this server has ended itself.
+var errClosed = errors.New("the session was closed")
+
+// pause waits, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -261,7 +274,8 @@ func (p *Pool) watch(ctx context.Context, s *session) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.ended:
-			return s.over()
+			return errClosed
+		case <-s.doubted:
 		case <-tick.C:
 		}
 		err := s.alive(ctx)

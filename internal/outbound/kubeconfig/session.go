@@ -10,9 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -23,9 +23,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/kubeconfig"
 )
-
-// operator is the ClusterRole that trusted access is.
-const operator = "backup-operator"
 
 var identityForm = regexp.MustCompile(wire.IdentityPattern)
 
@@ -40,7 +37,9 @@ type session struct {
 	client     kubernetes.Interface
 	ended      chan struct{}
 	once       sync.Once
-	token      readerToken
+	// doubted has something in it once the API server has refused the kubeconfig: whether that is so is looked at then.
+	doubted chan struct{}
+	token   readerToken
 }
 
 var _ catalogue.ClusterSession = (*session)(nil)
@@ -144,6 +143,10 @@ func (s *session) impersonated(answer *http.Response) (*http.Response, error) {
 	switch answer.StatusCode {
 	case http.StatusUnauthorized:
 		drain(answer.Body)
+		select {
+		case s.doubted <- struct{}{}:
+		default:
+		}
 		return nil, s.explain(apierrors.NewUnauthorized("the kubeconfig"))
 	case http.StatusForbidden:
 		text, err := io.ReadAll(io.LimitReader(answer.Body, maxHead))
@@ -160,34 +163,19 @@ func (s *session) impersonated(answer *http.Response) (*http.Response, error) {
 	return answer, nil
 }
 
-// Consent implements catalogue.ClusterSession.
-func (s *session) Consent(ctx context.Context, identity string) error {
-	if !identityForm.MatchString(identity) {
-		return fmt.Errorf("%q is not the identity of a vault", identity)
-	}
-	name := "coffer-" + identity
-	if !s.info.BindingsByOwner {
-		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the cluster's owner has not let the server give trusted access").
-			WithHint("its owner does: kubectl create rolebinding %s -n %s --clusterrole=%s --serviceaccount=%s:%s", name, s.info.Namespace, operator, s.info.VaultsNamespace, identity)
-	}
-	_, err := s.client.RbacV1().RoleBindings(s.info.Namespace).Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/managed-by": "coffer-server"}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: operator},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.info.VaultsNamespace, Name: identity}},
-	}, metav1.CreateOptions{})
-	switch {
-	case err == nil, apierrors.IsAlreadyExists(err):
-		// What somebody has made of it meanwhile is theirs: the vault asks the API server what it may.
-		return nil
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
-		return coffer.Errorf(coffer.CodeTrustedAccessMissing, "the kubeconfig's user may not make the binding: %s", wire.Clean(err.Error(), maxNote)).
-			WithHint("install the extension with connector.allowBindingsByOwner")
-	}
-	return s.explain(err)
+// Consent implements catalogue.ClusterSession: nobody is in the cluster who could give it. This server's user may bind nobody, for RBAC cannot bound whom it
+// would bind.
+func (s *session) Consent(context.Context, string) error {
+	return coffer.Errorf(coffer.CodeTrustedAccessMissing, "cluster %s has joined by a kubeconfig, which gives no vault access", s.kubeconfig.Cluster.Name()).
+		WithHint("its owner does, with another kubeconfig: coffer trusted-access rolebinding approve")
 }
 
-// noteRights are what the kubeconfig's user lacks, and what it has too much of.
-func (s *session) noteRights(ctx context.Context) (notes []string) {
+// notes are what there is to know of the kubeconfig: how long it is good, what its user lacks, and what it has too much of.
+func (s *session) notes(ctx context.Context) (notes []string) {
+	if !s.access.Ends.IsZero() {
+		notes = append(notes, fmt.Sprintf("The kubeconfig is good until %s. Before that, give the server another one: coffer cluster join %s --server-kubeconfig FILE",
+			s.access.Ends.UTC().Format(time.RFC3339), s.kubeconfig.Cluster.Name()))
+	}
 	k := s.kubeconfig
 	type right struct {
 		authorizationv1.ResourceAttributes
@@ -200,11 +188,6 @@ func (s *session) noteRights(ctx context.Context) (notes []string) {
 		{authorizationv1.ResourceAttributes{Namespace: k.Namespace, Verb: "create", Resource: "pods", Subresource: "portforward"}, noContents},
 		{authorizationv1.ResourceAttributes{Namespace: k.Namespace, Verb: "get", Resource: "configmaps", Name: content.AuthorityConfigMap}, noContents},
 		{authorizationv1.ResourceAttributes{Namespace: k.Namespace, Verb: "create", Resource: "serviceaccounts", Subresource: "token", Name: content.Connector}, noContents},
-	}
-	if k.BindingsByOwner {
-		rights = append(rights, right{authorizationv1.ResourceAttributes{
-			Namespace: k.Namespace, Verb: "create", Group: rbacv1.GroupName, Resource: "rolebindings",
-		}, "trusted access has to be approved in the cluster"})
 	}
 	for _, r := range rights {
 		if allowed, err := s.may(ctx, r.ResourceAttributes); err == nil && !allowed {

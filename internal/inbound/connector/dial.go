@@ -155,6 +155,9 @@ func (s *server) post(ctx context.Context, path string, body any, header http.He
 	r.Header = header
 	r.Header.Set("Content-Type", "application/json")
 	answer, err := s.client.Do(r)
+	if unfit, ok := errors.AsType[x509.CertificateInvalidError](err); ok && unfit.Reason == x509.Expired {
+		return nil, fmt.Errorf("ask the server %s: %w; compare the clocks of this cluster's nodes and of the server", s.address, unfit)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the server: %w", err)
 	}

@@ -37,7 +37,7 @@ func newReader(t *testing.T, listen string, answer http.HandlerFunc) (server *ht
 	t.Helper()
 	server = httptest.NewUnstartedServer(answer)
 	a := newAuthority(t)
-	serving := a.serving()
+	serving := a.serving(0)
 	if listen != "" {
 		_ = server.Listener.Close()
 		server.Listener = must((&net.ListenConfig{}).Listen(t.Context(), "tcp", listen))

@@ -192,6 +192,17 @@ func TestWhyAClusterIsNotLinkedIsShownAndNoSecretIs(t *testing.T) {
 	}
 }
 
+func TestAServerWithAnotherClockIsAMatterOfClocks(t *testing.T) {
+	s := newServer(t, nil)
+	joined := newCluster(t, s.token(clusterID(1)).String(), nil)
+	s.mustSession(t, clusterID(1))
+	s.stop(t)
+	s.serving = s.authority.serving(2 * time.Hour)
+	s.start(t)
+	joined.mustShow(t, "compare the clocks")
+	newCluster(t, s.token(clusterID(2)).String(), nil).mustShow(t, "compare the clocks")
+}
+
 func TestAnotherTokenIsUsedAtOnce(t *testing.T) {
 	s := newServer(t, nil)
 	c := newCluster(t, "", func(_ *cluster, settings *connector.Config) { settings.RetryFinal = time.Hour })

@@ -74,10 +74,11 @@ func (a *authority) issue(public any, name string, begins, ends time.Time, use x
 	return must(x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key))
 }
 
-// serving is a certificate of a server.
-func (a *authority) serving() tls.Certificate {
+// serving is a certificate of a server whose clock is ahead.
+func (a *authority) serving(ahead time.Duration) tls.Certificate {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	der := a.issue(key.Public(), "server", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), x509.ExtKeyUsageServerAuth)
+	now := time.Now().Add(ahead)
+	der := a.issue(key.Public(), "server", now.Add(-time.Hour), now.Add(time.Hour), x509.ExtKeyUsageServerAuth)
 	return tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}
 }
 
@@ -201,7 +202,7 @@ type server struct {
 func newServer(t testing.TB, change func(*link.Config)) *server {
 	t.Helper()
 	a := newAuthority(t)
-	s := &server{serving: a.serving(), log: &logs{}, keeper: &keeper{
+	s := &server{serving: a.serving(0), log: &logs{}, keeper: &keeper{
 		authority: a, life: 30 * 24 * time.Hour, tokens: map[string]catalogue.ID{}, usedBy: map[string]string{}, revoked: map[string]bool{},
 		linked: map[string]catalogue.ClusterInfo{},
 	}, address: "127.0.0.1:0"}

@@ -37,6 +37,26 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	}
 }
 
+// allPoints are the recovery points of an instance as the rules of retention see them.
+func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (points []retention.Point, err error) {
+	q := catalogue.PointQuery{Instance: instance, Limit: pageSize}
+	for {
+		page, err := v.Points(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		more, err := readPoints(page)
+		if err != nil {
+			return nil, err
+		}
+		if points = append(points, more...); len(page) < q.Limit {
+			return points, nil
+		}
+		last := page[len(page)-1]
+		q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
+	}
+}
+
 // readPoints are recovery points as the rules of retention see them.
 func readPoints(kept []catalogue.Point) ([]retention.Point, error) {
 	points := make([]retention.Point, len(kept))

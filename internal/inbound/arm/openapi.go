@@ -56,6 +56,9 @@ var (
 		"coffer.backup/diff":                                       []content.DiffItem{},
 		"coffer.backup/logs":                                       logBody{},
 		"coffer.backup/inventory":                                  content.Inventory{},
+		"coffer.backup/previewpolicy":                              arm.Preview{},
+		"coffer.backup/preview":                                    arm.Preview{},
+		"coffer.backup/previewchange":                              arm.PreviewedChanges{},
 		"microsoft.containerservice/locations/trustedaccessroles":  []trustedRole{},
 	}
 )

@@ -22,8 +22,8 @@ const policyCollection = "backupPolicies"
 const clusterDatasource = "AzureKubernetesService"
 
 func (p *program) newBackupPolicy() *cobra.Command {
-	cmd := group("backup-policy", "Make, list, show and delete the policies of a Backup vault",
-		p.newPolicyCreate(), p.newPolicyShow(), p.newPolicyList(), p.newPolicyDelete(), p.newPolicyTemplate())
+	cmd := group("backup-policy", "Make, list, show, preview and delete the policies of a Backup vault",
+		p.newPolicyCreate(), p.newPolicyShow(), p.newPolicyList(), p.newPolicyDelete(), p.newPolicyTemplate(), p.newPolicyPreview(), p.newPolicyPreviewChange())
 	cmd.Aliases = []string{"policy"}
 	return p.onServer(cmd)
 }

@@ -42,6 +42,9 @@ const (
 	firstServices, lastServices = 250, 254
 )
 
+// Nodes are the addresses of all clusters' nodes, and of the services.
+const Nodes = "10.77.0.0/16"
+
 // ServicesAddress is the address of the services with an index.
 func ServicesAddress(index int) string { return cluster.NodeAddress(index, 1) }
 

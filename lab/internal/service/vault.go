@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/coffer-backup/coffer/lab/internal/component"
+	"github.com/coffer-backup/coffer/lab/internal/network"
 )
 
 // The endpoints of the vault's server beside the one for its clients: clusters that joined keep a link to the one, and health and
@@ -23,6 +24,8 @@ func vaultServer(s *Set, addresses []string) (component.Spec, error) {
 		Args: []string{
 			"--data-dir", s.Path(Vault, "data"), "--listen", addresses[0], "--status-listen", addresses[2],
 			"--link-listen", addresses[1], "--link-address", addresses[1],
+			// The clusters of the lab, for those that join by a kubeconfig.
+			"--kubeconfig-networks", network.Nodes,
 			"--url", fmt.Sprintf("https://127.0.0.1:%d", s.HostPorts[Vault]), "--hostname", "127.0.0.1,localhost," + inside,
 		},
 		Health: component.Health{URL: "http://" + addresses[2] + "/readyz"},

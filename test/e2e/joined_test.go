@@ -74,7 +74,10 @@ type protection struct {
 
 // clusterState is a cluster as the server shows it.
 type clusterState struct {
-	State, ClusterUID, KubernetesVersion, Namespace, VaultsNamespace string
+	State, Message, JoinedBy, ClusterUID, KubernetesVersion, Namespace, VaultsNamespace string
+
+	BindingsByOwner bool
+	Notes           []string
 }
 
 func (v *vaulted) cluster(t *testing.T, name string) clusterState {

@@ -32,8 +32,14 @@ func connectorToken(t *testing.T) string {
 // asConnector is a client with the token of the connector's ServiceAccount, in the name of somebody else if one is given.
 func asConnector(t *testing.T, as rest.ImpersonationConfig) client.Client {
 	t.Helper()
+	return byToken(t, connectorToken(t), as)
+}
+
+// byToken is a client with a token, in the name of somebody else if one is given.
+func byToken(t *testing.T, token string, as rest.ImpersonationConfig) client.Client {
+	t.Helper()
 	config := rest.AnonymousClientConfig(lab.config)
-	config.BearerToken, config.Impersonate, config.QPS = connectorToken(t), as, -1
+	config.BearerToken, config.Impersonate, config.QPS = token, as, -1
 	c, err := client.New(config, client.Options{Scheme: newScheme(), Mapper: lab.client.RESTMapper()})
 	if err != nil {
 		t.Fatal(err)
@@ -135,9 +141,9 @@ func (j *protection) trustedAccess(t *testing.T) {
 	if b.State != "Pending" || b.Namespace != namespace || b.VaultsNamespace != namespace+"-vaults" || !strings.Contains(b.Command, b.Identity) {
 		t.Fatalf("binding: %+v", b)
 	}
-	own := j.check(t, "e2e", firstCluster)
-	if own.State != "Approved" || own.Identity == b.Identity {
-		t.Errorf("the other vault's binding: %+v", own)
+	approved := j.check(t, "e2e", firstCluster)
+	if approved.State != "Approved" || approved.Identity == b.Identity {
+		t.Errorf("the other vault's binding: %+v", approved)
 	}
 	j.vaulted.mustFail(t, []string{"create rolebinding"}, append([]string{"backup-instance", "create"}, instance...)...)
 	j.vaulted.mustFail(t, nil, "rest", "GET", j.vaultID("stranger")+"/providers/Coffer.Backup/inventory?clusterId="+j.clusterID(firstCluster))
@@ -167,7 +173,9 @@ func (j *protection) trustedAccess(t *testing.T) {
 		}
 	}
 	j.must(t, append([]string{"backup-instance", "validate-for-backup"}, instance...)...)
-	j.connectorMustNot(t, b)
+	own := asConnector(t, rest.ImpersonationConfig{})
+	mustBeForbidden(t, "as the connector", vaultMustNotAsConnector(vaultMustNot(t, own)))
+	mustBeOnlyADoor(t, "the connector", b, func(as rest.ImpersonationConfig) client.Client { return asConnector(t, as) })
 
 	// What the owner takes back is taken, whatever the server has noted.
 	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: bindCommand.FindStringSubmatch(b.Command)[2]}}
@@ -181,12 +189,11 @@ func (j *protection) trustedAccess(t *testing.T) {
 	j.vaulted.mustFail(t, []string{"create rolebinding"}, append([]string{"backup-instance", "create"}, instance...)...)
 }
 
-// connectorMustNot tries, by the connector's own token, what would make more of it than a door for vaults.
-func (j *protection) connectorMustNot(t *testing.T, vault bindingState) {
+// mustBeOnlyADoor tries, by the own credentials of who carries what vaults ask, what would make more of it than a door for them.
+func mustBeOnlyADoor(t *testing.T, who string, vault bindingState, by func(as rest.ImpersonationConfig) client.Client) {
 	t.Helper()
-	own := asConnector(t, rest.ImpersonationConfig{})
-	mustBeForbidden(t, "as the connector", vaultMustNotAsConnector(vaultMustNot(t, own)))
-	mustBeForbidden(t, "as the connector", vaultMay(t, own))
+	own := by(rest.ImpersonationConfig{})
+	mustBeForbidden(t, "as "+who, vaultMay(t, own))
 	tries := map[string]func() error{
 		"read the signing key": func() error {
 			return own.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "coffer-signing-key"}, &corev1.Secret{})
@@ -198,7 +205,7 @@ func (j *protection) connectorMustNot(t *testing.T, vault bindingState) {
 			return own.Create(t.Context(), object("v1", "ServiceAccount", vault.VaultsNamespace, "any", nil), client.DryRunAll)
 		},
 	}
-	mustBeForbidden(t, "as the connector", tries)
+	mustBeForbidden(t, "as "+who, tries)
 	for name, as := range map[string]rest.ImpersonationConfig{
 		"the extension":            {UserName: "system:serviceaccount:" + namespace + ":coffer-extension"},
 		"another account":          {UserName: "system:serviceaccount:kube-system:default"},
@@ -207,9 +214,9 @@ func (j *protection) connectorMustNot(t *testing.T, vault bindingState) {
 		"a user like a vault":      {UserName: vault.Identity},
 		"a node":                   {UserName: "system:node:" + machineName(), Groups: []string{"system:nodes"}},
 	} {
-		c := asConnector(t, as)
+		c := by(as)
 		if err := c.List(t.Context(), &v1alpha1.BackupList{}, client.InNamespace(namespace)); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "impersonate") {
-			t.Errorf("the connector as %s: %v, want impersonation forbidden", name, err)
+			t.Errorf("%s as %s: %v, want impersonation forbidden", who, name, err)
 		}
 	}
 }

@@ -37,14 +37,16 @@ const (
 )
 
 var joined struct {
-	once  sync.Once
-	world *vaulted
+	made, clusters sync.Once
+	world          *vaulted
+	// all says that both clusters have joined.
+	all bool
 }
 
-// joinedVault makes the vault, joins both clusters and lets the vault in, all of it by the command line.
-func joinedVault(t *testing.T) *vaulted {
+// newVault makes the vault that the journeys of a process share, by the command line.
+func newVault(t *testing.T) *vaulted {
 	t.Helper()
-	joined.once.Do(func() {
+	joined.made.Do(func() {
 		config, err := os.MkdirTemp("", "coffer-e2e-")
 		if err != nil {
 			t.Fatal(err)
@@ -55,6 +57,19 @@ func joinedVault(t *testing.T) *vaulted {
 		v.group = strings.TrimSpace(v.must(t, "resource-group", "create", "--name", vaultGroup, "--location", "westeurope", "--query", "id"))
 		v.must(t, "backup-vault", "create", "--storage-setting", "[{type:LocallyRedundant,datastore-type:VaultStore}]", "--soft-delete-state", "Off")
 		v.mustHavePolicy(t, vaultName, "nightly")
+		joined.world = v
+	})
+	if joined.world == nil {
+		t.Fatal("the vault could not be set up: see the first test that needed it")
+	}
+	return joined.world
+}
+
+// joinedVault is the vault, which both clusters have joined and let in.
+func joinedVault(t *testing.T) *vaulted {
+	t.Helper()
+	v := newVault(t)
+	joined.clusters.Do(func() {
 		v.join(t, lab, firstCluster)
 		if err := second.install("storageLocation.readOnly=true"); err != nil {
 			t.Fatal(err)
@@ -67,12 +82,29 @@ func joinedVault(t *testing.T) *vaulted {
 			v.mustBind(t, "e2e", name, vaultName)
 			v.must(t, "trusted-access", "rolebinding", "approve", "--name", "e2e", "--cluster-name", name, "--yes", "--kubeconfig", c.kubeconfig)
 		}
-		joined.world = v
+		joined.all = true
 	})
-	if joined.world == nil {
-		t.Fatal("the vault could not be set up: see the first test that needed it")
+	if !joined.all {
+		t.Fatal("the clusters could not join: see the first test that needed it")
 	}
-	return joined.world
+	return v
+}
+
+// mustLeave lets a cluster of the lab leave under whichever id it has joined. The next journey that needs it there joins it again.
+func (v *vaulted) mustLeave(t *testing.T, c labCluster) {
+	t.Helper()
+	var all []struct {
+		ID         string
+		Properties struct{ Coffer clusterState }
+	}
+	v.decode(t, &all, "cluster", "list")
+	uid := c.uid(t)
+	for _, one := range all {
+		if one.Properties.Coffer.ClusterUID == uid {
+			v.must(t, "cluster", "leave", one.ID, "--yes", "--kubeconfig", c.kubeconfig)
+		}
+	}
+	joined.clusters, joined.all = sync.Once{}, false
 }
 
 // join lets a cluster of the lab join, as its owner does. What is joined already stays so.
@@ -209,8 +241,14 @@ func (v *vaulted) mustFail(t *testing.T, words []string, args ...string) (messag
 // the test if it is still there.
 func (v *vaulted) protect(t *testing.T, name string, flags ...string) {
 	t.Helper()
+	v.protectAt(t, firstCluster, name, flags...)
+}
+
+// protectAt is protect of a cluster by its name at the server.
+func (v *vaulted) protectAt(t *testing.T, cluster, name string, flags ...string) {
+	t.Helper()
 	v.mustHavePolicy(t, vaultName, name)
-	v.must(t, append([]string{"backup-instance", "create", "-n", name, "--cluster", v.clusterID(firstCluster), "--policy-name", name}, flags...)...)
+	v.must(t, append([]string{"backup-instance", "create", "-n", name, "--cluster", v.clusterID(cluster), "--policy-name", name}, flags...)...)
 	t.Cleanup(func() {
 		_, _, _ = v.exec(t, "", "backup-instance", "delete", "-n", name, "--retain-data", "--yes")
 	})

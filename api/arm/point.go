@@ -19,7 +19,8 @@ type RecoveryPoint struct {
 	Coffer                         *CofferPoint `json:"coffer,omitempty"`
 }
 
-// CofferPoint is what AKS Backup does not tell of a recovery point: what it was promised when it was made, and why.
+// CofferPoint is what AKS Backup does not tell of a recovery point: what it was promised when it was made, and why, and
+// what keeps it since.
 type CofferPoint struct {
 	// Reason is why it falls under its rule.
 	Reason string `json:"reason,omitempty"`
@@ -30,6 +31,19 @@ type CofferPoint struct {
 	// CopyAfter is when it is to be copied to the vault tier, and CopyExpires when that may delete the copy; without them it is not.
 	CopyAfter   *time.Time `json:"copyAfter,omitempty"`
 	CopyExpires *time.Time `json:"copyExpires,omitempty"`
+	LegalHold   *LegalHold `json:"legalHold,omitempty"`
+}
+
+// LegalHold says who keeps a recovery point from being deleted, and why.
+type LegalHold struct {
+	Reason string    `json:"reason"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+}
+
+// HoldRequest is the body of a request for a legal hold.
+type HoldRequest struct {
+	Reason string `json:"reason,omitempty"`
 }
 
 // PointStore says that a recovery point lies in a tier.

@@ -113,7 +113,8 @@ func (v *vaultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Ms-Correlation-Request-Id", "c-1")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, answer)
-	case r.Method == http.MethodPost && !strings.HasSuffix(r.URL.Path, "/validateRestore") && !strings.HasSuffix(r.URL.Path, "/validateForBackup") || r.Method == http.MethodDelete:
+	case r.Method == http.MethodPost && !strings.HasSuffix(r.URL.Path, "/validateRestore") && !strings.HasSuffix(r.URL.Path, "/validateForBackup") &&
+		!strings.HasSuffix(r.URL.Path, "/hold") && !strings.HasSuffix(r.URL.Path, "/releaseHold") || r.Method == http.MethodDelete:
 		w.Header().Set("Azure-AsyncOperation", v.URL+"/operationStatus/1?api-version=2025-07-01")
 		w.Header().Set("Location", v.URL+"/operationResults/1?api-version=2025-07-01")
 		w.Header().Set("Retry-After", "0")
@@ -381,6 +382,11 @@ func TestAnUpdateChangesWhatIsGiven(t *testing.T) {
 }
 
 func TestADeletionSaysWhatGoes(t *testing.T) {
+	softVault := strings.TrimSuffix(vaultPath, "shop-vault") + "soft-vault"
+	softPath := softVault + "/backupInstances/shop"
+	settings := func(state string) string {
+		return `{"properties":{"securitySettings":{"softDeleteSettings":{"state":"` + state + `","retentionDurationInDays":14}}}}`
+	}
 	points := `{"value":[` + point("p1", "2026-11-20T00:00:00Z") + `,` + point("p2", "2026-11-21T00:00:00Z") + `]}`
 	for _, tt := range []struct {
 		args    []string
@@ -388,9 +394,14 @@ func TestADeletionSaysWhatGoes(t *testing.T) {
 		says    string
 	}{
 		{nil, "DELETE " + instancePath, "Its recovery points (2) and their snapshots are deleted with it, for good."},
+		{[]string{"-v", "soft-vault"}, "DELETE " + softPath, "It can be had again for 14 days, and its recovery points (2) and their snapshots stay until then."},
 		{[]string{"--retain-data"}, "DELETE " + instancePath + "?retainData=true", "Its recovery points (2) stay in the blob container, and the vault forgets them."},
 	} {
-		v := newVaultServer(t, map[string][]string{"GET " + instancePath + "/recoveryPoints": {points}, tt.request: {"gone"}})
+		v := newVaultServer(t, map[string][]string{
+			"GET " + instancePath + "/recoveryPoints": {points}, "GET " + softPath + "/recoveryPoints": {points}, tt.request: {"gone"},
+			"GET " + vaultPath: {settings("Off")}, "GET " + softVault: {settings("On")},
+			"GET " + softVault + "/deletedBackupInstances/shop": {`{"name":"shop","properties":{"deletionInfo":{"scheduledPurgeTime":"2026-12-05T08:00:00Z"}}}`},
+		})
 		_, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", "delete", "-n", "shop"}, tt.args...)...)
 		if code != 2 || v.times(tt.request) != 0 {
 			t.Errorf("without a yes: exit code %d", code)
@@ -401,6 +412,9 @@ func TestADeletionSaysWhatGoes(t *testing.T) {
 			t.Errorf("exit code %d\n%s", code, stderr)
 		}
 		mustHave(t, "stderr", stderr, tt.says, "Backup instance shop is deleted.")
+		if again := "deleted-backup-instance undelete -g shop -v soft-vault -n shop"; strings.Contains(stderr, again) != strings.HasPrefix(tt.says, "It can") {
+			t.Errorf("%q: %s", tt.args, stderr)
+		}
 	}
 }
 

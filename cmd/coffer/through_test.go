@@ -73,7 +73,7 @@ func newThrough(t *testing.T) *through {
 	const tenant = "11111111-1111-8111-8111-111111111111"
 	keeper := &vault.Keeper{DB: db, Now: now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(w.world.Sealer, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind())}
+		vault.ExtensionKind(w.world.Sealer, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind())}
 	jobs := &vault.Jobs{Keeper: keeper, Clusters: w.links, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs { return clusterclient.New(s, identity) }}
 	w.runner = func() *runner.Runner { return runner.New(runner.Config{Jobs: jobs, Log: log, NowFunc: now}) }
 	routes := arm.New(arm.Config{
@@ -291,7 +291,25 @@ func TestAnInstanceIsDeletedWithItsRecoveryPointsThroughTheServer(t *testing.T) 
 		}
 		return `{"phase":"Completed"}`
 	})
-	_, stderr, code := w.run("instance", "delete", "-n", "shop", "--yes", "--no-wait")
+	// It is in a vault that keeps what is deleted for a while, as new ones do.
+	_, stderr, code := w.run("instance", "delete", "-n", "shop", "--yes")
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	mustHave(t, "stderr", stderr, "It can be had again for 14 days, and its recovery points (1) and their snapshots stay until then.", "Backup instance shop is deleted.", "deleted-backup-instance undelete")
+	if _, stderr, code := w.run("instance", "create", "-n", "shop", "--cluster", "production", "--policy-name", "daily"); code != 1 || !strings.Contains(stderr, "can be had again until") {
+		t.Errorf("another one of its name: exit code %d\n%s", code, stderr)
+	}
+	mustHave(t, "the deleted ones", w.must("instance", "deleted-backup-instance", "list"), "shop", "production")
+	w.must("instance", "deleted-backup-instance", "undelete", "-n", "shop")
+	mustHave(t, "had again", w.must("instance", "show", "-n", "shop"), "ProtectionStopped")
+	w.must("point", "hold", "-n", "shop", "latest", "--reason", "Case 42")
+	if _, stderr, code := w.run("instance", "delete", "-n", "shop", "--yes"); code != 1 || !strings.Contains(stderr, "under legal hold") {
+		t.Errorf("with a legal hold: exit code %d\n%s", code, stderr)
+	}
+	w.must("point", "release-hold", "-n", "shop", "latest")
+	w.must("vault", "update", "--soft-delete-state", "Off")
+	_, stderr, code = w.run("instance", "delete", "-n", "shop", "--yes", "--no-wait")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}

@@ -108,6 +108,8 @@ const (
 	CodeNotCancellable Code = "UserErrorJobNotCancellable"
 	// CodeProtectionStopped is of what is not done while the protection of a backup instance is stopped, or its backups are suspended.
 	CodeProtectionStopped Code = "UserErrorBackupInstanceProtectionStopped"
+	// CodeLegalHold is of what is under legal hold, and not deleted.
+	CodeLegalHold Code = "UserErrorRecoveryPointUnderLegalHold"
 
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"

@@ -144,7 +144,8 @@ func (d *demo) makeVault(ctx context.Context) error {
 		{"login", "--credentials", os.Getenv("COFFER_SERVICE_VAULT_CREDENTIALS")},
 		{"profile", "set", "--resource-group", group, "--vault-name", vault, "--location", "westeurope"},
 		{"resource-group", "create", "--name", group},
-		{"backup-vault", "create", "--storage-setting", "[{type:LocallyRedundant,datastore-type:VaultStore}]"},
+		// Without soft delete, so that what is deleted when looking around is deleted, and the demo can be run again.
+		{"backup-vault", "create", "--storage-setting", "[{type:LocallyRedundant,datastore-type:VaultStore}]", "--soft-delete-state", "Off"},
 	} {
 		if err := d.coffer(ctx, args...); err != nil {
 			return err

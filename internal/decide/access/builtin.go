@@ -17,6 +17,12 @@ const (
 const (
 	// ActionReveal shows secret values. Only Owner allows it.
 	ActionReveal = "Coffer.Backup/secrets/reveal/action"
+	// ActionHold puts a recovery point under legal hold, and ActionReleaseHold ends that. Only Owner allows the second: who deletes
+	// backups is not to end what keeps them.
+	ActionHold        = "Coffer.Backup/recoveryPoints/hold/action"
+	ActionReleaseHold = "Coffer.Backup/recoveryPoints/releaseHold/action"
+	// ActionPurge deletes for good what was deleted and could be had again. Who may delete does not have it by that.
+	ActionPurge = "Coffer.Backup/deletedBackupInstances/purge/action"
 	// ActionContents shows what a recovery point holds, secrets masked. It is no read, for it shows what is in the cluster: who may
 	// restore may look, but not everybody who may see that there is a backup.
 	ActionContents = "Coffer.Backup/recoveryPoints/contents/action"
@@ -63,11 +69,11 @@ func generalRoles() []Role {
 		{ID: ReaderID, Name: "Reader", Description: "View all resources, but does not allow you to make any changes.", Actions: []string{"*/read"}},
 		{
 			ID: ContributorID, Name: "Contributor",
-			Description: "Grants full access to manage all resources, but does not allow you to assign roles, to manage service principals, to see secret values or to consent for a cluster.",
+			Description: "Grants full access to manage all resources, but does not allow you to assign roles, to manage service principals, to see secret values, to consent for a cluster or to release legal holds.",
 			Actions:     []string{"*"},
 			NotActions: []string{
 				"Microsoft.Authorization/*/delete", "Microsoft.Authorization/*/write", "Microsoft.Authorization/elevateAccess/action",
-				"Coffer.Backup/secrets/*", "Coffer.Backup/consents/*",
+				"Coffer.Backup/secrets/*", "Coffer.Backup/consents/*", ActionReleaseHold,
 				"Coffer.Backup/servicePrincipals/write", "Coffer.Backup/servicePrincipals/delete",
 				"Coffer.Backup/servicePrincipals/*/write", "Coffer.Backup/servicePrincipals/*/delete", "Coffer.Backup/servicePrincipals/*/action",
 			},
@@ -135,6 +141,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/backupVaults/backupInstances/resumeProtection/action",
 		"Microsoft.DataProtection/backupVaults/backupInstances/sync/action",
 		"Microsoft.DataProtection/backupVaults/deletedBackupInstances/undelete/action",
+		ActionHold,
 	)
 	return []Role{
 		{ID: BackupReaderID, Name: "Backup Reader", Description: "Can view backup services, but can't make changes", Actions: reader},

@@ -66,10 +66,23 @@ func (r Record) Do(name string, o Operation, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// Fail is the record after a deletion that has failed: the instance is protected as before.
-func (r Record) Fail(why arm.UserFacingError) Record {
+// purgePause is how long a purge that has failed is left alone.
+const purgePause = 24 * time.Hour
+
+// Fail is the record after a deletion that has failed: the instance is protected as before, or deleted, to be purged again later.
+func (r Record) Fail(why arm.UserFacingError, now time.Time) Record {
 	r.Deleting, r.Failure = false, &why
+	if r.Deletion != nil {
+		again := *r.Deletion
+		again.Next = now.Add(purgePause)
+		r.Deletion = &again
+	}
 	return r
+}
+
+// Overdue says whether a deleted instance is to be purged.
+func (r Record) Overdue(now time.Time) bool {
+	return r.Deletion != nil && !r.Deleting && !r.Deletion.Until.After(now) && !r.Deletion.Next.After(now)
 }
 
 // shown is a record in an instance's facts.

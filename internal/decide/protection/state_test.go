@@ -116,7 +116,7 @@ func TestFactsOfBeforeThereWereStates(t *testing.T) {
 }
 
 func TestAnOperationEndsWhatHasFailed(t *testing.T) {
-	r := Record{State: Stopped, Since: noon, Deleting: true}.Fail(arm.UserFacingError{Code: "X"})
+	r := Record{State: Stopped, Since: noon, Deleting: true}.Fail(arm.UserFacingError{Code: "X"}, later)
 	if r.Deleting || r.State != Stopped || r.Failure == nil {
 		t.Fatalf("a deletion that has failed: %+v", r)
 	}

@@ -26,8 +26,29 @@ func (r *reader) change(was Settings) {
 		r.Addf("properties.securitySettings.softDeleteSettings.state", "leave it AlwaysOn", "is %s: soft delete that is AlwaysOn stays so", now.SoftDelete)
 		r.Code(coffer.CodeSoftDeleteFixed)
 	}
+	if was.Immutability != arm.StateDisabled && now.Immutability != arm.StateDisabled {
+		r.keepSoftDelete(was)
+	}
 	if was.Immutability == arm.StateLocked && now.Immutability != was.Immutability {
 		r.Addf("properties.securitySettings.immutabilitySettings.state", "leave it Locked", "is %s: a locked vault stays locked", now.Immutability)
+	}
+}
+
+// keepSoftDelete refuses to weaken soft delete in a vault that is immutable, and stays so.
+func (r *reader) keepSoftDelete(was Settings) {
+	const path = "properties.securitySettings.softDeleteSettings"
+	hint := "leave it as it is"
+	if was.Immutability == arm.StateUnlocked {
+		hint += ", or set immutability to Disabled first"
+	}
+	now := r.settings
+	switch {
+	case was.SoftDelete == arm.StateOff:
+	case now.SoftDelete == arm.StateOff:
+		r.Addf(path+".state", hint, "is Off: soft delete of a vault that is immutable (%s) is not disabled", was.Immutability)
+		r.Code(coffer.CodeSoftDeleteFixed)
+	case now.SoftDeleteDays < was.SoftDeleteDays:
+		r.Addf(path+".retentionDurationInDays", hint, "is %d: a vault that is immutable (%s) does not keep for less long than before, which is %d days", now.SoftDeleteDays, was.Immutability, was.SoftDeleteDays)
 	}
 }
 
@@ -61,7 +82,7 @@ func CheckDelete(c Contents) error {
 			WithHint("delete the backup instances first; that deletes their recovery points")
 	case c.SoftDeleted > 0:
 		return coffer.Errorf(coffer.CodeConflict, "the Backup vault holds %d deleted backup instances that can still be had again", c.SoftDeleted).
-			WithHint("delete the vault when their retention has ended, see scheduledPurgeTime in deletedBackupInstances")
+			WithHint("delete the vault when their retention has ended, see scheduledPurgeTime in deletedBackupInstances; or purge them: coffer backup-instance deleted-backup-instance purge")
 	case c.Owed > 0:
 		return coffer.Errorf(coffer.CodeConflict, "the Backup vault still has to delete recovery points in their clusters, %d at least", c.Owed).
 			WithHint("delete the vault when they have gone; that takes until each of their clusters can be reached")

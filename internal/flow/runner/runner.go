@@ -24,7 +24,7 @@ const (
 	maxJobs     = 4
 	// lookTime is how long a look at one cluster may take. What was not reached is looked at next time.
 	lookTime = 2 * time.Minute
-	// sweepInterval is how often old run objects are looked for.
+	// sweepInterval is how often old run objects are looked for, and deleted instances whose time is over.
 	sweepInterval = time.Hour
 )
 
@@ -60,7 +60,7 @@ func (r *Runner) Wake() {
 	}
 }
 
-// Run looks, and sweeps, until ctx ends.
+// Run looks, sweeps and purges, until ctx ends.
 func (r *Runner) Run(ctx context.Context) {
 	var both errgroup.Group
 	both.Go(func() error { r.keepLooking(ctx); return nil })
@@ -96,6 +96,7 @@ func (r *Runner) keepSweeping(ctx context.Context) {
 			return
 		case <-tick.C:
 			r.Sweep(ctx)
+			r.Purge(ctx)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
 	keeper := &vault.Keeper{DB: w.Database, Now: w.Clock.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(w.Sealer, tenant), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind())}
+		vault.ExtensionKind(w.Sealer, tenant), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind())}
 	info := catalogue.ClusterInfo{UID: "kube-system", Namespace: "coffer", VaultsNamespace: "coffer-vaults"}
 	w.cluster, w.other = vaultworld.NewCluster(t, w.Clock.Now, info), vaultworld.NewCluster(t, w.Clock.Now, info)
 	w.clusters.Set(clusterID, w.cluster)
@@ -62,7 +62,7 @@ func newWorld(t *testing.T) *world {
 	w.runner = w.newRunner()
 	w.put(subscription, `{"displayName":"Lab"}`)
 	w.put(group, `{"location":"westeurope"}`)
-	w.put(vaultID, `{"location":"westeurope","properties":{"storageSettings":[{"datastoreType":"OperationalStore","type":"LocallyRedundant"}]}}`)
+	w.putVault("Off", "Disabled")
 	for _, id := range []catalogue.ID{clusterID, otherID} {
 		w.put(id, `{"location":"westeurope"}`)
 		w.put(id+"/providers/Microsoft.KubernetesConfiguration/extensions/backup", `{"properties":{"extensionType":"microsoft.dataprotection.kubernetes"}}`)
@@ -118,6 +118,17 @@ func (w *world) put(id catalogue.ID, body string) {
 	if _, err := w.jobs.Keeper.Put(w.t.Context(), w.by, vault.Put{ID: id, Body: json.RawMessage(body)}); err != nil {
 		w.t.Fatalf("%s: %v", id, err)
 	}
+}
+
+// putVault makes the vault, or sets it anew.
+func (w *world) putVault(softDelete, immutability string) {
+	w.t.Helper()
+	w.put(vaultID, vaultBody(softDelete, immutability))
+}
+
+func vaultBody(softDelete, immutability string) string {
+	return `{"location":"westeurope","properties":{"storageSettings":[{"datastoreType":"OperationalStore","type":"LocallyRedundant"}],"securitySettings":{"softDeleteSettings":{"state":"` +
+		softDelete + `","retentionDurationInDays":14},"immutabilitySettings":{"state":"` + immutability + `"}}}}`
 }
 
 func (w *world) setFacts(id catalogue.ID, facts string) {

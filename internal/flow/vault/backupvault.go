@@ -93,6 +93,13 @@ func mustHoldNothing(ctx context.Context, v catalogue.View, r catalogue.Resource
 	if err != nil {
 		return err
 	}
+	err = each(ctx, v, catalogue.ResourceQuery{Type: typeDeleted, Under: r.ID}, func(catalogue.Resource) error {
+		c.SoftDeleted++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	owed, err := v.Deletions(ctx, catalogue.DeletionQuery{Vault: r.ID, Limit: namedInstances})
 	if err != nil {
 		return err

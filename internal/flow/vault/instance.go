@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,39 +17,9 @@ import (
 )
 
 // InstanceKind is a backup instance. What would keep it from being protected, as far as it can be known, is an error when it is
-// created, and not a state that it comes to later.
+// created, and not a state that it comes to later. Jobs.DeleteInstance deletes one.
 func InstanceKind() Kind {
-	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance, Removable: mustBeMutable}
-}
-
-// mustBeMutable refuses to delete an instance of an immutable vault as long as the vault tier has recovery points of it. They go when
-// their time has come.
-func mustBeMutable(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
-	_, settings, err := vaultSettings(ctx, v, r.ID.Parent())
-	if err != nil || settings.Immutability == arm.StateDisabled {
-		return err
-	}
-	for q := (catalogue.PointQuery{Instance: r.ID, Limit: pageSize}); ; {
-		page, err := v.Points(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, point := range page {
-			tiers, err := tiersOfPoint(point)
-			if err != nil {
-				return err
-			}
-			if slices.ContainsFunc(tiers, arm.VaultStore.Is) {
-				return coffer.Errorf(coffer.CodeConflict, "the vault %s is immutable (%s), and keeps recovery points of %s, such as %s",
-					r.ID.Parent().Name(), settings.Immutability, r.ID.Name(), point.Name).
-					WithHint("wait until they have expired; or, if immutability is Unlocked, set it to Disabled first")
-			}
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-		q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: page[len(page)-1].Name}
-	}
+	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance}
 }
 
 func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
@@ -59,11 +28,14 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 		return Verdict{}, err
 	}
 	record := protection.New(p.Now)
-	if p.Before != nil {
+	if p.Before == nil {
+		err = mustNotLieDeleted(ctx, v, p.ID)
+	} else {
 		// Writing it does not resume what was stopped.
-		if record, err = do(*p.Before, protection.Change, p.Now); err != nil {
-			return Verdict{}, err
-		}
+		record, err = do(*p.Before, protection.Change, p.Now)
+	}
+	if err != nil {
+		return Verdict{}, err
 	}
 	c, err := checkInstance(ctx, v, p, body.Properties, "properties")
 	if err != nil {
@@ -77,6 +49,9 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 		return Verdict{}, err
 	}
 	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
+		return Verdict{}, err
+	}
+	if err := mustFollowAsLong(ctx, v, p, c); err != nil {
 		return Verdict{}, err
 	}
 	shown, err := withProtection(facts(object{"properties": object{"policyInfo": object{"policyVersion": strconv.FormatInt(policy.Version, 10)}}}), record)
@@ -147,6 +122,30 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 			WithHint("create the policy first, or name another one in properties.policyInfo.policyId")
 	}
 	return policy, err
+}
+
+// mustFollowAsLong refuses to have an instance of an immutable vault follow another policy that keeps recovery points for less long.
+func mustFollowAsLong(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
+	if p.Before == nil {
+		return nil
+	}
+	location, settings, err := vaultSettings(ctx, v, p.ID.Parent())
+	if err != nil || settings.Immutability == arm.StateDisabled {
+		return err
+	}
+	was, err := configurationOf(*p.Before, location)
+	if err != nil || was.Policy.Is(c.Policy) {
+		return err
+	}
+	before, _, err := readPolicy(ctx, v, was.Policy)
+	if err != nil {
+		return err
+	}
+	after, _, err := readPolicy(ctx, v, c.Policy)
+	if err != nil {
+		return err
+	}
+	return protection.CheckShorter(p.ID.Parent().Name(), c.Policy.Name(), settings.Immutability, before, after)
 }
 
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no

@@ -8,6 +8,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
@@ -20,8 +21,9 @@ type Removal struct {
 	Found, Underway bool
 }
 
-// DeleteInstance deletes an instance. Its recovery points are deleted in its cluster first, by a job with which the instance goes. With
-// retain, and without recovery points, it goes at once; with retain, jobs of it that are under way end, whatever their runs do.
+// DeleteInstance deletes an instance. Where the vault's soft delete is not Off, one with recovery points can be had again for a while, and
+// they stay as they are. Otherwise they are deleted in its cluster first, by a job with which the instance goes. With retain, and without
+// recovery points, it goes at once; with retain, jobs of it that are under way end, whatever their runs do.
 func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c catalogue.Condition, retain bool) (removal Removal, err error) {
 	kind, err := j.Keeper.Kinds.of(id)
 	if err != nil {
@@ -33,20 +35,35 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 		if removal = (Removal{Found: r != nil}); err != nil || r == nil {
 			return err
 		}
-		if retain {
-			if err := j.abandon(ctx, tx, r.ID, now); err != nil {
-				return err
-			}
-			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, *r, c, now)
+		if !retain {
+			removal, err = j.deleteWithData(ctx, tx, by, *r, c, name, now)
 			return err
 		}
-		removal, err = j.deleteWithData(ctx, tx, by, *r, c, name, now)
+		guard, err := guardOf(ctx, tx, r.ID, now)
+		if err != nil {
+			return err
+		}
+		points, err := mustNotBeGuarded(ctx, tx, r.ID, guard)
+		if err == nil && points {
+			err = guard.CheckEarly(time.Time{})
+		}
+		if err == nil {
+			removal.Operation, err = j.forget(ctx, tx, by, kind, *r, c, now)
+		}
 		return err
 	})
 	if err == nil && removal.Underway {
 		j.wake()
 	}
 	return removal, err
+}
+
+// forget deletes an instance at once, and leaves its recovery points where they are.
+func (j *Jobs) forget(ctx context.Context, tx catalogue.Tx, by Caller, kind Kind, r catalogue.Resource, c catalogue.Condition, now time.Time) (catalogue.Operation, error) {
+	if err := j.abandon(ctx, tx, r.ID, now); err != nil {
+		return catalogue.Operation{}, err
+	}
+	return j.Keeper.remove(ctx, tx, by, kind, r, c, now)
 }
 
 // deleteWithData deletes an instance and its recovery points; one that is being deleted already goes on.
@@ -60,25 +77,33 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 		removal.Operation, removal.Underway = *deleting, true
 		return removal, nil
 	}
-	if err := mustBeIdle(ctx, tx, r.ID, job.OnDemandBackup, job.RestoreData, job.RestorePlan); err != nil {
+	// A recovery point that was made after it would be nobody's.
+	if err := mustBeIdle(ctx, tx, r.ID, anyOperation); err != nil {
 		return removal, err
 	}
-	points, err := tx.Points(ctx, catalogue.PointQuery{Instance: r.ID, Limit: 1})
+	guard, err := guardOf(ctx, tx, r.ID, now)
 	if err != nil {
 		return removal, err
 	}
-	if len(points) == 0 {
-		kind, err := j.Keeper.Kinds.of(r.ID)
-		if err == nil {
-			removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, r, c, now)
-		}
+	points, err := mustNotBeGuarded(ctx, tx, r.ID, guard)
+	if err != nil {
 		return removal, err
 	}
-	if err := mustBeMutable(ctx, tx, r); err != nil {
+	kind, err := j.Keeper.Kinds.of(r.ID)
+	if err != nil {
 		return removal, err
 	}
-	removal.Underway = true
-	removal.Operation, err = j.beginDeletion(ctx, tx, by, r, c, name, now)
+	_, settings, err := vaultSettings(ctx, tx, r.ID.Parent())
+	switch {
+	case err != nil:
+	case !points:
+		removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, r, c, now)
+	case settings.SoftDelete != arm.StateOff:
+		removal.Operation, err = j.softDelete(ctx, tx, by, r, c, settings, now)
+	default:
+		removal.Underway = true
+		removal.Operation, err = j.beginDeletion(ctx, tx, by, r, c, protection.Delete, name, now)
+	}
 	return removal, err
 }
 
@@ -96,19 +121,23 @@ func (j *Jobs) deletionOf(ctx context.Context, v catalogue.View, id catalogue.ID
 	return &o, err
 }
 
-func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, c catalogue.Condition, name string, now time.Time) (catalogue.Operation, error) {
-	p, err := readProtected(ctx, tx, r.ID, protection.Delete)
+func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, c catalogue.Condition, o protection.Operation, name string, now time.Time) (catalogue.Operation, error) {
+	action, path := typeInstance+"/delete", "DELETE "+string(r.ID)
+	if o == protection.Purge {
+		action, path = access.ActionPurge, "POST "+string(r.ID)+"/providers/Coffer.Backup/purge"
+	}
+	p, err := readProtected(ctx, tx, r.ID, o)
 	if err != nil {
 		return catalogue.Operation{}, err
 	}
 	if err := mustBeReady(ctx, tx, p.config.Cluster, p.vault.ID); err != nil {
 		if coded := coffer.CodeOf(err); coded != "" {
 			return catalogue.Operation{}, coffer.Errorf(coded, "the recovery points of %s cannot be deleted: %w", r.ID.Name(), err).
-				WithHint("let the vault into the cluster, or keep them where they are: DELETE %s?retainData=true", r.ID)
+				WithHint("let the vault into the cluster, or keep them where they are: %s?retainData=true", path)
 		}
 		return catalogue.Operation{}, err
 	}
-	record, err := do(r, protection.Delete, now)
+	record, err := do(r, o, now)
 	if err == nil {
 		err = putProtection(ctx, tx, r, c, record)
 	}
@@ -117,7 +146,7 @@ func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r 
 	}
 	request := p.request(by, job.DeleteData, name, now)
 	request.Work.Location, request.Work.Operation = instance.DefaultLocation, "o"+j.Keeper.NewID()
-	begun, err := j.begin(ctx, tx, by, typeInstance+"/delete", request)
+	begun, err := j.begin(ctx, tx, by, action, request)
 	return begun.Operation, err
 }
 
@@ -162,7 +191,7 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 		if err := tx.DeleteResource(ctx, r.ID, catalogue.Condition{}); err != nil {
 			return err
 		}
-		if err := appendEntry(ctx, tx, by.entry(o.Ended, typeInstance+"/delete", r.ID, http.StatusOK), r, nil); err != nil {
+		if err := appendEntry(ctx, tx, by.entry(o.Ended, j.Keeper.Kinds.Action(r.ID)+"/delete", r.ID, http.StatusOK), r, nil); err != nil {
 			return err
 		}
 	default:
@@ -176,7 +205,7 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 		}
 		record, err := ProtectionOf(*r)
 		if err == nil {
-			err = putProtection(ctx, tx, *r, catalogue.Condition{}, record.Fail(why))
+			err = putProtection(ctx, tx, *r, catalogue.Condition{}, record.Fail(why, o.Ended))
 		}
 		if err != nil {
 			return err

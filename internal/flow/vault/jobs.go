@@ -241,6 +241,9 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	})
 }
 
+// anyOperation is every job.
+const anyOperation arm.Word = ""
+
 // mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it.
 func mustBeIdle(ctx context.Context, v catalogue.View, id catalogue.ID, operations ...arm.Word) error {
 	for _, operation := range operations {

@@ -54,6 +54,8 @@ type Kind struct {
 	// Created and Deleted are the HTTP statuses of what was; 0 is 201, and 200. Typed clients take those of Azure's own API, which
 	// differ from type to type, and no others.
 	Created, Deleted int
+	// Fixed says that clients neither write nor delete one: it comes and goes by other requests.
+	Fixed bool
 	// MustExist says that one that is not there cannot be deleted. Of all others that is done already.
 	MustExist bool
 }
@@ -122,7 +124,7 @@ func (k Kept) Status() int {
 
 // Put creates, replaces or changes a resource. It is durable when Put returns; the same Put again ends the same.
 func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err error) {
-	kind, err := k.Kinds.of(p.ID)
+	kind, err := k.Kinds.writable(p.ID)
 	if err != nil {
 		return Kept{}, err
 	}
@@ -285,7 +287,7 @@ func (k *Keeper) List(ctx context.Context, q catalogue.ResourceQuery, visible fu
 
 // Delete deletes a resource with what lies below it. One that is not there is deleted already: found says which it was.
 func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catalogue.Condition) (operation catalogue.Operation, found bool, err error) {
-	kind, err := k.Kinds.of(id)
+	kind, err := k.Kinds.writable(id)
 	if err != nil {
 		return operation, false, err
 	}
@@ -377,6 +379,15 @@ func (k Kinds) of(id catalogue.ID) (Kind, error) {
 	}
 	return Kind{}, coffer.Errorf(coffer.CodeTypeNotFound, "a %s cannot lie below %s, which is of type %s", kind.Noun, id.Parent(), id.Parent().Type()).
 		WithHint("it lies below one of type %s", strings.Join(kind.Parents, " or "))
+}
+
+// writable is the kind of a resource that clients may write and delete.
+func (k Kinds) writable(id catalogue.ID) (Kind, error) {
+	kind, err := k.of(id)
+	if err == nil && kind.Fixed {
+		err = coffer.Errorf(coffer.CodeMethodNotAllowed, "a %s is neither written nor deleted", kind.Noun)
+	}
+	return kind, err
 }
 
 // Action is the type of a resource as role definitions spell it.

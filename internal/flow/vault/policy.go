@@ -8,6 +8,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
@@ -16,7 +17,7 @@ import (
 func PolicyKind(limits retention.Limits) Kind {
 	return Kind{
 		Type: typePolicy, Noun: "backup policy", Parents: []string{typeVault}, Created: http.StatusOK, Body: arm.PolicyResource{},
-		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			if err := retention.CheckName(p.ID.Name()); err != nil {
 				return Verdict{}, err
 			}
@@ -34,6 +35,9 @@ func PolicyKind(limits retention.Limits) Kind {
 			if err := policy.CheckFuture(p.Now, "properties"); err != nil {
 				return Verdict{}, err
 			}
+			if err := mustKeepAsLong(ctx, v, p, policy); err != nil {
+				return Verdict{}, err
+			}
 			filled, err := retention.FillTagIDs(p.Body)
 			return Verdict{Body: filled}, err
 		},
@@ -41,10 +45,26 @@ func PolicyKind(limits retention.Limits) Kind {
 	}
 }
 
-// mustBeUnused refuses to delete a policy that backup instances follow.
+// mustKeepAsLong refuses to change a policy of an immutable vault so that recovery points are kept for less long.
+func mustKeepAsLong(ctx context.Context, v catalogue.View, p Proposal, after retention.Policy) error {
+	if p.Before == nil {
+		return nil
+	}
+	_, settings, err := vaultSettings(ctx, v, p.ID.Parent())
+	if err != nil || settings.Immutability == arm.StateDisabled {
+		return err
+	}
+	before, _, err := readPolicy(ctx, v, p.ID)
+	if err != nil {
+		return err
+	}
+	return protection.CheckShorter(p.ID.Parent().Name(), p.ID.Name(), settings.Immutability, before, after)
+}
+
+// mustBeUnused refuses to delete a policy that backup instances follow, deleted ones included that can still be had again.
 func mustBeUnused(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
 	users, err := v.Resources(ctx, catalogue.ResourceQuery{
-		Type: typeInstance, Linked: &catalogue.Link{Relation: catalogue.LinkPolicy, Target: r.ID.Key()}, Limit: namedInstances,
+		Linked: &catalogue.Link{Relation: catalogue.LinkPolicy, Target: r.ID.Key()}, Limit: namedInstances,
 	})
 	if err != nil || len(users) == 0 {
 		return err

@@ -42,6 +42,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeJobUnderway:               http.StatusConflict,
 	coffer.CodeNotCancellable:            http.StatusConflict,
 	coffer.CodeProtectionStopped:         http.StatusConflict,
+	coffer.CodeLegalHold:                 http.StatusConflict,
 	coffer.CodeRestoreNotFound:           http.StatusNotFound,
 	coffer.CodePlanNotStored:             http.StatusNotFound,
 	coffer.CodeReportNotStored:           http.StatusNotFound,

@@ -3,10 +3,8 @@ package arm
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
-	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
@@ -42,26 +40,20 @@ func (s *Server) cancelJob(ctx context.Context, r request) (answer, error) {
 	return tracked(r, answer{status: http.StatusAccepted}, begun.Operation), nil
 }
 
-// deleteInstance deletes an instance with its recovery points, or, with ?retainData=true, without them.
+// deleteInstance deletes an instance with its recovery points, so that it can be had again where the vault has soft delete, or, with
+// ?retainData=true, without them.
 func (s *Server) deleteInstance(ctx context.Context, r request) (answer, error) {
 	condition, err := conditionOf(r.http.Header)
 	if err != nil {
 		return answer{}, err
 	}
-	retain := false
-	if text := r.http.URL.Query().Get("retainData"); text != "" {
-		if retain, err = strconv.ParseBool(text); err != nil {
-			return answer{}, coffer.Errorf(coffer.CodeInvalidInput, "retainData is %.20q: write true or false", text)
-		}
+	retain, err := retainData(r)
+	if err != nil {
+		return answer{}, err
 	}
 	removal, err := s.Jobs.DeleteInstance(ctx, r.caller, r.target.ID, condition, retain)
-	switch {
-	case err != nil:
+	if err != nil {
 		return answer{}, err
-	case !removal.Found:
-		return answer{status: http.StatusNoContent}, nil
-	case removal.Underway:
-		return tracked(r, answer{status: http.StatusAccepted}, removal.Operation), nil
 	}
-	return tracked(r, answer{status: http.StatusOK}, removal.Operation), nil
+	return removed(r, removal), nil
 }

@@ -136,6 +136,7 @@ func TestABackupAndARestoreGoThroughTheVault(t *testing.T) {
 
 func TestAnInstanceGoesWithItsRecoveryPoints(t *testing.T) {
 	w := newInstance(t)
+	w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"softDeleteSettings":{"state":"Off"}}}}`)
 	w.putPoint("p1", time.Now())
 	accepted := w.must(202, http.MethodDelete, instanceID+version, "")
 	if got := w.must(200, http.MethodGet, instanceID+version, ""); got.at("properties", "provisioningState") != "Deleting" {

@@ -24,6 +24,7 @@ var propertiesOf = map[string]any{
 	"microsoft.dataprotection/backupvaults/backuppolicies":                 arm.Policy{},
 	"microsoft.dataprotection/backupvaults/backupinstances":                arm.Instance{},
 	"microsoft.dataprotection/backupvaults/backupinstances/recoverypoints": arm.RecoveryPoint{},
+	"microsoft.dataprotection/backupvaults/deletedbackupinstances":         arm.Instance{},
 	"microsoft.dataprotection/backupvaults/backupjobs":                     arm.Job{},
 }
 
@@ -42,6 +43,7 @@ var (
 		"microsoft.dataprotection/backupvaults/backupinstances/sync":                    arm.SyncRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/restore":                 arm.RestoreRequest{},
 		"coffer.backup/plan": arm.RestoreRequest{},
+		"coffer.backup/hold": arm.HoldRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},

@@ -8,19 +8,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// protect makes an instance of a cluster that has joined and let the vault in.
-func (w *world) protect() {
-	w.t.Helper()
-	w.newCluster()
-	w.must(201, http.MethodPut, vaultID+version, vaultBody)
-	w.must(200, http.MethodPut, policyID+version, policyBody)
-	w.must(201, http.MethodPut, extension+version, extensionBody)
-	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join(false)
-	w.approve()
-	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
-}
-
 // protection is the state that an instance shows, and that of protectionStatus.
 func (w *world) protection() [2]any {
 	w.t.Helper()
@@ -29,8 +16,7 @@ func (w *world) protection() [2]any {
 }
 
 func TestProtectionIsStoppedAndResumed(t *testing.T) {
-	w := newWorld(t)
-	w.protect()
+	w := newInstance(t)
 	const backup = `{"backupRuleOptions":{"ruleName":"BackupHourly"}}`
 	suspended, stopped, configured := [2]any{"BackupSchedulesSuspended", "ProtectionStopped"}, [2]any{"ProtectionStopped", "ProtectionStopped"}, [2]any{"ProtectionConfigured", "ProtectionConfigured"}
 	for _, step := range []struct {
@@ -83,8 +69,7 @@ func TestProtectionIsStoppedAndResumed(t *testing.T) {
 
 // TestAWriteDoesNotResume holds that Terraform, which writes the whole instance to change a tag, does not undo what was stopped.
 func TestAWriteDoesNotResume(t *testing.T) {
-	w := newWorld(t)
-	w.protect()
+	w := newInstance(t)
 	w.must(202, http.MethodPost, instanceID+"/stopProtection"+version, "")
 	stopped := w.protection()
 	w.must(200, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`,"tags":{"a":"b"}}`)

@@ -29,13 +29,15 @@ func (s *Server) resourceRoutes() []route {
 		if kind.Type == typeInstance {
 			remove.handle, remove.accepts, remove.query = s.deleteInstance, true, []string{"retainData"}
 		}
-		table = append(table,
-			route{method: http.MethodGet, kind: kind.Type, action: action + "/read", handle: s.getResource},
-			route{method: http.MethodPut, kind: kind.Type, action: action + "/write", handle: s.putResource},
-			route{method: http.MethodPatch, kind: kind.Type, action: action + "/write", handle: s.putResource},
-			remove,
-			// Everybody may list: what is shown is what may be read.
-			route{method: http.MethodGet, kind: listType(kind.Type), on: onRest, handle: s.listResources})
+		table = append(table, route{method: http.MethodGet, kind: kind.Type, action: action + "/read", handle: s.getResource})
+		if !kind.Fixed {
+			table = append(table,
+				route{method: http.MethodPut, kind: kind.Type, action: action + "/write", handle: s.putResource},
+				route{method: http.MethodPatch, kind: kind.Type, action: action + "/write", handle: s.putResource},
+				remove)
+		}
+		// Everybody may list: what is shown is what may be read.
+		table = append(table, route{method: http.MethodGet, kind: listType(kind.Type), on: onRest, handle: s.listResources})
 	}
 	return table
 }

@@ -29,6 +29,7 @@ var places = map[string]string{
 	"microsoft.containerservice/managedclusters/trustedaccessrolebindings": cluster + "/trustedAccessRoleBindings/one",
 	"microsoft.kubernetesconfiguration/extensions":                         cluster + "/providers/Microsoft.KubernetesConfiguration/extensions/one",
 	"microsoft.dataprotection/backupvaults":                                vaultID,
+	"microsoft.dataprotection/backupvaults/deletedbackupinstances":         vaultID + "/deletedBackupInstances/one",
 	"microsoft.containerservice/locations/trustedaccessroles":              subscription + "/providers/Microsoft.ContainerService/locations/one/trustedAccessRoles",
 	"microsoft.dataprotection/locations":                                   group + "/providers/Microsoft.DataProtection/locations/one",
 	"microsoft.authorization/roleassignments":                              group + "/providers/Microsoft.Authorization/roleAssignments/66666666-6666-4666-8666-666666666666",

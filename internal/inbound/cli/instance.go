@@ -22,7 +22,7 @@ func (p *program) newBackupInstance() *cobra.Command {
 		p.newInstanceCreate(), p.newInstanceInitialize(), p.newInstanceBackupConfig(), p.newInstanceRestoreConfig(), p.newInstanceShow(), p.newInstanceList(),
 		p.newInstanceUpdate(), p.newInstanceDelete(), p.newInstanceValidate(), p.newInstanceValidateUpdate(), p.newInstancePermissions(), p.newInstanceBackup(),
 		p.newInstanceRestore(), p.newInstanceValidateRestore("validate-for-restore"), p.newInstanceGraph(),
-		p.newInstanceStop(), p.newInstanceSuspend(), p.newInstanceResume(), p.newInstanceSync())
+		p.newInstanceStop(), p.newInstanceSuspend(), p.newInstanceResume(), p.newInstanceSync(), p.newInstanceDeleted())
 	cmd.Aliases = []string{"instance"}
 	return p.onServer(cmd)
 }
@@ -244,7 +244,8 @@ func (p *program) newInstanceDelete() *cobra.Command {
 	var yes, noWait, retain bool
 	cmd := &cobra.Command{
 		Use: "delete", Short: "End the protection of a cluster, and delete its recovery points with their snapshots", Args: noArgs,
-		Long: `End the protection of a cluster, and delete its recovery points with their snapshots, for good.
+		Long: `End the protection of a cluster, and delete its recovery points with their snapshots. Where the vault has soft delete, as new vaults have, the
+backup instance can be had again for some days (deleted-backup-instance undelete), and its recovery points stay until then; otherwise they go at once, for good.
 
 With --retain-data they are left where they are, in the cluster's blob container and as snapshots, and only the vault forgets them. That
 works also where the cluster is gone.`,
@@ -283,11 +284,12 @@ func (p *program) removeInstance(ctx context.Context, s session, id string, r re
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("Its recovery points (%d) and their snapshots are deleted with it, for good.", n)
-	path := id
+	path, what := id, ""
 	if r.retain {
 		path += "?retainData=true"
 		what = fmt.Sprintf("Its recovery points (%d) stay in the blob container, and the vault forgets them.", n)
+	} else if what, err = s.goes(ctx, id, n); err != nil {
+		return err
 	}
 	if !r.yes {
 		if err := p.confirm(fmt.Sprintf("Delete backup instance %s? %s", name, what)); err != nil {
@@ -296,7 +298,10 @@ func (p *program) removeInstance(ctx context.Context, s session, id string, r re
 	} else if _, err := fmt.Fprintln(p.Err, what); err != nil {
 		return err
 	}
-	return p.removeAt(ctx, s, instanceNoun(), name, path, r.noWait)
+	if err := p.removeAt(ctx, s, instanceNoun(), name, path, r.noWait); err != nil || r.retain || n == 0 {
+		return err
+	}
+	return p.tellDeleted(ctx, s, id)
 }
 
 func (p *program) newInstanceGraph() *cobra.Command {

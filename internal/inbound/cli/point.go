@@ -24,7 +24,8 @@ const latest = "latest"
 
 func (p *program) newRecoveryPoint() *cobra.Command {
 	cmd := group("recovery-point", "List the recovery points of a backup instance, and look into them",
-		p.newPointList(), p.newPointShow(), p.newPointContents(), p.newPointCoverage(), p.newPointDiff(), p.newPointSearch())
+		p.newPointList(), p.newPointShow(), p.newPointContents(), p.newPointCoverage(), p.newPointDiff(), p.newPointSearch(),
+		p.newPointHold(), p.newPointRelease())
 	cmd.Aliases = []string{"point"}
 	return p.onServer(cmd)
 }
@@ -81,6 +82,7 @@ func pointFields(text json.RawMessage) ([]field, error) {
 		{"Policy", r.PolicyName},
 		{"Retention tag", r.RetentionTagName},
 		{"Expires", v.expires()},
+		{"Legal hold", holdText(r)},
 		{"ID", string(v.ID)},
 	}, nil
 }

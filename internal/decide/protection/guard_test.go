@@ -1,0 +1,112 @@
+package protection
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+func TestWhatARecoveryPointKeepsFromBeingDeleted(t *testing.T) {
+	past, future := noon.Add(-time.Second), noon.Add(time.Second)
+	for _, c := range []struct {
+		name         string
+		immutability arm.Word
+		point        catalogue.Point
+		code         coffer.Code
+		says         string
+	}{
+		{"nothing", arm.StateDisabled, catalogue.Point{Expiry: future}, "", ""},
+		{"a legal hold", arm.StateDisabled, catalogue.Point{Expiry: past, Held: true}, coffer.CodeLegalHold, "release-hold -n shop p1"},
+		{"a legal hold in an immutable vault", arm.StateLocked, catalogue.Point{Expiry: past, Held: true}, coffer.CodeLegalHold, "legal hold"},
+		{"its time", arm.StateUnlocked, catalogue.Point{Expiry: future}, coffer.CodeConflict, "until 2026-05-04T12:00:01Z; wait until its recovery points have expired, or set"},
+		{"its time in a locked vault", arm.StateLocked, catalogue.Point{Expiry: future}, coffer.CodeConflict, "expired; meanwhile"},
+		{"its time in the vault tier", arm.StateUnlocked, catalogue.Point{Expiry: past, VaultExpiry: future}, coffer.CodeConflict, "12:00:01Z"},
+		{"no time at all", arm.StateLocked, catalogue.Point{}, coffer.CodeConflict, "for ever"},
+		{"a time that has come", arm.StateLocked, catalogue.Point{Expiry: past, VaultExpiry: noon}, "", ""},
+	} {
+		c.point.Name = "p1"
+		err := Guard{Vault: "v1", Instance: "shop", Immutability: c.immutability, SoftDelete: arm.StateOn, Now: noon}.CheckPoint(c.point)
+		if coffer.CodeOf(err) != c.code || c.code == "" && err != nil || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestWhatIsAlwaysSoftDeletedIsNotCutShort(t *testing.T) {
+	for _, c := range []struct {
+		softDelete arm.Word
+		until      time.Time
+		refused    bool
+	}{
+		{arm.StateOff, time.Time{}, false},
+		{arm.StateOn, time.Time{}, false},
+		{arm.StateOn, later, false},
+		{arm.StateAlwaysOn, time.Time{}, true},
+		{arm.StateAlwaysOn, later, true},
+		{arm.StateAlwaysOn, noon, false},
+	} {
+		err := Guard{Vault: "v1", Instance: "shop", SoftDelete: c.softDelete, Immutability: arm.StateDisabled, Now: noon}.CheckEarly(c.until)
+		if (err != nil) != c.refused || err != nil && coffer.CodeOf(err) != coffer.CodeConflict {
+			t.Errorf("%s, until %s: %v", c.softDelete, c.until, err)
+		}
+	}
+}
+
+// policy has a default rule, and one more for a duration; empty is without.
+func policy(t *testing.T, keeps, more string) retention.Policy {
+	t.Helper()
+	rule := func(name, duration, isDefault string) string {
+		return `{"objectType":"AzureRetentionRule","name":"` + name + `","isDefault":` + isDefault + `,"lifecycles":[{"deleteAfter":{"objectType":"AbsoluteDeleteOption","duration":"` + duration +
+			`"},"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"}}]}`
+	}
+	rules := rule("Default", keeps, "true")
+	if more != "" {
+		rules += "," + rule("Long", more, "false")
+	}
+	text := `{"properties":{"objectType":"BackupPolicy","datasourceTypes":["Microsoft.ContainerService/managedClusters"],"policyRules":[
+	{"objectType":"AzureBackupRule","name":"BackupHourly","backupParameters":{"objectType":"AzureBackupParams","backupType":"Incremental"},
+	"dataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},"trigger":{"objectType":"ScheduleBasedTriggerContext",
+	"schedule":{"repeatingTimeIntervals":["R/2026-01-01T02:00:00+00:00/P1D"]},
+	"taggingCriteria":[{"isDefault":true,"taggingPriority":99,"tagInfo":{"tagName":"Default"}}]}},` + rules + `]}}`
+	body, err := arm.Decode[arm.PolicyResource]([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := retention.Parse(body.Properties, "properties", retention.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestAnImmutableVaultKeepsNothingForLessLong(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		keeps, more     string
+		keepsNow, moreN string
+		refused         bool
+	}{
+		{"the same", "P7D", "P30D", "P7D", "P30D", false},
+		{"longer", "P7D", "P30D", "P8D", "P31D", false},
+		{"the default for less long", "P7D", "", "P6D", "", true},
+		{"another rule for less long", "P7D", "P30D", "P7D", "P29D", true},
+		{"a month, which may be shorter than 30 days", "P7D", "P30D", "P7D", "P1M", true},
+		{"30 days, which may be shorter than a month", "P7D", "P1M", "P7D", "P30D", true},
+		{"a rule more", "P7D", "", "P7D", "P1D", false},
+		{"a rule less", "P7D", "P30D", "P7D", "", true},
+		{"a rule less, and a default that keeps as long", "P7D", "P30D", "P30D", "", false},
+	} {
+		before, after := policy(t, c.keeps, c.more), policy(t, c.keepsNow, c.moreN)
+		for immutability, refuses := range map[arm.Word]bool{arm.StateDisabled: false, arm.StateUnlocked: c.refused, arm.StateLocked: c.refused} {
+			err := CheckShorter("v1", "daily", immutability, before, after)
+			if (err != nil) != refuses || err != nil && coffer.CodeOf(err) != coffer.CodeConflict {
+				t.Errorf("%s, %s: %v", c.name, immutability, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package arm
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const deletedID = vaultID + "/deletedBackupInstances/aks1-one"
+
+// TestADeletedInstanceIsWhereAzuresClientsLook holds that Terraform, which polls the instance after its deletion, finds it gone.
+func TestADeletedInstanceIsWhereAzuresClientsLook(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	gone := w.must(200, http.MethodDelete, instanceID+version, "")
+	if status := w.must(200, http.MethodGet, strings.TrimPrefix(gone.header.Get("Azure-AsyncOperation"), w.URL), ""); status.at("status") != "Succeeded" {
+		t.Errorf("deleted: %s", status.text)
+	}
+	w.must(404, http.MethodGet, instanceID+version, "")
+	w.must(204, http.MethodDelete, instanceID+version, "")
+	list := w.must(200, http.MethodGet, vaultID+"/deletedBackupInstances"+version, "")
+	if strings.Join(list.names(t), " ") != "aks1-one" {
+		t.Errorf("listed: %s", list.text)
+	}
+	one := w.must(200, http.MethodGet, deletedID+version, "")
+	if one.at("id") != deletedID || one.at("properties", "objectType") != "DeletedBackupInstance" || one.at("properties", "deletionInfo", "scheduledPurgeTime") == nil ||
+		one.at("properties", "protectionStatus", "status") != "SoftDeleted" {
+		t.Errorf("shown: %s", one.text)
+	}
+	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		w.must(405, method, deletedID+version, "{}")
+	}
+	if got := w.must(409, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`); !strings.Contains(got.text, "undelete") {
+		t.Errorf("another one of its name: %s", got.text)
+	}
+	w.must(202, http.MethodPost, deletedID+"/undelete"+version, "")
+	w.must(404, http.MethodGet, deletedID+version, "")
+	if got := w.protection(); got != [2]any{"ProtectionStopped", "ProtectionStopped"} {
+		t.Errorf("had again: %v", got)
+	}
+	w.must(200, http.MethodGet, instanceID+"/recoveryPoints/p1"+version, "")
+	w.must(200, http.MethodDelete, instanceID+version, "")
+	w.must(400, http.MethodPost, deletedID+"/providers/Coffer.Backup/purge"+version+"&retainData=perhaps", "")
+	w.must(200, http.MethodPost, deletedID+"/providers/Coffer.Backup/purge"+version+"&retainData=true", "")
+	w.must(404, http.MethodGet, deletedID+version, "")
+	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+}
+
+func TestALegalHoldIsShown(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	const hold, release = instanceID + "/recoveryPoints/P1/providers/Coffer.Backup/hold", instanceID + "/recoveryPoints/p1/providers/Coffer.Backup/releaseHold"
+	w.must(400, http.MethodPost, hold+version, "{}")
+	if got := w.must(200, http.MethodPost, hold+version, `{"reason":"Case 42"}`); got.at("name") != "p1" || got.at("properties", "coffer", "legalHold", "reason") != "Case 42" {
+		t.Errorf("held: %s", got.text)
+	}
+	if got := w.must(200, http.MethodGet, instanceID+"/recoveryPoints/p1"+version, ""); got.at("properties", "coffer", "legalHold", "by") == nil || got.at("properties", "objectType") != "AzureBackupDiscreteRecoveryPoint" {
+		t.Errorf("shown: %s", got.text)
+	}
+	if got := w.must(409, http.MethodDelete, instanceID+version, ""); got.at("error", "code") != "UserErrorRecoveryPointUnderLegalHold" {
+		t.Errorf("its instance is deleted: %s", got.text)
+	}
+	if got := w.must(200, http.MethodPost, release+version, ""); strings.Contains(got.text, "Case 42") {
+		t.Errorf("released: %s", got.text)
+	}
+	w.must(200, http.MethodDelete, instanceID+version, "")
+}

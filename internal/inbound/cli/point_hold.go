@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/coffer-backup/coffer/api/arm"
+)
+
+func (p *program) newPointHold() *cobra.Command {
+	var reason string
+	cmd := p.newHold("hold", "hold", "Put a recovery point under legal hold: it is not deleted, nor its backup instance, until that is released", func() (any, error) {
+		if reason == "" {
+			return nil, usageError{errors.New("say why with --reason: it is what others read who want to delete it")}
+		}
+		return arm.HoldRequest{Reason: reason}, nil
+	})
+	cmd.Example = `  coffer recovery-point hold -g shop -v shop-vault -n shop latest --reason "Case 42"`
+	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	return cmd
+}
+
+func (p *program) newPointRelease() *cobra.Command {
+	return p.newHold("release-hold", "releaseHold", "End the legal hold of a recovery point", func() (any, error) { return nil, nil })
+}
+
+// newHold is a command that changes whether a recovery point is held.
+func (p *program) newHold(use, action, short string, body func() (any, error)) *cobra.Command {
+	var at pointFlagsOf
+	cmd := &cobra.Command{
+		Use: use + " [RECOVERY-POINT]", Short: short,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			asked, err := body()
+			if err != nil {
+				return err
+			}
+			s, err := p.server()
+			if err != nil {
+				return err
+			}
+			id, err := s.pointID(ctx, at)
+			if err != nil {
+				return err
+			}
+			var text []byte
+			if asked != nil {
+				if text, err = json.Marshal(asked); err != nil {
+					return fmt.Errorf("%s: %w", use, err)
+				}
+			}
+			reply, err := s.Do(ctx, Call{Method: http.MethodPost, Path: id + "/providers/Coffer.Backup/" + action, Body: text})
+			if err != nil {
+				return err
+			}
+			return p.showOne(pointNoun(), reply.Body)
+		},
+	}
+	at.bind(p, cmd)
+	return cmd
+}
+
+// holdText says by whom a recovery point is held, and why.
+func holdText(r arm.RecoveryPoint) string {
+	if r.Coffer == nil || r.Coffer.LegalHold == nil {
+		return ""
+	}
+	h := r.Coffer.LegalHold
+	return fmt.Sprintf("%s (by %s, %s)", h.Reason, h.By, timeText(&h.At))
+}

@@ -5,6 +5,11 @@
 // streams: each begins with one line, a Header in JSON, and is a connection of HTTP/1.1 from the server to the connector after it.
 package link
 
+import (
+	"fmt"
+	"regexp"
+)
+
 // Protocol is the version of this package. Either side takes the other's if it is the same; the server says so before it upgrades.
 const Protocol = 1
 
@@ -38,6 +43,10 @@ type Hello struct {
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// BindingsByOwner says that the cluster's owner lets the vault's server give trusted access.
 	BindingsByOwner bool `json:"bindingsByOwner"`
+	// Settings says that the connector answers streams of that kind, and SettingsByOwner that the cluster's owner lets the server change by them where recovery
+	// points are written to.
+	Settings        bool `json:"settings,omitempty"`
+	SettingsByOwner bool `json:"settingsByOwner,omitempty"`
 	// Notes are what the owner should know, such as that Velero runs in the cluster too: at most 20 of 500 characters.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -94,6 +103,8 @@ const (
 	Content Kind = "content"
 	// Consent is POST ConsentPath: the connector gives trusted access to the identity of the header, if it may.
 	Consent Kind = "consent"
+	// Settings is the storage location of the cluster's extension: LocationPath. The server asks for itself: there is no identity.
+	Settings Kind = "settings"
 )
 
 // ConsentPath is the path of consent streams. It is answered by 204, or by a Problem.
@@ -102,8 +113,27 @@ const ConsentPath = "/v1/consent"
 // Header is the first line of a stream, of at most MaxHeader bytes.
 type Header struct {
 	Kind Kind `json:"kind"`
-	// Identity is who the vault is in the cluster: see IdentityPattern.
+	// Identity is who the vault is in the cluster: see IdentityPattern. Streams of kind Settings have none.
 	Identity string `json:"identity"`
+}
+
+var identityForm = regexp.MustCompile(IdentityPattern)
+
+// Check refuses a header that no stream begins with.
+func (h Header) Check() error {
+	switch h.Kind {
+	case Kubernetes, Content, Consent:
+		if !identityForm.MatchString(h.Identity) {
+			return fmt.Errorf("%.80q is not the identity of a vault", h.Identity)
+		}
+	case Settings:
+		if h.Identity != "" {
+			return fmt.Errorf("streams of kind %s have no identity, and this one has %.80q", h.Kind, h.Identity)
+		}
+	default:
+		return fmt.Errorf("there are no streams of kind %.40q", h.Kind)
+	}
+	return nil
 }
 
 // MaxHeader bounds a Header in JSON, with its line end.

@@ -31,6 +31,8 @@ type connectOptions struct {
 	joinTokenFile              string
 	readerURL, readerTokenFile string
 	allowBindingsByOwner       bool
+	allowSettingsByOwner       bool
+	storageLocation            string
 	healthAddress              string
 	metricsAddress             string
 	logLevel                   string
@@ -59,6 +61,8 @@ func newConnectCommand() *cobra.Command {
 	flags.StringVar(&o.readerURL, "reader-url", "", "https://HOST:PORT of the extension's reader (default: vaults cannot look into recovery points)")
 	flags.StringVar(&o.readerTokenFile, "reader-token-file", "", "file with the token that the reader knows this by")
 	flags.BoolVar(&o.allowBindingsByOwner, "allow-bindings-by-owner", false, "let the vault's server give vaults trusted access to this cluster")
+	flags.BoolVar(&o.allowSettingsByOwner, "allow-settings-by-owner", false, "let the vault's server change where recovery points are written to, within what the credentials are for")
+	flags.StringVar(&o.storageLocation, "storage-location", "default", "the BackupStorageLocation that it may change")
 	flags.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served; ready is linked")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -96,7 +100,11 @@ func newConnector(config *rest.Config, o connectOptions, log *slog.Logger) (*con
 	// What it asks itself ends, unlike what it carries.
 	own := rest.CopyConfig(config)
 	own.Timeout = 30 * time.Second
-	direct, err := client.New(own, client.Options{})
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	direct, err := client.New(own, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("make API client: %w", err)
 	}
@@ -114,6 +122,7 @@ func newConnector(config *rest.Config, o connectOptions, log *slog.Logger) (*con
 	}
 	cluster := connector.Cluster{
 		Client: typed, Namespace: o.namespace, VaultsNamespace: o.vaultsNamespace, Version: version, BindingsByOwner: o.allowBindingsByOwner,
+		SettingsByOwner: o.allowSettingsByOwner,
 	}
 	return connector.New(connector.Config{
 		Store:     connector.SecretStore{Client: direct, Namespace: o.namespace},
@@ -121,6 +130,9 @@ func newConnector(config *rest.Config, o connectOptions, log *slog.Logger) (*con
 		HelloFunc: cluster.Hello, Kubernetes: api, Content: content,
 		Consent: connector.NewConsent(connector.ConsentConfig{
 			Client: direct, Namespace: o.namespace, VaultsNamespace: o.vaultsNamespace, Allowed: o.allowBindingsByOwner, Log: log,
+		}),
+		Settings: connector.NewLocation(connector.LocationConfig{
+			Client: direct, Namespace: o.namespace, Name: o.storageLocation, Allowed: o.allowSettingsByOwner, Log: log,
 		}),
 		Log: log, NowFunc: time.Now,
 	})

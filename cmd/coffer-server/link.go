@@ -44,10 +44,11 @@ const replicaHost = "replica.coffer.invalid"
 type clusters struct {
 	hub *link.Hub
 	// pool has the clusters that this server dials; nil if it dials none.
-	pool     *kubeconfig.Pool
-	joining  *vault.Joining
-	consents *vault.Consents
-	replicas *vault.Replicas
+	pool      *kubeconfig.Pool
+	joining   *vault.Joining
+	consents  *vault.Consents
+	locations *vault.Locations
+	replicas  *vault.Replicas
 }
 
 // Session implements catalogue.Clusters.
@@ -148,6 +149,10 @@ func (s *service) newClusters(ctx context.Context, o options, sealer *sealing.Se
 		Name: "coffer_server_links", Help: "Clusters that are linked to this replica.",
 	}, func() float64 { return float64(c.hub.Count()) }))
 	c.consents, err = vault.NewConsents(vault.ConsentsConfig{Database: s.db, Clusters: c.hub, NowFunc: time.Now, Log: log})
+	if err != nil {
+		return c, err
+	}
+	c.locations, err = vault.NewLocations(vault.LocationsConfig{Database: s.db, Clusters: c.hub, NowFunc: time.Now, Log: log})
 	if err != nil {
 		return c, err
 	}

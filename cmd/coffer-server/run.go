@@ -75,6 +75,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group.Go(func() error { s.sweep(running); return nil })
 	group.Go(func() error { s.clusters.run(running); return nil })
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
+	group.Go(func() error { s.clusters.locations.Run(running); return nil })
 	group.Go(func() error { s.runner.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
 	err = group.Wait()

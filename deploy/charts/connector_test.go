@@ -129,6 +129,7 @@ func TestTheConnectorMayDoWhatItDoesAndNothingElse(t *testing.T) {
 		"everywhere | get |  | namespaces | kube-system",
 		"everywhere | list | storage.k8s.io | storageclasses | ",
 		"ns | get |  | configmaps | coffer-reader",
+		"ns | get | clusterbackup.dataprotection.microsoft.com | backupstoragelocations | default",
 		"ns | get,update |  | secrets | coffer-link",
 		"ns-vaults | impersonate |  | serviceaccounts | ",
 	}
@@ -136,12 +137,17 @@ func TestTheConnectorMayDoWhatItDoesAndNothingElse(t *testing.T) {
 		"everywhere | bind | rbac.authorization.k8s.io | clusterroles | backup-operator",
 		"ns | create | rbac.authorization.k8s.io | rolebindings | ",
 	}
+	settings := slices.Clone(always)
+	at := slices.IndexFunc(settings, func(rule string) bool { return strings.Contains(rule, "backupstoragelocations") })
+	settings[at] = "ns | get,patch | clusterbackup.dataprotection.microsoft.com | backupstoragelocations | mine"
 	for _, tt := range []struct {
 		set  []string
 		want []string
 	}{
 		{[]string{"connector.enabled=true"}, always},
 		{[]string{"connector.enabled=true", "connector.allowBindingsByOwner=true"}, append(owner, always...)},
+		{[]string{"connector.enabled=true", "connector.allowSettingsByOwner=true", "storageLocation.name=mine"}, settings},
+		{[]string{"connector.enabled=false", "connector.allowSettingsByOwner=true"}, nil},
 		{[]string{"connector.enabled=false", "connector.allowBindingsByOwner=true"}, nil},
 	} {
 		slices.Sort(tt.want)
@@ -152,7 +158,7 @@ func TestTheConnectorMayDoWhatItDoesAndNothingElse(t *testing.T) {
 }
 
 func TestAServerThatDialsMayDoWhatAConnectorMayAndReachTheReader(t *testing.T) {
-	dialled := []string{"connector.enabled=true", "connector.link=false"}
+	dialled := []string{"connector.enabled=true", "connector.link=false", "connector.allowSettingsByOwner=true"}
 	want := []string{
 		"everywhere | get |  | namespaces | kube-system",
 		"everywhere | list | storage.k8s.io | storageclasses | ",

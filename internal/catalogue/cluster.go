@@ -41,6 +41,37 @@ type ClusterSession interface {
 	Ended() <-chan struct{}
 }
 
+// Configurable is a ClusterSession by which the cluster says where it writes recovery points to. It may be used concurrently.
+type Configurable interface {
+	// Location is that, as it is now.
+	Location(ctx context.Context) (FoundLocation, error)
+	// SetLocation makes a location the cluster's, if its owner has allowed it beforehand, and says how it is then. What it is already is not changed. A cluster that
+	// refuses it is an error with coffer.CodeForbidden.
+	SetLocation(ctx context.Context, wanted StorageLocation) (FoundLocation, error)
+}
+
+// StorageLocation is where recovery points are written to, as far as the settings of an extension's resource name it.
+type StorageLocation struct {
+	// Provider is azure, s3, gcs or filesystem.
+	Provider  string `json:"provider"`
+	Container string `json:"container"`
+	// StorageAccount is Azure's, and empty otherwise.
+	StorageAccount string `json:"storageAccount,omitempty"`
+	// Endpoint is empty for the provider's own.
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// FoundLocation is that of a cluster, in its own words: they are bounded, and otherwise whatever the cluster wants them to be.
+type FoundLocation struct {
+	StorageLocation
+
+	// Phase is Available, Unavailable, or empty where that is not known yet. Message is for people.
+	Phase   string `json:"phase,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Changed says that SetLocation has changed it.
+	Changed bool `json:"-"`
+}
+
 // ClusterInfo is what a cluster says of itself. Its texts are bounded, and otherwise whatever the cluster wants them to be.
 type ClusterInfo struct {
 	// UID is that of the namespace kube-system.
@@ -51,6 +82,8 @@ type ClusterInfo struct {
 	Version, KubernetesVersion string
 	// BindingsByOwner says that Consent may succeed.
 	BindingsByOwner bool
+	// Settings says that a session is Configurable, and SettingsByOwner that its SetLocation may succeed.
+	Settings, SettingsByOwner bool
 	// Notes are what the cluster's owner should know.
 	Notes []string
 }

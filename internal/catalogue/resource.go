@@ -52,6 +52,8 @@ const (
 	LinkJoinToken  = "joinToken"
 	LinkReplica    = "linkedBy"
 	LinkKubeconfig = "kubeconfig"
+	// LinkAwaited is from a cluster's extension to the word "cluster", as long as what its settings name is not known to be so there.
+	LinkAwaited = "awaited"
 )
 
 // ResourceQuery selects resources, in the order of their Keys.

@@ -48,6 +48,7 @@ func TestClustersAreProtectedThroughAVault(t *testing.T) {
 	}{
 		{"join", j.joining},
 		{"trusted access", j.trustedAccess},
+		{"settings", j.settings},
 		{"instance and backup", j.backUp},
 		{"what a recovery point has", j.lookIn},
 		{"plan and diff", j.plan},

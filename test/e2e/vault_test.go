@@ -108,9 +108,11 @@ func (v *vaulted) mustLeave(t *testing.T, c labCluster) {
 }
 
 // join lets a cluster of the lab join, as its owner does. What is joined already stays so.
-func (v *vaulted) join(t *testing.T, c labCluster, name string) {
+func (v *vaulted) join(t *testing.T, c labCluster, name string, flags ...string) {
 	t.Helper()
-	v.must(t, "cluster", "join", name, "--location", "westeurope", "--kubeconfig", c.kubeconfig, "--image", c.extension, "--set", "image.pullPolicy=Never", "--timeout", "2m")
+	v.must(t, append([]string{
+		"cluster", "join", name, "--location", "westeurope", "--kubeconfig", c.kubeconfig, "--image", c.extension, "--set", "image.pullPolicy=Never", "--timeout", "2m",
+	}, flags...)...)
 }
 
 // mustHavePolicy makes a policy of a vault.

@@ -41,6 +41,9 @@ const (
 	// AnnotationTakeOver makes this cluster the owner of the container in place of the one whose UID is the value. The
 	// extension removes it.
 	AnnotationTakeOver = Group + "/take-over"
+	// AnnotationSettings says what the settings of the extension's resource at a vault's server have changed, in JSON: "from" as the chart's values have it, and
+	// "to". The chart keeps it so, as long as both are as they were.
+	AnnotationSettings = Group + "/settings"
 )
 
 // BackupStorageLocationSpec names a blob container.

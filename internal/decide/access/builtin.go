@@ -41,6 +41,8 @@ const (
 	ActionKubeconfig = "Coffer.Backup/clusters/kubeconfig/action"
 	// ActionConsent lets a vault act in a cluster, where that has allowed it to be decided here. Only Owner allows it.
 	ActionConsent = "Coffer.Backup/consents/give/action"
+	// ActionSettings is of a cluster that has changed where it writes recovery points to, as the settings of its extension name it. Who puts those needs ActionConsent.
+	ActionSettings = "Coffer.Backup/clusters/settings/action"
 	// ActionReport and ActionLogs show what a job has done, and ActionInventory what a cluster has to choose from.
 	ActionReport    = "Coffer.Backup/backupJobs/report/action"
 	ActionLogs      = "Coffer.Backup/backupJobs/logs/action"

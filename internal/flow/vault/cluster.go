@@ -211,8 +211,15 @@ func ExtensionKind(sealer catalogue.Sealer, tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			properties := extensionState(p.ID.Parent(), cluster)
-			properties["provisioningState"], properties["aksAssignedIdentity"], properties["isSystemExtension"] = "Succeeded", identity, false
+			location, err := proposedLocation(ctx, v, p, body)
+			if err != nil {
+				return Verdict{}, err
+			}
+			if location != nil && location.Wanted != nil {
+				verdict.Links = []catalogue.Link{{Relation: catalogue.LinkAwaited, Target: awaitedCluster}}
+			}
+			properties := extensionState(p.ID.Parent(), cluster, location)
+			properties["aksAssignedIdentity"], properties["isSystemExtension"] = identity, false
 			verdict.Facts = facts(object{"properties": properties})
 			if verdict.Body == nil {
 				verdict.Body = p.Body

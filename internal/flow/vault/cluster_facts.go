@@ -39,7 +39,9 @@ type ClusterFacts struct {
 	Namespace       string `json:"namespace,omitempty"`
 	VaultsNamespace string `json:"vaultsNamespace,omitempty"`
 	// BindingsByOwner says that the cluster's owner lets this server give trusted access.
-	BindingsByOwner bool     `json:"bindingsByOwner"`
+	BindingsByOwner bool `json:"bindingsByOwner"`
+	// SettingsByOwner says that the cluster's owner lets this server change where recovery points are written to, by the settings of the extension's resource.
+	SettingsByOwner bool     `json:"settingsByOwner,omitempty"`
 	Notes           []string `json:"notes"`
 	// Joined is when it joined, and Since when State began.
 	Joined time.Time `json:"joined,omitzero"`
@@ -135,25 +137,12 @@ func putCluster(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, f Cl
 		return r, err
 	}
 	return r, each(ctx, tx, catalogue.ResourceQuery{Type: typeExtension, Under: r.ID}, func(e catalogue.Resource) error {
-		e, err := withFacts(e, extensionState(r.ID, f))
-		if err == nil {
-			_, err = tx.PutResource(ctx, e, catalogue.Condition{Version: e.Version})
+		was, err := ExtensionFactsOf(e)
+		if err != nil {
+			return err
 		}
-		return err
+		return putExtension(ctx, tx, e, f, was.StorageLocation, isAwaited(e))
 	})
-}
-
-// extensionState are the facts of the Backup extension of a cluster: it is there once the cluster has joined by it.
-func extensionState(cluster catalogue.ID, f ClusterFacts) object {
-	status := object{"code": "InstallationPending", "displayStatus": "Pending", "level": "Information", "message": "the cluster has not joined"}
-	if f.State != ClusterPending {
-		status = object{"code": "Succeeded", "displayStatus": "Installed", "level": "Information", "message": "the extension has joined from its cluster"}
-	}
-	state := object{"state": f.State, "message": f.Message, "command": f.Command, "version": f.ConnectorVersion}
-	if f.State == ClusterPending {
-		state["command"] = pendingCluster(cluster).Command
-	}
-	return object{"coffer": state, "statuses": []object{status}}
 }
 
 // What a cluster says of itself has been bounded where it came in. These become part of a command that people copy, so they are looked at
@@ -167,7 +156,7 @@ var (
 func infoOf(h link.Hello) (catalogue.ClusterInfo, error) {
 	info := catalogue.ClusterInfo{
 		UID: h.ClusterUID, Namespace: h.Namespace, VaultsNamespace: h.VaultsNamespace, Version: h.Version,
-		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Notes: h.Notes,
+		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Settings: h.Settings, SettingsByOwner: h.Settings && h.SettingsByOwner, Notes: h.Notes,
 	}
 	return info, checkInfo(info)
 }
@@ -191,6 +180,7 @@ func checkInfo(i catalogue.ClusterInfo) error {
 // said is f with what a cluster says of itself.
 func (f ClusterFacts) said(i catalogue.ClusterInfo) ClusterFacts {
 	f.ClusterUID, f.Namespace, f.VaultsNamespace, f.BindingsByOwner = uidKey(i.UID), i.Namespace, i.VaultsNamespace, i.BindingsByOwner
+	f.SettingsByOwner = i.SettingsByOwner
 	f.KubernetesVersion, f.ConnectorVersion, f.Notes = i.KubernetesVersion, i.Version, append([]string{}, i.Notes...)
 	return f
 }

@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
@@ -48,13 +46,6 @@ const (
 	maxReview = 64 << 10
 	// checkedLife is how old it may be when a cluster was asked last, as it is kept: answers that are the same are not written each time.
 	checkedLife = time.Hour
-	// clustersAtATime is how many clusters are asked at a time, and clusterTime how long all bindings of one may take.
-	clustersAtATime = 8
-	clusterTime     = time.Minute
-	// checkInterval is how often all bindings of a cluster are checked, and lookInterval how often it is looked for clusters that have
-	// been linked since.
-	checkInterval = 3 * time.Minute
-	lookInterval  = 2 * time.Second
 )
 
 // Check asks a cluster whether it lets the vault of a binding act in it, and writes down the answer. Consent that an Owner of the cluster
@@ -67,8 +58,7 @@ func (c *Consents) Check(ctx context.Context, binding catalogue.ID) (catalogue.R
 	if err != nil {
 		return r, err
 	}
-	cluster := r.ID.Parent()
-	session, err := c.session(ctx, cluster)
+	session, err := joinedSession(ctx, c.config.Database, c.config.Clusters, r.ID.Parent())
 	if err != nil {
 		return r, err
 	}
@@ -93,9 +83,9 @@ func (c *Consents) Check(ctx context.Context, binding catalogue.ID) (catalogue.R
 	return c.record(ctx, r.ID, f.Identity, approved, gave)
 }
 
-// session is a way to a cluster, or why there is none.
-func (c *Consents) session(ctx context.Context, cluster catalogue.ID) (catalogue.ClusterSession, error) {
-	r, err := view(ctx, c.config.Database, func(ctx context.Context, v catalogue.View) (catalogue.Resource, error) {
+// joinedSession is a way to a cluster that has joined, or why there is none.
+func joinedSession(ctx context.Context, db catalogue.Database, clusters catalogue.Clusters, cluster catalogue.ID) (catalogue.ClusterSession, error) {
+	r, err := view(ctx, db, func(ctx context.Context, v catalogue.View) (catalogue.Resource, error) {
 		return v.Resource(ctx, cluster)
 	})
 	if err != nil {
@@ -104,7 +94,7 @@ func (c *Consents) session(ctx context.Context, cluster catalogue.ID) (catalogue
 	if err := mustHaveJoined(r); err != nil {
 		return nil, err
 	}
-	return c.config.Clusters.Session(ctx, cluster)
+	return clusters.Session(ctx, cluster)
 }
 
 func (c *Consents) binding(ctx context.Context, id catalogue.ID) (r catalogue.Resource, f BindingFacts, err error) {
@@ -234,50 +224,12 @@ func (c *Consents) CheckCluster(ctx context.Context, cluster catalogue.ID) error
 	return err
 }
 
-// Run checks all bindings of each cluster when it has been linked, and every few minutes, until ctx ends. A cluster that takes its time keeps
-// none of the others waiting.
+// Run checks all bindings of each cluster when it has been linked, and every few minutes, until ctx ends.
 func (c *Consents) Run(ctx context.Context) {
-	type check struct {
-		ended <-chan struct{}
-		at    time.Time
-	}
-	done := map[string]check{}
-	var checks errgroup.Group
-	checks.SetLimit(clustersAtATime)
-	defer func() { _ = checks.Wait() }() // What is wrong is in the log.
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
-	for {
-		linked := map[string]check{}
-		for _, cluster := range c.config.Clusters.Linked() {
-			session, err := c.config.Clusters.Session(ctx, cluster)
-			if err != nil {
-				continue
-			}
-			now, was := check{session.Ended(), time.Now()}, done[cluster.Key()]
-			linked[cluster.Key()] = was
-			if was.ended == now.ended && now.at.Sub(was.at) < checkInterval {
-				continue
-			}
-			// Where as many as may be have not answered yet, it is this one's turn at a later look.
-			if checks.TryGo(func() error { c.look(ctx, cluster); return nil }) {
-				linked[cluster.Key()] = now
-			}
+	r := rounds{clusters: c.config.Clusters, ask: func(within context.Context, cluster catalogue.ID) {
+		if err := c.CheckCluster(within, cluster); err != nil && ctx.Err() == nil {
+			c.config.Log.Warn("trusted access is not checked", "cluster", cluster, "error", err)
 		}
-		done = linked
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// look checks all bindings of a cluster, as far as it answers in time.
-func (c *Consents) look(ctx context.Context, cluster catalogue.ID) {
-	within, cancel := context.WithTimeout(ctx, clusterTime)
-	defer cancel()
-	if err := c.CheckCluster(within, cluster); err != nil && ctx.Err() == nil {
-		c.config.Log.Warn("trusted access is not checked", "cluster", cluster, "error", err)
-	}
+	}}
+	r.run(ctx)
 }

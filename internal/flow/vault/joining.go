@@ -331,6 +331,9 @@ func (j *Joining) Leave(ctx context.Context, by Caller, cluster catalogue.ID) (r
 		if r, err = putCluster(ctx, tx, r, pendingCluster(r.ID)); err != nil {
 			return err
 		}
+		if err := forgetLocations(ctx, tx, r.ID, pendingCluster(r.ID)); err != nil {
+			return err
+		}
 		// What was approved, or asked for, was so in the cluster that has left.
 		err = each(ctx, tx, catalogue.ResourceQuery{Type: typeBinding, Under: r.ID}, func(b catalogue.Resource) error {
 			f, err := BindingFactsOf(b)

@@ -59,7 +59,7 @@ func newJoinWorld(t *testing.T) *joinWorld {
 	newID := func() string { n++; return fmt.Sprintf("33333333-3333-8333-8333-%012d", n) }
 	w.keeper = &vault.Keeper{
 		DB: w.Database, Now: w.Clock.Now, NewID: newID, NewObjectID: newID,
-		Kinds: vault.NewKinds(vault.SubscriptionKind("t"), vault.GroupKind(), vault.ClusterKind("t"), vault.BindingKind(), vault.ExtensionKind(w.Sealer, "t"), vault.BackupVaultKind("t")),
+		Kinds: vault.NewKinds(vault.SubscriptionKind("t"), vault.GroupKind(), vault.ClusterKind("t"), vault.BindingKind(), vault.ExtensionKind(w.Sealer, "t"), vault.StorageKind(), vault.BackupVaultKind("t")),
 	}
 	w.put("/subscriptions/22222222-2222-8222-8222-222222222222", `{"displayName":"s"}`)
 	w.put(testGroup, `{"location":"westeurope"}`)
@@ -207,7 +207,7 @@ func (w *joinWorld) mustBeLinked(cluster catalogue.ID, c connector) {
 func infoOf(h link.Hello) catalogue.ClusterInfo {
 	return catalogue.ClusterInfo{
 		UID: h.ClusterUID, Namespace: h.Namespace, VaultsNamespace: h.VaultsNamespace, Version: h.Version,
-		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Notes: h.Notes,
+		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Settings: h.Settings, SettingsByOwner: h.SettingsByOwner, Notes: h.Notes,
 	}
 }
 

@@ -58,6 +58,7 @@ type clusterLink struct {
 	Namespace         string    `json:"namespace"`
 	VaultsNamespace   string    `json:"vaultsNamespace"`
 	BindingsByOwner   bool      `json:"bindingsByOwner"`
+	SettingsByOwner   bool      `json:"settingsByOwner"`
 	Notes             []string  `json:"notes"`
 	Joined            time.Time `json:"joined"`
 	Since             time.Time `json:"since"`
@@ -107,7 +108,7 @@ func clusterFields(text json.RawMessage) ([]field, error) {
 		{"Namespace", l.Namespace},
 	}
 	if l.State == clusterConnected {
-		fields = append(fields, field{"Bindings by owner", yesNo(l.BindingsByOwner)})
+		fields = append(fields, field{"Bindings by owner", yesNo(l.BindingsByOwner)}, field{"Settings by owner", yesNo(l.SettingsByOwner)})
 	}
 	for _, note := range l.Notes {
 		fields = append(fields, field{"Note", note})
@@ -222,11 +223,58 @@ func (p *program) newClusterShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.get(cmd.Context(), s, clusterNoun(), id)
+			return p.showCluster(cmd.Context(), s, id)
 		},
 	}
 	at.bindGroup(p, cmd)
 	return p.onServer(cmd)
+}
+
+// extensionView is the Backup extension of a cluster as the server shows it.
+type extensionView struct {
+	Properties struct {
+		Kind     string             `json:"extensionType"`
+		Settings map[string]*string `json:"configurationSettings"`
+		Coffer   struct {
+			StorageLocation struct {
+				State   string `json:"state"`
+				Message string `json:"message"`
+				Command string `json:"command"`
+			} `json:"storageLocation"`
+		} `json:"coffer"`
+	} `json:"properties"`
+}
+
+// extension is that of a cluster; there says whether there is one.
+func (s session) extension(ctx context.Context, cluster string) (v extensionView, there bool, err error) {
+	return firstOf(ctx, s, cluster+"/"+extensionCollection, func(v extensionView) bool { return strings.EqualFold(v.Properties.Kind, extensionKind) })
+}
+
+// showCluster shows a cluster, and to people how far it is with the storage location that its extension's settings name.
+func (p *program) showCluster(ctx context.Context, s session, id string) error {
+	reply, err := s.Do(ctx, Call{Method: http.MethodGet, Path: id})
+	if err != nil {
+		return err
+	}
+	shown := clusterNoun()
+	shown.fields = func(text json.RawMessage) ([]field, error) {
+		fields, err := clusterFields(text)
+		if err != nil {
+			return nil, err
+		}
+		v, _, err := s.extension(ctx, id)
+		l := v.Properties.Coffer.StorageLocation
+		said := l.State + ": " + l.Message
+		switch {
+		case err != nil:
+			// Who may see the cluster may not see all that it has.
+			said = "not known: " + err.Error()
+		case l.State == "":
+			said = ""
+		}
+		return slices.Insert(fields, len(fields)-1, field{"Storage location", said}, field{"Its owner runs", l.Command}), nil
+	}
+	return p.showOne(shown, reply.Body)
 }
 
 func (p *program) newClusterList() *cobra.Command {

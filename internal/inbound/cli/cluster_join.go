@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -44,10 +45,10 @@ const (
 type joinFlags struct {
 	location, server string
 	// kubeconfig is the file of one by which the server dials the cluster; empty is that a connector dials the server.
-	kubeconfig              string
-	bindingsByOwner, noWait bool
-	install                 InstallOptions
-	store                   storageFlags
+	kubeconfig                               string
+	bindingsByOwner, settingsByOwner, noWait bool
+	install                                  InstallOptions
+	store                                    storageFlags
 	// changes are those of the flags given that change an extension that is there.
 	changes []string
 }
@@ -59,8 +60,22 @@ func (f *joinFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.kubeconfig, "server-kubeconfig", "", "file with a kubeconfig by which the server dials the cluster, in place of a connector that dials the server")
 	flags.BoolVar(&f.bindingsByOwner, "allow-bindings-by-owner", false,
 		"let owners of the cluster's resource give vaults trusted access at the server, without anybody's word in the cluster")
+	flags.BoolVar(&f.settingsByOwner, "allow-settings-by-owner", false,
+		"let owners of the cluster's resource change at the server where recovery points are written to, within what the credentials in the cluster are for")
 	f.install.bind(flags)
 	f.store.bindStore(flags)
+}
+
+// byOwner are the flags by which a cluster's owner lets owners at the server do something, and the chart's values of them.
+func (f joinFlags) byOwner() map[string]byOwner {
+	return map[string]byOwner{
+		"allow-bindings-by-owner": {"allowBindingsByOwner", f.bindingsByOwner}, "allow-settings-by-owner": {"allowSettingsByOwner", f.settingsByOwner},
+	}
+}
+
+type byOwner struct {
+	value   string
+	allowed bool
 }
 
 // readChanges notes which of the flags given change what is installed.
@@ -68,7 +83,9 @@ func (f *joinFlags) readChanges(cmd *cobra.Command) {
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	(&InstallOptions{}).bind(own)
 	(&storageFlags{}).bindStore(own)
-	own.Bool("allow-bindings-by-owner", false, "")
+	for flag := range f.byOwner() {
+		own.Bool(flag, false, "")
+	}
 	own.String("server-kubeconfig", "", "")
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		if own.Lookup(flag.Name) != nil && flag.Name != "timeout" {
@@ -188,7 +205,7 @@ func (p *program) installation(ctx context.Context, s session, c client.Client, 
 	}
 	if v.Properties.Coffer.State == clusterPending && len(o.ValuesFiles)+len(o.Set) == 0 {
 		// Helm has kept what another server, or this one before, was let do.
-		f.changes = slices.Concat(f.changes, []string{"allow-bindings-by-owner"})
+		f.changes = slices.Concat(f.changes, slices.Collect(maps.Keys(f.byOwner())))
 	}
 	o.Values["connector"], err = p.prepareConnector(ctx, s, c, string(v.ID), connected, f)
 	return o, err
@@ -217,8 +234,10 @@ func (p *program) register(ctx context.Context, s session, c client.Client, id, 
 // prepareConnector answers the connector's values of the chart. Unless the cluster is connected, it puts a join token into the cluster.
 func (p *program) prepareConnector(ctx context.Context, s session, c client.Client, id string, connected bool, f joinFlags) (map[string]any, error) {
 	values := map[string]any{"enabled": true}
-	if slices.Contains(f.changes, "allow-bindings-by-owner") {
-		values["allowBindingsByOwner"] = f.bindingsByOwner
+	for flag, of := range f.byOwner() {
+		if slices.Contains(f.changes, flag) {
+			values[of.value] = of.allowed
+		}
 	}
 	if f.kubeconfig != "" {
 		// What a connector before was let do, Helm has kept, and the chart refuses.
@@ -371,13 +390,7 @@ type extensionSettings struct {
 
 // ensureExtension makes the resource of a cluster's Backup extension, if there is none, and answers its settings.
 func (p *program) ensureExtension(ctx context.Context, s session, cluster string) (settings extensionSettings, err error) {
-	type extensionView struct {
-		Properties struct {
-			Kind     string             `json:"extensionType"`
-			Settings map[string]*string `json:"configurationSettings"`
-		} `json:"properties"`
-	}
-	v, there, err := firstOf(ctx, s, cluster+"/"+extensionCollection, func(v extensionView) bool { return strings.EqualFold(v.Properties.Kind, extensionKind) })
+	v, there, err := s.extension(ctx, cluster)
 	if err != nil {
 		return settings, err
 	}

@@ -30,6 +30,9 @@ func (f joinFlags) readKubeconfig() (string, error) {
 	if f.server != "" {
 		return "", usageError{errors.New("--link-server is of a connector, and there is none with --server-kubeconfig")}
 	}
+	if f.settingsByOwner {
+		return "", usageError{errors.New("--allow-settings-by-owner lets a connector, and there is none with --server-kubeconfig: `coffer cluster join` alone changes where recovery points are written to")}
+	}
 	file, err := os.Open(f.kubeconfig)
 	if err != nil {
 		return "", fmt.Errorf("--server-kubeconfig: %w", err)

@@ -95,7 +95,7 @@ func (p *program) removeConnector(ctx context.Context, left clusterView) error {
 		return nil
 	}
 	// What this server was let do is not kept for the next one.
-	off := map[string]any{"enabled": false, "joinTokenDigest": "", "allowBindingsByOwner": false, "link": true}
+	off := map[string]any{"enabled": false, "joinTokenDigest": "", "allowBindingsByOwner": false, "allowSettingsByOwner": false, "link": true}
 	o := InstallOptions{Values: map[string]any{"connector": off}, Timeout: 5 * time.Minute}
 	if err := p.Installer.Install(ctx, p.target, o); err != nil {
 		return fmt.Errorf("remove its %s: %w", door, err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -247,11 +248,11 @@ func TestAClusterIsInstalledByTheSettingsOfItsExtension(t *testing.T) {
 func TestAJoinedClusterIsChangedWithoutAnotherToken(t *testing.T) {
 	w := newJoinWorld(t)
 	w.extensions, w.link = 1, &clusterLink{State: clusterConnected, ClusterUID: "uid-1"}
-	code, _ := w.run("cluster", "join", "shop-1", "--allow-bindings-by-owner=false", "--image", "a:b")
+	code, _ := w.run("cluster", "join", "shop-1", "--allow-bindings-by-owner=false", "--allow-settings-by-owner", "--image", "a:b")
 	if code != exitOK || w.tokens != 0 || len(w.installs) != 1 || w.installs[0].Image != "a:b" {
 		t.Fatalf("%d: %d tokens, installed by %v: %s", code, w.tokens, w.installs, w.said.String())
 	}
-	want := map[string]any{"connector": map[string]any{"enabled": true, "allowBindingsByOwner": false}}
+	want := map[string]any{"connector": map[string]any{"enabled": true, "allowBindingsByOwner": false, "allowSettingsByOwner": true}}
 	if diff := cmp.Diff(want, w.installs[0].Values); diff != "" {
 		t.Error(diff)
 	}
@@ -259,7 +260,9 @@ func TestAJoinedClusterIsChangedWithoutAnotherToken(t *testing.T) {
 
 // Helm keeps values: what the owner of a cluster once let another server do is not meant for this one.
 func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
-	for flags, want := range map[string]any{"": false, "--allow-bindings-by-owner": true, "--set=connector.allowBindingsByOwner=true": nil} {
+	for flags, want := range map[string]any{
+		"": []any{false, false}, "--allow-bindings-by-owner": []any{true, false}, "--allow-settings-by-owner": []any{false, true}, "--set=connector.allowBindingsByOwner=true": []any{nil, nil},
+	} {
 		w := newJoinWorld(t)
 		args := []string{"cluster", "join", "shop-1"}
 		if flags != "" {
@@ -269,8 +272,8 @@ func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
 			t.Fatalf("%s: %d: %s", flags, code, w.said.String())
 		}
 		connector, _ := w.installs[0].Values["connector"].(map[string]any)
-		if got := connector["allowBindingsByOwner"]; got != want {
-			t.Errorf("%q: bindings by owner are %v, want %v", flags, got, want)
+		if diff := cmp.Diff(want, any([]any{connector["allowBindingsByOwner"], connector["allowSettingsByOwner"]})); diff != "" {
+			t.Errorf("%q: bindings and settings by owner: %s", flags, diff)
 		}
 	}
 	w := newJoinWorld(t)
@@ -278,8 +281,22 @@ func TestWhatAnotherServerWasLetDoIsNotKept(t *testing.T) {
 	if code, _ := w.run("cluster", "leave", "shop-1", "--yes"); code != exitOK || len(w.installs) != 1 {
 		t.Fatalf("%d: %s", code, w.said.String())
 	}
-	if connector, _ := w.installs[0].Values["connector"].(map[string]any); !isFalse(connector["allowBindingsByOwner"]) {
+	if connector, _ := w.installs[0].Values["connector"].(map[string]any); !isFalse(connector["allowBindingsByOwner"]) || !isFalse(connector["allowSettingsByOwner"]) {
 		t.Errorf("after leaving, the connector is installed by %v", connector)
+	}
+}
+
+func TestAClusterIsShownWithWhereItWritesTo(t *testing.T) {
+	w := newJoinWorld(t)
+	w.link = &clusterLink{State: clusterConnected, SettingsByOwner: true}
+	if code, out := w.run("cluster", "show", "shop-1"); code != exitOK || strings.Contains(out, "Storage location") || !regexp.MustCompile(`Settings by owner: +yes`).MatchString(out) {
+		t.Errorf("without settings: %d, %s", code, out)
+	}
+	w.settings = `{},"coffer":{"storageLocation":{"state":"Differs","message":"the settings name \u001b[31mx","command":"coffer cluster join x --provider s3"}}`
+	code, out := w.run("cluster", "show", "shop-1")
+	if code != exitOK || !regexp.MustCompile(`Storage location: +"?Differs: the settings name`).MatchString(out) || !regexp.MustCompile(`Its owner runs: +coffer cluster join x --provider s3`).MatchString(out) ||
+		strings.Contains(out, "\x1b") {
+		t.Errorf("%d, %s", code, out)
 	}
 }
 
@@ -296,7 +313,7 @@ func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
 	}
 	good, bad := write("good", "token: s3cret"), write("bad", "exec: {command: s3cret}")
 	w := newJoinWorld(t)
-	for _, args := range [][]string{{"--server-kubeconfig", bad}, {"--server-kubeconfig", good + "x"}, {"--server-kubeconfig", good, "--link-server", "a:1"}, {"--server-kubeconfig", good, "--allow-bindings-by-owner"}} {
+	for _, args := range [][]string{{"--server-kubeconfig", bad}, {"--server-kubeconfig", good + "x"}, {"--server-kubeconfig", good, "--link-server", "a:1"}, {"--server-kubeconfig", good, "--allow-bindings-by-owner"}, {"--server-kubeconfig", good, "--allow-settings-by-owner"}} {
 		if code, _ := w.run(append([]string{"cluster", "join", "shop-1"}, args...)...); code == exitOK || w.link != nil || len(w.installs) > 0 {
 			t.Errorf("%v: %d, %s", args, code, w.said.String())
 		}
@@ -305,7 +322,7 @@ func TestAClusterIsGivenToAServerThatDialsIt(t *testing.T) {
 	if code != exitOK || w.tokens != 0 || len(w.given) != 1 || !strings.Contains(out, "Kubeconfig") {
 		t.Fatalf("%d: %d tokens, %d kubeconfigs: %s%s", code, w.tokens, len(w.given), out, w.said.String())
 	}
-	want := map[string]any{"connector": map[string]any{"enabled": true, "link": false, "allowBindingsByOwner": false}}
+	want := map[string]any{"connector": map[string]any{"enabled": true, "link": false, "allowBindingsByOwner": false, "allowSettingsByOwner": false}}
 	if diff := cmp.Diff(want, w.installs[0].Values); diff != "" {
 		t.Error(diff)
 	}

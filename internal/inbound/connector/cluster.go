@@ -22,14 +22,15 @@ type Cluster struct {
 	// Namespace is the extension's.
 	Namespace, VaultsNamespace string
 	// Version is the connector's.
-	Version         string
-	BindingsByOwner bool
+	Version                          string
+	BindingsByOwner, SettingsByOwner bool
 }
 
 // Hello says which cluster it is. That the API server does not answer is an error; what cannot be found out for people is left out.
 func (c Cluster) Hello(ctx context.Context) (wire.Hello, error) {
 	h := wire.Hello{
 		Protocol: wire.Protocol, Namespace: c.Namespace, VaultsNamespace: c.VaultsNamespace, Version: c.Version, BindingsByOwner: c.BindingsByOwner,
+		Settings: true, SettingsByOwner: c.SettingsByOwner,
 	}
 	system, err := c.Client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {

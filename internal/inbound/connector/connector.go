@@ -30,7 +30,9 @@ type Config struct {
 	HelloFunc func(ctx context.Context) (wire.Hello, error)
 	// Kubernetes, Content and Consent answer the streams of their kinds; Identity says for whom.
 	Kubernetes, Content, Consent http.Handler
-	Log                          *slog.Logger
+	// Settings answers the streams of the server itself.
+	Settings http.Handler
+	Log      *slog.Logger
 	// NowFunc is the clock by which certificates end.
 	NowFunc func() time.Time
 	// RetryFirst and RetryLongest bound how long it waits before it tries again, which grows with the time that it has no link; 0 is 1 s and 60 s. RetryFinal is for problems that somebody has
@@ -71,7 +73,7 @@ const stable = 20 * time.Second
 
 // New makes a Connector.
 func New(c Config) (*Connector, error) {
-	if c.Store == nil || c.TokenFunc == nil || c.HelloFunc == nil || c.Kubernetes == nil || c.Content == nil || c.Consent == nil || c.Log == nil || c.NowFunc == nil {
+	if c.Store == nil || c.TokenFunc == nil || c.HelloFunc == nil || c.Kubernetes == nil || c.Content == nil || c.Consent == nil || c.Settings == nil || c.Log == nil || c.NowFunc == nil {
 		return nil, errors.New("a connector needs a store, a token, a greeting, handlers, a log and a clock")
 	}
 	for _, d := range []struct {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
 
@@ -27,8 +26,6 @@ const (
 	idleTime       = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
 )
-
-var identityForm = regexp.MustCompile(wire.IdentityPattern)
 
 // headerKey is the key of a context that has a stream's Header.
 type headerKey struct{}
@@ -157,11 +154,8 @@ func readHeader(conn net.Conn) (wire.Header, error) {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return h, fmt.Errorf("read the first line: %w", err)
 	}
-	if !identityForm.MatchString(h.Identity) {
-		return h, fmt.Errorf("%.80q is not the identity of a vault", h.Identity)
-	}
-	if h.Kind != wire.Kubernetes && h.Kind != wire.Content && h.Kind != wire.Consent {
-		return h, fmt.Errorf("there are no streams of kind %.40q", h.Kind)
+	if err := h.Check(); err != nil {
+		return h, err
 	}
 	return h, conn.SetReadDeadline(time.Time{})
 }
@@ -175,6 +169,8 @@ func (c *Connector) dispatch(w http.ResponseWriter, r *http.Request) {
 		c.Content.ServeHTTP(w, r)
 	case wire.Consent:
 		c.Consent.ServeHTTP(w, r)
+	case wire.Settings:
+		c.Settings.ServeHTTP(w, r)
 	default:
 		http.Error(w, "the stream is of no kind", http.StatusBadRequest)
 	}

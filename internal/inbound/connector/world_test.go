@@ -352,7 +352,7 @@ func newCluster(t testing.TB, token string, change func(*cluster, *connector.Con
 			return wire.Hello{Protocol: wire.Protocol, ClusterUID: "uid-1", Namespace: "coffer", VaultsNamespace: "coffer-vaults", Version: "v1", KubernetesVersion: "v1.34.1"}, nil
 		},
 		Kubernetes: must(connector.NewKubernetes(config, "coffer-vaults", c.log.logger())),
-		Content:    http.NotFoundHandler(), Consent: http.NotFoundHandler(), Log: c.log.logger(), NowFunc: time.Now,
+		Content:    http.NotFoundHandler(), Consent: http.NotFoundHandler(), Settings: http.NotFoundHandler(), Log: c.log.logger(), NowFunc: time.Now,
 		RetryFirst: 10 * time.Millisecond, RetryLongest: 100 * time.Millisecond, RetryFinal: 100 * time.Millisecond, LookEvery: 20 * time.Millisecond,
 	}
 	if change != nil {

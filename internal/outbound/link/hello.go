@@ -56,6 +56,6 @@ func checkHello(h wire.Hello) (wire.Hello, error) {
 func infoOf(h wire.Hello) catalogue.ClusterInfo {
 	return catalogue.ClusterInfo{
 		UID: h.ClusterUID, Namespace: h.Namespace, VaultsNamespace: h.VaultsNamespace, Version: h.Version,
-		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Notes: h.Notes,
+		KubernetesVersion: h.KubernetesVersion, BindingsByOwner: h.BindingsByOwner, Settings: h.Settings, SettingsByOwner: h.Settings && h.SettingsByOwner, Notes: h.Notes,
 	}
 }

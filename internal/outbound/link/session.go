@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
 
@@ -36,8 +34,6 @@ const (
 	// openTime is how long a connector may take to take a stream, until the whole link is given up.
 	openTime = 30 * time.Second
 )
-
-var identityForm = regexp.MustCompile(wire.IdentityPattern)
 
 // session is one link. begin comes first.
 type session struct {
@@ -114,23 +110,7 @@ func (s *session) Consent(ctx context.Context, identity string) error {
 	if err != nil {
 		return s.failed(err)
 	}
-	var p wire.Problem
-	if json.Unmarshal(text, &p) != nil || p.Code == "" {
-		return notReachable(s.cluster, fmt.Sprintf("its connector answered %d to a request for trusted access", answer.StatusCode))
-	}
-	return s.explain(p)
-}
-
-// explain makes an error of what a connector says: which kind it is of is for us to say.
-func (s *session) explain(p wire.Problem) error {
-	message, hint := wire.Clean(p.Message, maxNote), wire.Clean(p.Hint, maxNote)
-	code := coffer.CodeTrustedAccessMissing
-	if !p.Final && p.Code != string(code) {
-		code = coffer.CodeClusterNotReachable
-	}
-	err := coffer.Errorf(code, "cluster %s: %s", s.cluster.Name(), message)
-	err.Hint, err.Transient = hint, code == coffer.CodeClusterNotReachable
-	return err
+	return s.refused(answer.StatusCode, text, "a request for trusted access", coffer.CodeTrustedAccessMissing)
 }
 
 // carrier sends requests through streams of one header.
@@ -141,8 +121,8 @@ type carrier struct {
 
 // RoundTrip implements http.RoundTripper.
 func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !identityForm.MatchString(c.header.Identity) {
-		return nil, fmt.Errorf("%q is not the identity of a vault", c.header.Identity)
+	if err := c.header.Check(); err != nil {
+		return nil, err
 	}
 	sent := r.Clone(r.Context())
 	sent.URL.Scheme, sent.URL.Host, sent.URL.User, sent.Host = "http", "cluster", nil, "cluster"

@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -365,6 +366,57 @@ func TestWhatAClusterAnswersIsNoPartOfAnErrorAsItIs(t *testing.T) {
 		}
 		if text := err.Error(); coffer.CodeOf(err) != coffer.CodeClusterNotReachable || strings.ContainsAny(text, "\x1b\x07\r\n") || len(text) > 1000 {
 			t.Errorf("%s: %d bytes: %.200q", what, len(text), text)
+		}
+	}
+}
+
+func TestWhatAClusterSaysOfItsStorageLocationIsCleaned(t *testing.T) {
+	answers := map[string]struct {
+		answer string
+		code   coffer.Code
+		want   catalogue.FoundLocation
+	}{
+		"/c/good": {
+			`200 OK {"location":{"provider":"s3","container":"b","endpoint":"https://x"},"phase":"Available","changed":true}`, "",
+			catalogue.FoundLocation{StorageLocation: catalogue.StorageLocation{Provider: "s3", Container: "b", Endpoint: "https://x"}, Phase: "Available", Changed: true},
+		},
+		"/c/bad": {
+			`200 OK {"location":{"container":"\u001b[31mb\u0000"},"message":"` + strings.Repeat("x", 10_000) + `"}`, "",
+			catalogue.FoundLocation{StorageLocation: catalogue.StorageLocation{Container: "[31mb"}, Message: strings.Repeat("x", 500)},
+		},
+		"/c/text":    {`200 OK yes`, coffer.CodeClusterNotReachable, catalogue.FoundLocation{}},
+		"/c/endless": {`200 OK {"message":"` + strings.Repeat("x", 1<<20) + `"}`, coffer.CodeClusterNotReachable, catalogue.FoundLocation{}},
+		"/c/none":    {`404 Not Found no`, coffer.CodeClusterNotReachable, catalogue.FoundLocation{}},
+		"/c/no":      {`403 Forbidden {"code":"UserErrorTrustedAccessNotFound","message":"no\u001b[31m","final":true}`, coffer.CodeForbidden, catalogue.FoundLocation{}},
+		"/c/later":   {`403 Forbidden {"code":"UserErrorKubernetesClusterNotReachable","message":"later"}`, coffer.CodeClusterNotReachable, catalogue.FoundLocation{}},
+	}
+	w := newWorld(t, nil)
+	for name, tt := range answers {
+		conn, session := w.mustLink(t, name, hello)
+		config := yamux.DefaultConfig()
+		config.LogOutput = io.Discard
+		mux := must(yamux.Server(conn, config))
+		go func() {
+			for stream, err := mux.Accept(); err == nil; stream, err = mux.Accept() {
+				reader := bufio.NewReader(stream)
+				line, _ := reader.ReadString('\n')
+				_, _ = http.ReadRequest(reader)
+				status, body, _ := strings.Cut(tt.answer, " {")
+				if body != "" {
+					body = "{" + body
+				}
+				if line != `{"kind":"settings","identity":""}`+"\n" {
+					body = line
+				}
+				_, _ = fmt.Fprintf(stream, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+			}
+		}()
+		got, err := session.(catalogue.Configurable).Location(t.Context())
+		if coffer.CodeOf(err) != tt.code || got != tt.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if err != nil && (strings.ContainsAny(err.Error(), "\x1b\x00") || len(err.Error()) > 1000 || coffer.Final(err) != (tt.code == coffer.CodeForbidden)) {
+			t.Errorf("%s: %.200q", name, err)
 		}
 	}
 }

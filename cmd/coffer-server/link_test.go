@@ -23,6 +23,8 @@ import (
 type cluster struct {
 	t     *testing.T
 	hello wire.Hello
+	// settings answers where the cluster writes recovery points to.
+	settings http.Handler
 
 	mu    sync.Mutex // guards all below
 	kept  connector.Credentials
@@ -32,7 +34,7 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T, uid string) *cluster {
-	return &cluster{t: t, bound: map[string]bool{}, hello: wire.Hello{
+	return &cluster{t: t, bound: map[string]bool{}, settings: http.NotFoundHandler(), hello: wire.Hello{
 		Protocol: wire.Protocol, ClusterUID: uid, Namespace: "coffer", VaultsNamespace: "coffer-vaults", Version: "v1.0.0", KubernetesVersion: "v1.34.1", BindingsByOwner: true,
 	}}
 }
@@ -78,7 +80,7 @@ func (c *cluster) connect(token string) (stop func()) {
 		Store:      c,
 		TokenFunc:  func() (string, error) { c.mu.Lock(); defer c.mu.Unlock(); return c.token, nil },
 		HelloFunc:  func(context.Context) (wire.Hello, error) { return c.hello, nil },
-		Kubernetes: http.HandlerFunc(c.kubernetes), Content: http.NotFoundHandler(), Consent: http.HandlerFunc(c.consent),
+		Kubernetes: http.HandlerFunc(c.kubernetes), Content: http.NotFoundHandler(), Consent: http.HandlerFunc(c.consent), Settings: c.settings,
 		Log: slog.New(slog.DiscardHandler), NowFunc: time.Now,
 		RetryFirst: 20 * time.Millisecond, RetryLongest: 200 * time.Millisecond, RetryFinal: 200 * time.Millisecond, LookEvery: 100 * time.Millisecond,
 	})

@@ -175,7 +175,7 @@ func (c *ownedCluster) start(digest any) error {
 				Version: "v1.0.0", KubernetesVersion: "v1.34.1", Notes: []string{"Velero runs here too"},
 			}, nil
 		},
-		Kubernetes: api, Content: http.NotFoundHandler(), Consent: http.NotFoundHandler(), Log: c.log, NowFunc: time.Now,
+		Kubernetes: api, Content: http.NotFoundHandler(), Consent: http.NotFoundHandler(), Settings: http.NotFoundHandler(), Log: c.log, NowFunc: time.Now,
 		RetryFirst: 10 * time.Millisecond, LookEvery: 10 * time.Millisecond,
 	})
 	if err != nil {

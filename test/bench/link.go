@@ -204,7 +204,7 @@ func connectAll(ctx context.Context, tokens []string) (stop func(), err error) {
 		c, err := connector.New(connector.Config{
 			Store: &kept{}, TokenFunc: func() (string, error) { return token, nil },
 			HelloFunc:  func(context.Context) (wire.Hello, error) { return hello, nil },
-			Kubernetes: kubernetes, Content: http.NotFoundHandler(), Consent: http.NotFoundHandler(), Log: quiet, NowFunc: time.Now,
+			Kubernetes: kubernetes, Content: http.NotFoundHandler(), Consent: http.NotFoundHandler(), Settings: http.NotFoundHandler(), Log: quiet, NowFunc: time.Now,
 		})
 		if err != nil {
 			stop()

@@ -107,7 +107,7 @@ func (h *hostile) connect(t *testing.T, token wire.Token) {
 				Protocol: wire.Protocol, ClusterUID: uid, Namespace: namespace, VaultsNamespace: namespace + "-vaults", Version: "v1", KubernetesVersion: "v1.36.0",
 			}, nil
 		},
-		Kubernetes: api, Content: none, Consent: none, Log: slog.New(slog.DiscardHandler), NowFunc: time.Now,
+		Kubernetes: api, Content: none, Consent: none, Settings: none, Log: slog.New(slog.DiscardHandler), NowFunc: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -126,7 +126,11 @@ func (c LocationConfig) move(ctx context.Context, object *v1alpha1.BackupStorage
 		changed = true
 		c.Log.Info("storage location changed by the server's settings", "name", c.Name, "from", extension.Named(before.Spec), "to", extension.Named(moved))
 	}
-	return changed, c.disown(ctx, object)
+	if err := c.disown(ctx, object); err != nil {
+		// The extension may have been faster, with what it has found. It is tried again when the server asks again.
+		c.Log.Info("fields of the storage location are held until the server asks again", "error", err)
+	}
+	return changed, nil
 }
 
 // noteMove says what an object was changed from, and to, so that the chart can keep what it has become: it is what it was, as the chart's values have it, that counts.
@@ -157,10 +161,7 @@ func (c LocationConfig) disown(ctx context.Context, object *v1alpha1.BackupStora
 		object.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := c.Client.Patch(ctx, object, patch, client.FieldOwner(manager)); err != nil {
-		return c.explain(err)
-	}
-	return nil
+	return c.Client.Patch(ctx, object, patch, client.FieldOwner(manager))
 }
 
 // explain says of an answer of the API server what there is to do about it; what passes by itself is as it is.

@@ -1,8 +1,5 @@
 //go:build e2e
 
-// Package e2e drives Coffer as its users do, on a lab cluster with real containers, volumes and snapshots.
-//
-// hack/e2e makes the cluster and names it in the environment.
 package e2e
 
 import (

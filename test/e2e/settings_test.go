@@ -5,7 +5,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +40,11 @@ func (v *vaulted) extensionID(cluster string) string {
 // awaitLocation waits until the server says something of the storage location that the settings of the first cluster name.
 func (v *vaulted) awaitLocation(t *testing.T, what string, is func(extensionState) bool) (e extensionState) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("the server says %+v", e)
+		}
+	}()
 	eventually(t, "the extension's settings are "+what, 2*time.Minute, func(context.Context) (bool, error) {
 		var shown struct{ Properties extensionState }
 		text, _, code := v.exec(t, "", "rest", "GET", v.extensionID(firstCluster))
@@ -81,19 +88,30 @@ func (j *protection) settings(t *testing.T) {
 			return l.State == "Applied" && l.Found.Container == container && l.Found.Phase == "Available" && e.ProvisioningState == "Succeeded"
 		}
 	}
-	j.name(t, "settled")
+	j.name(t, "missing")
 	e := j.awaitLocation(t, "different from the cluster", func(e extensionState) bool { return e.Coffer.StorageLocation.State == "Differs" })
-	if l := e.Coffer.StorageLocation; l.Found.Container != "backups" || !strings.HasPrefix(l.Command, "coffer cluster join "+j.clusterID(firstCluster)+" --provider filesystem --container settled") {
+	if l := e.Coffer.StorageLocation; l.Found.Container != "backups" || !strings.HasPrefix(l.Command, "coffer cluster join "+j.clusterID(firstCluster)+" --provider filesystem --container missing") {
 		t.Errorf("it says %+v", l)
 	}
-	if out := j.must(t, "cluster", "show", firstCluster); !strings.Contains(out, "Differs") || !strings.Contains(out, "--container settled") {
+	if out := j.must(t, "cluster", "show", firstCluster); !strings.Contains(out, "Differs") || !strings.Contains(out, "--container missing") {
 		t.Errorf("coffer cluster show: %s", out)
 	}
 	if l := location(t); l.Spec.Container != "backups" {
 		t.Fatalf("it was moved without its owner's word: %+v", l.Spec)
 	}
 
+	// The folder is made when the extension is installed, and not by settings: that there is none is said.
 	j.join(t, lab, firstCluster, "--allow-settings-by-owner")
+	e = j.awaitLocation(t, "applied, and of no use", func(e extensionState) bool { return e.Coffer.StorageLocation.Found.Phase == "Unavailable" })
+	if l := e.Coffer.StorageLocation; l.State != "Applied" || l.Found.Container != "missing" || e.ProvisioningState != "Failed" || !strings.Contains(l.Message, "cannot be used: ") {
+		t.Errorf("of a container that is not there it says %+v", e)
+	}
+	folder := lab.blobs + "/settled"
+	if err := errors.Join(os.MkdirAll(folder, 0o777), os.Chmod(folder, 0o777)); err != nil { //nolint:gosec // The extension's user writes to it.
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	j.name(t, "settled")
 	j.awaitLocation(t, "applied", at("settled"))
 	l := location(t)
 	if l.Spec.Container != "settled" || slices.ContainsFunc(l.ManagedFields, func(f metav1.ManagedFieldsEntry) bool { return f.Manager == "coffer-connector" }) {

@@ -9,6 +9,8 @@ type Due struct {
 	At time.Time
 	// Slot is the last one that was dealt with; zero is none.
 	Slot time.Time
+	// Schedule says by which schedule: whoever finds another one there knows that it has changed since. Empty is none.
+	Schedule string
 }
 
 // DueQuery selects what is due, the earliest first, and then in the order of the instances' Keys.

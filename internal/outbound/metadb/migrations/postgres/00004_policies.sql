@@ -25,9 +25,13 @@ CREATE INDEX points_by_vault_expiry ON points (instance, vault_expiry) WHERE vau
 CREATE TABLE due (
 	instance TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES resources (key) ON DELETE CASCADE ON UPDATE CASCADE,
 	time     BIGINT  NOT NULL,
-	slot     BIGINT
+	slot     BIGINT,
+	schedule TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX due_by_time ON due (time, instance);
+-- Instances that there are have had no schedule until now: it begins for them.
+INSERT INTO due (instance, time, slot, schedule)
+SELECT key, 0, CAST(extract(epoch FROM now()) * 1000000 AS BIGINT), '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
 
 CREATE TABLE slots (
 	instance BIGINT  NOT NULL REFERENCES resources (id) ON DELETE CASCADE,

@@ -24,7 +24,9 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
+	"github.com/coffer-backup/coffer/internal/flow/lifecycle"
 	"github.com/coffer-backup/coffer/internal/flow/runner"
+	"github.com/coffer-backup/coffer/internal/flow/scheduler"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
 	"github.com/coffer-backup/coffer/internal/inbound/identity"
@@ -77,6 +79,8 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
 	group.Go(func() error { s.clusters.locations.Run(running); return nil })
 	group.Go(func() error { s.runner.Run(running); return nil })
+	group.Go(func() error { s.scheduler.Run(running); return nil })
+	group.Go(func() error { s.lifecycle.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
 	err = group.Wait()
 	s.unlink(ctx)
@@ -142,8 +146,11 @@ type service struct {
 	clusters clusters
 	handler  http.Handler
 	keeper   *vault.Keeper
-	runner   *runner.Runner
 	registry *prometheus.Registry
+	// runner, scheduler and lifecycle do what nobody has to ask for.
+	runner    *runner.Runner
+	scheduler *scheduler.Scheduler
+	lifecycle *lifecycle.Lifecycle
 }
 
 // sweep deletes what is old, now and each hour.
@@ -229,6 +236,9 @@ func (s *service) newJobs() *vault.Jobs {
 	}}
 	s.runner = runner.New(runner.Config{Jobs: jobs, Log: s.log, NowFunc: time.Now})
 	jobs.Wake = s.runner.Wake
+	mine := s.clusters.replicas.Mine
+	s.scheduler = scheduler.New(scheduler.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now, Observe: newScheduleMetrics(s.registry).observe})
+	s.lifecycle = lifecycle.New(lifecycle.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now})
 	return jobs
 }
 

@@ -102,6 +102,26 @@ func (s State) met() State {
 // detailWaiting says in a job what it waits for.
 const detailWaiting = "Waiting"
 
+// What a job says of its schedule: the slot that it is for, how many slots were due since while it went on, and the last of them.
+const (
+	detailSlot     = "ScheduledFor"
+	detailOverruns = "Overruns"
+	detailOverrun  = "Overrun"
+)
+
+// Overrun is the job that still goes on when the backup of a slot is due.
+func (s State) Overrun(slot time.Time) State {
+	s = s.clone()
+	details := s.Body.ExtendedInfo.AdditionalDetails
+	n, err := strconv.Atoi(details[detailOverruns])
+	if err != nil {
+		n = 0 // there was none before
+	}
+	details[detailOverruns] = strconv.Itoa(n + 1)
+	details[detailOverrun] = "the backup that was due at " + slot.UTC().Format(time.RFC3339) + " is left out, for this one is still under way"
+	return s
+}
+
 // Wait is the job while it cannot go on because of err. It fails where waiting has no end.
 func (s State) Wait(err *coffer.Error, now time.Time) State {
 	s = s.clone()

@@ -27,10 +27,11 @@ const (
 
 // What jobs do, as their operation says.
 const (
-	OnDemandBackup arm.Word = "OnDemandBackup"
-	RestoreData    arm.Word = "Restore"
-	RestorePlan    arm.Word = "RestorePlan"
-	DeleteData     arm.Word = "DeleteBackupData"
+	OnDemandBackup  arm.Word = "OnDemandBackup"
+	ScheduledBackup arm.Word = "ScheduledBackup"
+	RestoreData     arm.Word = "Restore"
+	RestorePlan     arm.Word = "RestorePlan"
+	DeleteData      arm.Word = "DeleteBackupData"
 )
 
 // The statuses of jobs. All but the first are final.
@@ -171,7 +172,7 @@ func Begin(r Request) State {
 	s := State{Work: r.Work, Body: arm.Job{
 		ActivityID: r.Name, BackupInstanceFriendlyName: r.FriendlyName, BackupInstanceID: string(r.Instance),
 		DataSourceID: string(r.Source), DataSourceLocation: r.Location, DataSourceName: r.Source.Name(), DataSourceType: arm.ManagedClusters,
-		DataSourceSetName: r.Source.Name(), IsUserTriggered: true, Operation: r.Operation, OperationCategory: category(r.Operation),
+		DataSourceSetName: r.Source.Name(), IsUserTriggered: r.Operation != ScheduledBackup, Operation: r.Operation, OperationCategory: category(r.Operation),
 		PolicyID: string(r.Policy), PolicyName: r.Policy.Name(), ProgressEnabled: true, SourceResourceGroup: r.Source.ResourceGroup(),
 		SourceSubscriptionID: r.Source.Subscription(), StartTime: r.Now, Status: InProgress, SubscriptionID: r.Vault.Subscription(),
 		SupportedActions: []string{}, VaultName: r.Vault.Name(),
@@ -182,9 +183,12 @@ func Begin(r Request) State {
 		s.Body.SupportedActions = []string{"Cancel"}
 	}
 	switch r.Operation {
-	case OnDemandBackup:
+	case OnDemandBackup, ScheduledBackup:
 		s.Body.DestinationDataStoreName = string(arm.OperationalStore)
 		info.AdditionalDetails["PolicyRuleName"], info.AdditionalDetails["RetentionTag"] = r.PolicyRule, r.Work.Rule
+		if !r.Work.Slot.IsZero() {
+			info.AdditionalDetails[detailSlot] = r.Work.Slot.UTC().Format(time.RFC3339)
+		}
 	case RestoreData, RestorePlan:
 		s.Body.SourceDataStoreName, s.Body.RestoreType = string(arm.OperationalStore), "OLR"
 		if !r.Target.Is(r.Source) {
@@ -201,7 +205,7 @@ func Begin(r Request) State {
 
 func category(operation arm.Word) arm.Word {
 	switch operation {
-	case OnDemandBackup:
+	case OnDemandBackup, ScheduledBackup:
 		return "Backup"
 	case DeleteData:
 		return "Management"

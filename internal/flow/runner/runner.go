@@ -120,8 +120,12 @@ func (r *Runner) look(ctx context.Context, looks *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
+	owing, err := r.owing(ctx, linked, open)
+	if err != nil {
+		return err
+	}
 	r.forget()
-	for _, id := range open {
+	for _, id := range append(open, owing...) {
 		if elsewhere[id] || !r.take(id) {
 			continue
 		}
@@ -157,16 +161,24 @@ func (r *Runner) leave(id catalogue.ID) {
 	delete(r.busy, id.Key())
 }
 
-// cluster looks at the jobs of one cluster.
+// cluster looks at what there is to do in one cluster: its jobs, and what it has yet to delete.
 func (r *Runner) cluster(ctx context.Context, id catalogue.ID) error {
 	open, err := r.Jobs.Open(ctx, id)
-	if err != nil || len(open) == 0 {
+	if err != nil {
 		return err
 	}
 	session, err := r.Jobs.Clusters.Session(ctx, id)
 	if err != nil && coffer.CodeOf(err) == "" {
 		return err
 	}
+	if failed := r.carryAll(ctx, id, open, session, err); failed != nil || err != nil {
+		return failed
+	}
+	return r.deletions(ctx, id, session)
+}
+
+// carryAll looks at the jobs of a cluster. err is why there is no session.
+func (r *Runner) carryAll(ctx context.Context, id catalogue.ID, open []catalogue.Job, session catalogue.ClusterSession, err error) error {
 	jobs, jobsCtx := errgroup.WithContext(ctx)
 	jobs.SetLimit(maxJobs)
 	for _, kept := range open {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -19,7 +20,12 @@ import (
 // InstanceKind is a backup instance. What would keep it from being protected, as far as it can be known, is an error when it is
 // created, and not a state that it comes to later. Jobs.DeleteInstance deletes one.
 func InstanceKind() Kind {
-	return Kind{Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance}
+	return Kind{
+		Type: typeInstance, Noun: "backup instance", Parents: []string{typeVault}, Body: arm.InstanceResource{}, Judge: judgeInstance,
+		Kept: func(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, now time.Time) error {
+			return look(ctx, tx, r.ID, now)
+		},
+	}
 }
 
 func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {

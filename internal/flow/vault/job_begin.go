@@ -31,7 +31,7 @@ func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body
 		if err := mustBeReady(ctx, tx, p.config.Cluster, p.vault.ID); err != nil {
 			return err
 		}
-		if err := mustBeIdle(ctx, tx, p.resource.ID, job.OnDemandBackup); err != nil {
+		if err := mustBeIdle(ctx, tx, p.resource.ID, job.OnDemandBackup, job.ScheduledBackup); err != nil {
 			return err
 		}
 		r := p.request(by, job.OnDemandBackup, name, now)

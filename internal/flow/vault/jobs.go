@@ -79,10 +79,16 @@ func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID, o pro
 	if err != nil {
 		return p, err
 	}
-	if p.vault, err = v.Resource(ctx, id.Parent()); err != nil {
+	return protectedOf(ctx, v, p.resource)
+}
+
+// protectedOf is what belongs to an instance.
+func protectedOf(ctx context.Context, v catalogue.View, r catalogue.Resource) (p protected, err error) {
+	p.resource = r
+	if p.vault, err = v.Resource(ctx, r.ID.Parent()); err != nil {
 		return p, err
 	}
-	if p.location, _, err = vaultSettings(ctx, v, id.Parent()); err != nil {
+	if p.location, _, err = vaultSettings(ctx, v, r.ID.Parent()); err != nil {
 		return p, err
 	}
 	if p.config, err = configurationOf(p.resource, p.location); err != nil {
@@ -122,20 +128,24 @@ func (p protected) request(by Caller, operation arm.Word, name string, now time.
 	}
 }
 
-// begin keeps a new job with its operation and its audit entry.
-func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action string, r job.Request) (Begun, error) {
+// start keeps a new job.
+func start(ctx context.Context, tx catalogue.Tx, r job.Request) error {
 	cluster, err := tx.Resource(ctx, r.Target)
 	if err != nil {
-		return Begun{}, err
+		return err
 	}
 	known, err := ClusterFactsOf(cluster)
 	if err != nil {
-		return Begun{}, err
+		return err
 	}
 	r.Work.ClusterUID = known.ClusterUID
-	state := job.Begin(r)
 	kept := catalogue.Job{Vault: r.Vault, Name: r.Name, Instance: r.Instance, Operation: string(r.Operation), Started: r.Now, Cluster: r.Target}
-	if err := putJob(ctx, tx, kept, state); err != nil {
+	return putJob(ctx, tx, kept, job.Begin(r))
+}
+
+// begin keeps a new job that somebody has asked for, with its operation and its audit entry.
+func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action string, r job.Request) (Begun, error) {
+	if err := start(ctx, tx, r); err != nil {
 		return Begun{}, err
 	}
 	id := r.Vault.Child("backupJobs", r.Name)

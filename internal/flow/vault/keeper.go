@@ -47,6 +47,8 @@ type Kind struct {
 	Body any
 	// Judge decides whether a proposal is kept, and how.
 	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
+	// Kept, if it is there, writes what goes with a resource that has just been kept.
+	Kept func(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, now time.Time) error
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
 	// Secrets, if it is there, opens what Judge has sealed.
@@ -162,6 +164,11 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		}
 		if err := keepSecrets(ctx, tx, r.ID, verdict); err != nil {
 			return err
+		}
+		if kind.Kept != nil {
+			if err := kind.Kept(ctx, tx, kept.Resource, now); err != nil {
+				return err
+			}
 		}
 		kept.Created = before == nil
 		kept.Operation = k.done(by, r.ID, "Put", now)

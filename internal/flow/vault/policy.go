@@ -41,7 +41,7 @@ func PolicyKind(limits retention.Limits) Kind {
 			filled, err := retention.FillTagIDs(p.Body)
 			return Verdict{Body: filled}, err
 		},
-		Removable: mustBeUnused,
+		Kept: lookAtFollowers, Removable: mustBeUnused,
 	}
 }
 

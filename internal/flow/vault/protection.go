@@ -86,6 +86,9 @@ func (k *Keeper) act(ctx context.Context, tx catalogue.Tx, by Caller, action str
 			return catalogue.Operation{}, err
 		}
 		after = kept
+		if err := look(ctx, tx, after.ID, now); err != nil {
+			return catalogue.Operation{}, err
+		}
 	}
 	operation := k.done(by, before.ID, action, now)
 	if err := tx.PutOperation(ctx, operation); err != nil {

@@ -2,6 +2,8 @@ package vault
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"log/slog"
 	"slices"
 	"strings"
@@ -113,6 +115,26 @@ func (r *Replicas) Look(ctx context.Context) error {
 		return err
 	}
 	return r.bury(ctx)
+}
+
+// Mine says whether something falls to this replica of those that are alive: each has its share, that does not change as long as they do
+// not.
+func (r *Replicas) Mine(id catalogue.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own := weight(r.name(), id)
+	for row := range r.seen {
+		if other := string(catalogue.ID(row)[len(replicasAt):]); other != strings.ToLower(r.name()) && weight(other, id) > own {
+			return false
+		}
+	}
+	return true
+}
+
+// weight is how much something falls to a replica.
+func weight(replica string, id catalogue.ID) uint64 {
+	sum := sha256.Sum256([]byte(strings.ToLower(replica) + " " + id.Key()))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // renew writes this replica's row.

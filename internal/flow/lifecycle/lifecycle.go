@@ -1,0 +1,105 @@
+// Package lifecycle looks after recovery points once they are made: it lets go of those whose time is up. It looks again and again; whoever
+// dies, the next look, of this replica or of another, goes on.
+package lifecycle
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
+)
+
+const (
+	// interval is how often is looked for what has expired.
+	interval = 15 * time.Second
+	// rest is for how long an instance is left alone of which nothing could be let go: its newest recovery point is kept however old it is.
+	rest = 2 * time.Minute
+	// pageSize is how many instances are read at a time.
+	pageSize = 500
+)
+
+// Config is what a Lifecycle needs; all of it.
+type Config struct {
+	Jobs *vault.Jobs
+	// Mine says whether an instance falls to this replica. What does not is another's, for a while.
+	Mine func(instance catalogue.ID) bool
+	Log  *slog.Logger
+	// NowFunc is the clock.
+	NowFunc func() time.Time
+}
+
+// Lifecycle lets go of what has expired. One goroutine at a time uses it; others may be on the same database.
+type Lifecycle struct {
+	Config
+
+	// resting is until when instances are left alone.
+	resting map[string]time.Time
+}
+
+// New makes a Lifecycle.
+func New(c Config) *Lifecycle { return &Lifecycle{Config: c, resting: map[string]time.Time{}} }
+
+// Run looks until ctx ends.
+func (l *Lifecycle) Run(ctx context.Context) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := l.Look(ctx); err != nil && ctx.Err() == nil {
+			l.Log.Error("what has expired cannot be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Look judges all instances that have recovery points whose time is up.
+func (l *Lifecycle) Look(ctx context.Context) error {
+	now, seen := l.NowFunc(), map[string]time.Time{}
+	for after := ""; ; {
+		page, err := l.Jobs.Expiring(ctx, after, pageSize)
+		if err != nil {
+			return err
+		}
+		for _, id := range page {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			until, resting := l.resting[id.Key()]
+			if !resting || !now.Before(until) {
+				until = now.Add(rest)
+				if l.expire(ctx, id) {
+					continue
+				}
+			}
+			seen[id.Key()] = until
+		}
+		if len(page) < pageSize {
+			l.resting = seen
+			return nil
+		}
+		after = page[len(page)-1].Key()
+	}
+}
+
+// expire judges one, and says whether anything was let go.
+func (l *Lifecycle) expire(ctx context.Context, id catalogue.ID) bool {
+	if !l.Mine(id) {
+		return false // if its replica is dead, it falls to another one soon
+	}
+	expired, err := l.Jobs.Expire(ctx, id)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Log.Error("the recovery points of an instance cannot be judged", "instance", id, "error", err)
+		}
+		return false
+	}
+	if expired > 0 {
+		l.Log.Info("recovery points have expired", "instance", id, "count", expired)
+	}
+	return expired > 0
+}

@@ -1,0 +1,142 @@
+// Package scheduler begins the backups of policies at their times. It looks at what is due each second; whoever dies, the next look, of
+// this replica or of another, goes on.
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
+)
+
+const (
+	// interval is how often is looked at what is due.
+	interval = time.Second
+	// others is for how long what is due is left to the replica that it falls to.
+	others = 15 * time.Second
+	// pageSize is how many due rows are read at a time, and batch how many instances are dealt with in one transaction.
+	pageSize = 500
+	batch    = 50
+	// pause is for how long an instance is left alone that could not be dealt with.
+	pause = time.Minute
+)
+
+// Config is what a Scheduler needs.
+type Config struct {
+	Jobs *vault.Jobs
+	// Mine says whether an instance falls to this replica. What does not is another's, for a while.
+	Mine func(instance catalogue.ID) bool
+	Log  *slog.Logger
+	// NowFunc is the clock.
+	NowFunc func() time.Time
+	// Observe is told of each slot that was dealt with, and how long after its start. It does not wait. Nil is nobody.
+	Observe func(done vault.Scheduled, lag time.Duration)
+}
+
+// Scheduler begins what is due. It may be used beside others on the same database.
+type Scheduler struct {
+	Config
+
+	// mu guards failed, until when instances are left alone.
+	mu     sync.Mutex
+	failed map[string]time.Time
+}
+
+// New makes a Scheduler.
+func New(c Config) *Scheduler { return &Scheduler{Config: c, failed: map[string]time.Time{}} }
+
+// Run looks until ctx ends.
+func (s *Scheduler) Run(ctx context.Context) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("what is due cannot be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Look deals with all that is due.
+func (s *Scheduler) Look(ctx context.Context) error {
+	now := s.NowFunc()
+	for q := (catalogue.DueQuery{Until: now, Limit: pageSize}); ; {
+		page, err := s.Jobs.Due(ctx, q)
+		if err != nil {
+			return err
+		}
+		var some []catalogue.ID
+		for _, due := range page {
+			if s.takes(due, now) {
+				some = append(some, due.Instance)
+			}
+			if len(some) == batch {
+				s.begin(ctx, some)
+				some = nil
+			}
+		}
+		s.begin(ctx, some)
+		if len(page) < q.Limit || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		q.After = &page[len(page)-1]
+	}
+}
+
+// takes says whether a due row is dealt with now, and here.
+func (s *Scheduler) takes(due catalogue.Due, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, failed := s.failed[due.Instance.Key()]
+	if failed && now.Before(until) {
+		return false
+	}
+	delete(s.failed, due.Instance.Key())
+	return s.Mine(due.Instance) || now.Sub(due.At) > others
+}
+
+// begin deals with some instances, and with each alone if that fails: one that cannot be read keeps nobody else waiting.
+func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) {
+	if len(some) == 0 || ctx.Err() != nil {
+		return
+	}
+	done, err := s.Jobs.BeginDue(ctx, some)
+	if err == nil {
+		s.observe(done)
+		return
+	}
+	if len(some) > 1 {
+		for _, id := range some {
+			s.begin(ctx, []catalogue.ID{id})
+		}
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	s.Log.Error("a schedule cannot be followed", "instance", some[0], "error", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed[some[0].Key()] = s.NowFunc().Add(pause)
+}
+
+func (s *Scheduler) observe(done []vault.Scheduled) {
+	now := s.NowFunc()
+	for _, d := range done {
+		level := slog.LevelInfo
+		if d.Slot.Outcome != catalogue.SlotBegun {
+			level = slog.LevelWarn
+		}
+		s.Log.Log(context.Background(), level, "slot", "instance", d.Instance, "slot", d.Slot.At, "outcome", d.Slot.Outcome, "job", d.Slot.Job, "missed", d.Slot.Missed)
+		if s.Observe != nil {
+			s.Observe(d, now.Sub(d.Start))
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/instance"
+	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+// Expiring is a page of the instances that have recovery points whose time is up, after the Key of the last one of the page before.
+func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalogue.ID, error) {
+	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.ID, error) {
+		return v.Expiring(ctx, j.Keeper.now(), after, limit)
+	})
+}
+
+// Expire judges the recovery points of an instance whose time is up. What the rules let go of is in no list any more when Expire returns:
+// it is owed to the cluster as deletions, of which Expire answers how many are new.
+func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err error) {
+	now := j.Keeper.now()
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		expired = 0
+		r, err := find(ctx, tx, id)
+		if err != nil || r == nil {
+			return err
+		}
+		record, err := ProtectionOf(*r)
+		if err != nil || record.Deleting || record.State == protection.SoftDeleted {
+			return err // its recovery points have another end
+		}
+		p, err := protectedOf(ctx, tx, *r)
+		if err != nil {
+			return err
+		}
+		points, err := allPoints(ctx, tx, r.ID)
+		if err != nil {
+			return err
+		}
+		judged, err := p.judged(ctx, tx, points)
+		if err != nil {
+			return err
+		}
+		terms := retention.Terms{
+			Now: now, KeepAtLeast: p.policy.KeepAtLeast, Suspended: record.State == protection.Suspended, Stopped: record.State == protection.Stopped,
+		}
+		for i, decision := range retention.Judge(judged, terms) {
+			if !decision.Gone() {
+				continue
+			}
+			if err := j.expire(ctx, tx, p, points[i], decision.Reason, now); err != nil {
+				return err
+			}
+			expired++
+		}
+		return nil
+	})
+	if err == nil && expired > 0 {
+		j.wake()
+	}
+	return expired, err
+}
+
+// allPoints are the recovery points of an instance without their bodies.
+func allPoints(ctx context.Context, v catalogue.View, id catalogue.ID) (all []catalogue.Point, err error) {
+	for q := (catalogue.PointQuery{Instance: id, Limit: pageSize, Bare: true}); ; {
+		page, err := v.Points(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < pageSize {
+			return all, nil
+		}
+		last := page[len(page)-1]
+		q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
+	}
+}
+
+// judged are recovery points as the rules see them, with who reads them now.
+func (p protected) judged(ctx context.Context, v catalogue.View, points []catalogue.Point) ([]retention.Point, error) {
+	readers, err := readersOf(ctx, v, p.resource.ID)
+	if err != nil {
+		return nil, err
+	}
+	judged := make([]retention.Point, len(points))
+	for i, point := range points {
+		judged[i] = retention.Point{
+			Name: point.Name, Taken: point.Time, Good: point.Good, Reader: readers[point.Name],
+			Operational: retention.Tier{Present: true, Since: point.Time, Expires: point.Expiry},
+		}
+		if point.Held {
+			judged[i].Held = "a hold was placed on it"
+		}
+	}
+	return judged, nil
+}
+
+// readersOf are the jobs under way that read recovery points of an instance, by the names of those.
+func readersOf(ctx context.Context, v catalogue.View, id catalogue.ID) (map[string]string, error) {
+	readers := map[string]string{}
+	for _, operation := range []string{string(job.RestoreData), string(job.RestorePlan)} {
+		open, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: operation, Limit: pageSize})
+		if err != nil {
+			return nil, err
+		}
+		for _, kept := range open {
+			state, err := job.Read(kept)
+			if err != nil {
+				return nil, err
+			}
+			if state.Work.Restore != nil {
+				readers[state.Work.Restore.BackupName] = "the job " + kept.Name
+			}
+		}
+	}
+	return readers, nil
+}
+
+// Owed is what there is to do for a deletion.
+type Owed struct {
+	// Identity is who the vault is in the cluster, ClusterUID that of the cluster, if it is known, and Location where the archive is.
+	Identity   string `json:"identity"`
+	ClusterUID string `json:"clusterUid,omitempty"`
+	Location   string `json:"location"`
+}
+
+// expire makes a deletion of a recovery point.
+func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, p protected, point catalogue.Point, reason string, now time.Time) error {
+	cluster, err := find(ctx, tx, p.config.Cluster)
+	if err != nil {
+		return err
+	}
+	work := Owed{Identity: p.identity(), Location: instance.DefaultLocation}
+	if cluster != nil {
+		known, err := ClusterFactsOf(*cluster)
+		if err != nil {
+			return err
+		}
+		work.ClusterUID = known.ClusterUID
+	}
+	if err := tx.DeletePoint(ctx, p.resource.ID, point.Name); err != nil {
+		return err
+	}
+	err = tx.PutDeletion(ctx, catalogue.Deletion{
+		Vault: p.vault.ID, Instance: p.resource.ID, Point: point.Name, Taken: point.Time, Cluster: p.config.Cluster, Bytes: point.Bytes,
+		Since: now, Next: now, Work: facts(work),
+	})
+	if err != nil {
+		return err
+	}
+	by := Caller{Principal: catalogue.Principal{Name: "the retention of " + p.config.Policy.Name()}}
+	entry := by.entry(now, typePoint+"/expire", p.resource.ID.Child("recoveryPoints", point.Name), http.StatusOK)
+	entry.After = facts(object{"reason": reason})
+	return tx.AppendAudit(ctx, entry)
+}
+
+// typePoint is the type of recovery points.
+const typePoint = typeInstance + "/recoveryPoints"
+
+// Deletions are what a cluster owes now, what was to be tried first being first.
+func (j *Jobs) Deletions(ctx context.Context, cluster catalogue.ID, limit int) ([]catalogue.Deletion, error) {
+	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Deletion, error) {
+		return v.Deletions(ctx, catalogue.DeletionQuery{Cluster: cluster, Until: j.Keeper.now(), Limit: limit})
+	})
+}
+
+// Owing are the clusters that owe deletions now.
+func (j *Jobs) Owing(ctx context.Context) ([]catalogue.ID, error) {
+	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.ID, error) {
+		return v.DeletionClusters(ctx, j.Keeper.now())
+	})
+}
+
+// ReadOwed is what there is to do for a deletion.
+func ReadOwed(d catalogue.Deletion) (work Owed, err error) {
+	if err := json.Unmarshal(d.Work, &work); err != nil {
+		return work, fmt.Errorf("read the work of the deletion of %s of %s: %w", d.Point, d.Instance, err)
+	}
+	return work, nil
+}
+
+// Spec is what the run of a deletion is told.
+func (o Owed) Spec(point string) v1alpha1.DeleteBackupSpec {
+	return v1alpha1.DeleteBackupSpec{StorageLocation: o.Location, BackupName: point}
+}
+
+// Deleted forgets a deletion: the cluster says that the recovery point is gone.
+func (j *Jobs) Deleted(ctx context.Context, d catalogue.Deletion) error {
+	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		err := tx.DeleteDeletion(ctx, d.Vault, d.Instance, d.Point)
+		if missing(err) {
+			return nil // another replica was first
+		}
+		return err
+	})
+}
+
+// The pauses between tries of a deletion: the first, which doubles, and the longest. After so many tries there is an alert.
+const (
+	firstPause   = 30 * time.Second
+	longestPause = time.Hour
+	alertTries   = 5
+)
+
+// pauseAfter is how long a deletion is left alone that has failed so often.
+func pauseAfter(tries int) time.Duration {
+	pause := firstPause
+	for range tries - 1 {
+		if pause *= 2; pause >= longestPause {
+			return longestPause
+		}
+	}
+	return pause
+}
+
+// Postpone writes down why a deletion did not succeed, and when it is tried again: for as long as it takes.
+func (j *Jobs) Postpone(ctx context.Context, d catalogue.Deletion, why error) error {
+	now := j.Keeper.now()
+	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept, err := tx.Deletion(ctx, d.Vault, d.Instance, d.Point)
+		if missing(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		kept.Tries++
+		kept.Failure, kept.Next = job.Text(why.Error(), maxFailure), now.Add(pauseAfter(kept.Tries))
+		if err := tx.PutDeletion(ctx, kept); err != nil || kept.Tries < alertTries {
+			return err
+		}
+		return j.alert(ctx, tx, alertNotDeleted, kept.Vault, kept.Instance, arm.SeverityWarning,
+			fmt.Sprintf("the expired recovery point %s of %s is not deleted in the cluster %s: %s", kept.Point, kept.Instance.Name(), kept.Cluster.Name(), kept.Failure),
+			"see coffer backup-vault pending-deletions; it is tried again each hour", now)
+	})
+}
+
+// maxFailure bounds what is kept of why something failed, in bytes.
+const maxFailure = 500

@@ -41,7 +41,7 @@ func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err er
 		if err != nil {
 			return err
 		}
-		points, err := allPoints(ctx, tx, r.ID)
+		points, err := barePoints(ctx, tx, r.ID)
 		if err != nil {
 			return err
 		}
@@ -69,20 +69,13 @@ func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err er
 	return expired, err
 }
 
-// allPoints are the recovery points of an instance without their bodies.
-func allPoints(ctx context.Context, v catalogue.View, id catalogue.ID) (all []catalogue.Point, err error) {
-	for q := (catalogue.PointQuery{Instance: id, Limit: pageSize, Bare: true}); ; {
-		page, err := v.Points(ctx, q)
-		if err != nil {
-			return nil, err
-		}
+// barePoints are the recovery points of an instance without their bodies.
+func barePoints(ctx context.Context, v catalogue.View, id catalogue.ID) (all []catalogue.Point, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true}, func(page []catalogue.Point) (bool, error) {
 		all = append(all, page...)
-		if len(page) < pageSize {
-			return all, nil
-		}
-		last := page[len(page)-1]
-		q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
-	}
+		return true, nil
+	})
+	return all, err
 }
 
 // judged are recovery points as the rules see them, with who reads them now.

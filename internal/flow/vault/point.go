@@ -19,18 +19,24 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	}
 	// What is older is of another year.
 	const most = 367 * 24 * time.Hour
-	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: pageSize}
-	for {
+	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most)}
+	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
+		points, err := readPoints(page)
+		previous = retention.Previous(points, slot, good)
+		return previous.IsZero(), err
+	})
+	return previous, err
+}
+
+// pagesOfPoints visits recovery points page by page, for as long as visit wants more.
+func pagesOfPoints(ctx context.Context, v catalogue.View, q catalogue.PointQuery, visit func(page []catalogue.Point) (bool, error)) error {
+	for q.Limit = pageSize; ; {
 		page, err := v.Points(ctx, q)
 		if err != nil {
-			return previous, err
+			return err
 		}
-		points, err := readPoints(page)
-		if err != nil {
-			return previous, err
-		}
-		if previous = retention.Previous(points, slot, good); !previous.IsZero() || len(page) < q.Limit {
-			return previous, nil
+		if more, err := visit(page); err != nil || !more || len(page) < q.Limit {
+			return err
 		}
 		last := page[len(page)-1]
 		q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
@@ -39,22 +45,12 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 
 // allPoints are the recovery points of an instance as the rules of retention see them.
 func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (points []retention.Point, err error) {
-	q := catalogue.PointQuery{Instance: instance, Limit: pageSize}
-	for {
-		page, err := v.Points(ctx, q)
-		if err != nil {
-			return nil, err
-		}
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: instance}, func(page []catalogue.Point) (bool, error) {
 		more, err := readPoints(page)
-		if err != nil {
-			return nil, err
-		}
-		if points = append(points, more...); len(page) < q.Limit {
-			return points, nil
-		}
-		last := page[len(page)-1]
-		q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
-	}
+		points = append(points, more...)
+		return true, err
+	})
+	return points, err
 }
 
 // readPoints are recovery points as the rules of retention see them.

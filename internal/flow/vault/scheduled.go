@@ -10,7 +10,6 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/job"
-	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
@@ -99,7 +98,7 @@ func readScheduled(ctx context.Context, v catalogue.View, due catalogue.Due, now
 		return s, err
 	}
 	record, err := ProtectionOf(r)
-	if err != nil || record.State != protection.Configured || record.Deleting {
+	if err != nil || !record.State.Schedules() || record.Deleting {
 		return s, err
 	}
 	if s.protected, err = protectedOf(ctx, v, r); err != nil {

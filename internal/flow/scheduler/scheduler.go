@@ -109,7 +109,7 @@ func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) {
 	}
 	done, err := s.Jobs.BeginDue(ctx, some)
 	if err == nil {
-		s.observe(done)
+		s.observe(ctx, done)
 		return
 	}
 	if len(some) > 1 {
@@ -127,14 +127,14 @@ func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) {
 	s.failed[some[0].Key()] = s.NowFunc().Add(pause)
 }
 
-func (s *Scheduler) observe(done []vault.Scheduled) {
+func (s *Scheduler) observe(ctx context.Context, done []vault.Scheduled) {
 	now := s.NowFunc()
 	for _, d := range done {
 		level := slog.LevelInfo
 		if d.Slot.Outcome != catalogue.SlotBegun {
 			level = slog.LevelWarn
 		}
-		s.Log.Log(context.Background(), level, "slot", "instance", d.Instance, "slot", d.Slot.At, "outcome", d.Slot.Outcome, "job", d.Slot.Job, "missed", d.Slot.Missed)
+		s.Log.Log(ctx, level, "slot", "instance", d.Instance, "slot", d.Slot.At, "outcome", d.Slot.Outcome, "job", d.Slot.Job, "missed", d.Slot.Missed)
 		if s.Observe != nil {
 			s.Observe(d, now.Sub(d.Start))
 		}

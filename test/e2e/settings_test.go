@@ -107,7 +107,7 @@ func (j *protection) settings(t *testing.T) {
 		t.Errorf("of a container that is not there it says %+v", e)
 	}
 	folder := lab.blobs + "/settled"
-	if err := errors.Join(os.MkdirAll(folder, 0o777), os.Chmod(folder, 0o777)); err != nil { //nolint:gosec // The extension's user writes to it.
+	if err := errors.Join(os.MkdirAll(folder, 0o777), os.Chmod(folder, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })

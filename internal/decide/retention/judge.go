@@ -65,10 +65,10 @@ func (d Decision) Gone() bool {
 //
 // Copies are made when they are due, whatever else holds the recovery point: at the latest when the operational tier would let go of it.
 func Judge(points []Point, terms Terms) []Decision {
-	decisions := make([]Decision, len(points))
-	for i, holds := range hold(points, terms) {
-		decisions[i] = points[i].decide(holds, terms)
-		decisions[i].Reason = points[i].explain(decisions[i], holds, terms)
+	decisions, holds := make([]Decision, len(points)), hold(points, terms)
+	for i, p := range points {
+		decisions[i] = p.decide(holds[i], terms)
+		decisions[i].Reason = p.explain(decisions[i], holds[i], terms)
 	}
 	return decisions
 }
@@ -104,39 +104,46 @@ func hold(points []Point, terms Terms) []held {
 	if terms.Suspended && len(order) > 0 {
 		holds[order[0]].both("backups are suspended, and it is the latest")
 	}
-	good, operational, vault, goodVault := 0, 0, 0, 0
+	var seen ranks
 	for _, i := range order {
-		p, h := points[i], &holds[i]
-		if p.Good {
-			good++
-		}
-		switch {
-		case p.Good && good == 1:
-			h.both("it is the newest good recovery point")
-		case p.Good && good <= terms.KeepAtLeast && p.Vault.Present:
-			h.vault = append(h.vault, newestOf(terms.KeepAtLeast))
-		case p.Good && good <= terms.KeepAtLeast:
-			h.operational = append(h.operational, newestOf(terms.KeepAtLeast))
-		}
-		if p.Operational.Present {
-			if operational++; operational == 1 {
-				h.operational = append(h.operational, "it is the newest in the operational tier")
-			}
-		}
-		if !p.Vault.Present {
-			continue
-		}
-		if vault++; vault == 1 {
-			h.vault = append(h.vault, "it is the newest in the vault tier")
-			h.operational = append(h.operational, "its copy is the newest in the vault tier, and the next is made against it")
-		}
-		if p.Good {
-			if goodVault++; goodVault == 1 && vault > 1 {
-				h.vault = append(h.vault, "it is the newest good one in the vault tier")
-			}
-		}
+		seen.hold(points[i], &holds[i], terms.KeepAtLeast)
 	}
 	return holds
+}
+
+// ranks count the recovery points that are newer, those of each kind on their own.
+type ranks struct{ good, operational, vault, goodVault int }
+
+// hold finds what holds the next older recovery point for its place among the others.
+func (r *ranks) hold(p Point, h *held, atLeast int) {
+	if p.Good {
+		r.good++
+	}
+	switch {
+	case p.Good && r.good == 1:
+		h.both("it is the newest good recovery point")
+	case p.Good && r.good <= atLeast && p.Vault.Present:
+		h.vault = append(h.vault, newestOf(atLeast))
+	case p.Good && r.good <= atLeast:
+		h.operational = append(h.operational, newestOf(atLeast))
+	}
+	if p.Operational.Present {
+		if r.operational++; r.operational == 1 {
+			h.operational = append(h.operational, "it is the newest in the operational tier")
+		}
+	}
+	if !p.Vault.Present {
+		return
+	}
+	if r.vault++; r.vault == 1 {
+		h.vault = append(h.vault, "it is the newest in the vault tier")
+		h.operational = append(h.operational, "its copy is the newest in the vault tier, and the next is made against it")
+	}
+	if p.Good {
+		if r.goodVault++; r.goodVault == 1 && r.vault > 1 {
+			h.vault = append(h.vault, "it is the newest good one in the vault tier")
+		}
+	}
 }
 
 // decide is the decision without its reason.

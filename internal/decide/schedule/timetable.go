@@ -55,8 +55,8 @@ func (t Timetable) Start(slot time.Time, key string) time.Time {
 	}
 	sum := sha256.Sum256([]byte(key))
 	// The fraction of room that the key's number is of all such numbers: less than room.
-	part, _ := bits.Mul64(binary.BigEndian.Uint64(sum[:]), uint64(room)) //nolint:gosec // It is more than nothing.
-	return slot.Add(time.Duration(part).Truncate(time.Millisecond))      //nolint:gosec // It is less than room, which is a Duration.
+	part, _ := bits.Mul64(binary.BigEndian.Uint64(sum[:]), uint64(room))
+	return slot.Add(time.Duration(part).Truncate(time.Millisecond)) //nolint:gosec // It is less than room, which is a Duration.
 }
 
 func (t Timetable) room(slot time.Time) time.Duration {

@@ -47,7 +47,7 @@ func TestPairsOfOnesOwn(t *testing.T) {
 }
 
 func TestWhereRecoveryPointsCanBeRestoredTo(t *testing.T) {
-	enabled, disabled := arm.Word(arm.StateEnabled), arm.Word(arm.StateDisabled)
+	enabled, disabled := arm.StateEnabled, arm.StateDisabled
 	for _, tt := range []struct {
 		name                 string
 		location, region     string

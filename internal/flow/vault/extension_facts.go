@@ -140,10 +140,14 @@ func namedLocation(ctx context.Context, v catalogue.View, p Proposal, body exten
 		if err != nil {
 			return nil, "", err
 		}
-		if err := mayReadLinked(ctx, v, p, typeExtension, id); account != nil && err != nil {
-			return nil, err.Error(), nil
-		}
 		if account != nil {
+			err := mayReadLinked(ctx, v, p, typeExtension, id)
+			if coffer.CodeOf(err) == coffer.CodeLinkedAuthorizationFailed {
+				return nil, text(err), nil
+			}
+			if err != nil {
+				return nil, "", err
+			}
 			said, err := decode[storageBody](Proposal{ID: id, Body: account.Body})
 			if err != nil {
 				return nil, "", err
@@ -156,8 +160,8 @@ func namedLocation(ctx context.Context, v catalogue.View, p Proposal, body exten
 		return nil, text(err), nil
 	}
 	l := extension.LocationOf(*read.Location)
-	if err := extension.CheckLocation(l); err != nil {
-		return nil, err.Error(), nil
+	if invalid = text(extension.CheckLocation(l)); invalid != "" {
+		return nil, invalid, nil
 	}
 	return &l, "", nil
 }

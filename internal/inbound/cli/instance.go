@@ -284,10 +284,9 @@ func (p *program) removeInstance(ctx context.Context, s session, id string, r re
 	if err != nil {
 		return err
 	}
-	path, what := id, ""
+	path, what := id, fmt.Sprintf("Its recovery points (%d) stay in the blob container, and the vault forgets them.", n)
 	if r.retain {
 		path += "?retainData=true"
-		what = fmt.Sprintf("Its recovery points (%d) stay in the blob container, and the vault forgets them.", n)
 	} else if what, err = s.goes(ctx, id, n); err != nil {
 		return err
 	}

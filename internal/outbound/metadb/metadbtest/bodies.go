@@ -179,54 +179,7 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 				t.Errorf("%s of %.10q: %v", name, text, err)
 			}
 		}
-		err := update(t.Context(), db, func(tx catalogue.Tx) error {
-			_, err := tx.PutResource(t.Context(), newResource("/subscriptions/"+id), catalogue.Condition{})
-			return err
-		})
-		mustBe(t, coffer.CodeInvalidResourceID, err)
-		mustView(t, db, func(v catalogue.View) error {
-			_, missing := v.Resource(t.Context(), id)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			_, missing = v.Point(t.Context(), vault, text)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			_, missing = v.Job(t.Context(), vault, text)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			_, missing = v.Operation(t.Context(), text)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			for _, q := range []catalogue.ResourceQuery{{Type: text}, {Under: id}, {Linked: &catalogue.Link{Relation: text, Target: text}}} {
-				q.Limit = 1
-				if found, err := v.Resources(t.Context(), q); err != nil || len(found) > 0 {
-					t.Errorf("%.10q finds %d (%v)", text, len(found), err)
-				}
-			}
-			for _, q := range []catalogue.JobQuery{{Vault: id}, {Vault: vault, Instance: id}, {Vault: vault, Status: text}, {Vault: vault, Operation: text}, {Vault: vault, After: &catalogue.PointCursor{Name: text}}} {
-				q.Limit = 1
-				if found, err := v.Jobs(t.Context(), q); err != nil || len(found) > 0 {
-					t.Errorf("%.10q finds %d jobs (%v)", text, len(found), err)
-				}
-			}
-			_, missing = v.DueOf(t.Context(), id)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			_, missing = v.Alert(t.Context(), vault, text)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			_, missing = v.Deletion(t.Context(), vault, id, text)
-			mustBe(t, coffer.CodeResourceNotFound, missing)
-			for _, q := range []catalogue.AlertQuery{
-				{Vault: id}, {Vault: vault, Target: id}, {Vault: vault, Kind: text}, {Vault: vault, State: catalogue.AlertState(text)}, {Vault: vault, After: &catalogue.PointCursor{Name: text}},
-			} {
-				q.Limit = 1
-				if found, err := v.Alerts(t.Context(), q); err != nil || len(found) > 0 {
-					t.Errorf("%.10q finds %d alerts (%v)", text, len(found), err)
-				}
-			}
-			_, err := v.Points(t.Context(), catalogue.PointQuery{Instance: vault, After: &catalogue.PointCursor{Name: text}, Limit: 1})
-			_, expiring := v.Expiring(t.Context(), at(0), text, 1)
-			_, due := v.Due(t.Context(), catalogue.DueQuery{After: &catalogue.Due{Instance: id}, Limit: 1})
-			_, deletions := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, After: &catalogue.Deletion{Instance: id, Point: text}, Limit: 1})
-			_, inCluster := v.Deletions(t.Context(), catalogue.DeletionQuery{Cluster: id, Limit: 1})
-			_, readings := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, After: &catalogue.Reading{Instance: id}, Limit: 1})
-			return errors.Join(err, expiring, due, deletions, inCluster, readings)
-		})
+		testHostileQueries(t, db, text)
 	}
 	for _, id := range []catalogue.ID{"", "/", "x", "/subscriptions", "/subscriptions/s/providers", "/subscriptions/ä"} {
 		err := update(t.Context(), db, func(tx catalogue.Tx) error {
@@ -235,6 +188,62 @@ func testHostileTexts(t *testing.T, db catalogue.Database) {
 		})
 		mustBe(t, coffer.CodeInvalidResourceID, err)
 	}
+}
+
+func testHostileQueries(t *testing.T, db catalogue.Database, text string) {
+	t.Helper()
+	id := catalogue.ID(text)
+	err := update(t.Context(), db, func(tx catalogue.Tx) error {
+		_, err := tx.PutResource(t.Context(), newResource("/subscriptions/"+id), catalogue.Condition{})
+		return err
+	})
+	mustBe(t, coffer.CodeInvalidResourceID, err)
+	mustView(t, db, func(v catalogue.View) error {
+		_, missing := v.Resource(t.Context(), id)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		_, missing = v.Point(t.Context(), vault, text)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		_, missing = v.Job(t.Context(), vault, text)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		_, missing = v.Operation(t.Context(), text)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		for _, q := range []catalogue.ResourceQuery{{Type: text}, {Under: id}, {Linked: &catalogue.Link{Relation: text, Target: text}}} {
+			q.Limit = 1
+			if found, err := v.Resources(t.Context(), q); err != nil || len(found) > 0 {
+				t.Errorf("%.10q finds %d (%v)", text, len(found), err)
+			}
+		}
+		for _, q := range []catalogue.JobQuery{{Vault: id}, {Vault: vault, Instance: id}, {Vault: vault, Status: text}, {Vault: vault, Operation: text}, {Vault: vault, After: &catalogue.PointCursor{Name: text}}} {
+			q.Limit = 1
+			if found, err := v.Jobs(t.Context(), q); err != nil || len(found) > 0 {
+				t.Errorf("%.10q finds %d jobs (%v)", text, len(found), err)
+			}
+		}
+		_, missing = v.DueOf(t.Context(), id)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		_, missing = v.Alert(t.Context(), vault, text)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		_, missing = v.Deletion(t.Context(), vault, id, text)
+		mustBe(t, coffer.CodeResourceNotFound, missing)
+		for _, q := range []catalogue.AlertQuery{
+			{Vault: id}, {Vault: vault, Target: id}, {Vault: vault, Kind: text}, {Vault: vault, State: catalogue.AlertState(text)}, {Vault: vault, After: &catalogue.PointCursor{Name: text}},
+		} {
+			q.Limit = 1
+			if found, err := v.Alerts(t.Context(), q); err != nil || len(found) > 0 {
+				t.Errorf("%.10q finds %d alerts (%v)", text, len(found), err)
+			}
+		}
+		_, err := v.Points(t.Context(), catalogue.PointQuery{Instance: vault, After: &catalogue.PointCursor{Name: text}, Limit: 1})
+		_, expiring := v.Expiring(t.Context(), at(0), text, 1)
+		_, due := v.Due(t.Context(), catalogue.DueQuery{After: &catalogue.Due{Instance: id}, Limit: 1})
+		_, deletions := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, After: &catalogue.Deletion{Instance: id, Point: text}, Limit: 1})
+		_, inCluster := v.Deletions(t.Context(), catalogue.DeletionQuery{Cluster: id, Limit: 1})
+		_, readings := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, After: &catalogue.Reading{Instance: id}, Limit: 1})
+		return errors.Join(err, expiring, due, deletions, inCluster, readings)
+	})
+}
+
+func testLongestTexts(t *testing.T, db catalogue.Database) {
 	longest := catalogue.ID("/subscriptions/" + strings.Repeat("s", 260))
 	for len(longest) < 1700 {
 		longest = longest.Child("providers/Microsoft.X/things", strings.Repeat("n", 260))

@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"bodies are kept byte for byte":                               testBodies,
 		"a body of several megabytes is kept":                         testLargeBody,
 		"texts that cannot be kept are refused, and never found":      testHostileTexts,
+		"texts of the greatest length are kept":                       testLongestTexts,
 		"pages have bounds":                                           testLimits,
 		"a transaction reads what it wrote":                           testOwnWrites,
 		"nobody sees what is not committed":                           testIsolation,

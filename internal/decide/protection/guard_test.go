@@ -9,6 +9,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
+	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
 func TestWhatARecoveryPointKeepsFromBeingDeleted(t *testing.T) {
@@ -97,6 +98,8 @@ func TestAnImmutableVaultKeepsNothingForLessLong(t *testing.T) {
 		{"another rule for less long", "P7D", "P30D", "P7D", "P29D", true},
 		{"a month, which may be shorter than 30 days", "P7D", "P30D", "P7D", "P1M", true},
 		{"30 days, which may be shorter than a month", "P7D", "P1M", "P7D", "P30D", true},
+		{"243 days, which are shorter than eight months from March on", "P7D", "P8M", "P7D", "P243D", true},
+		{"245 days, which no eight months outlast", "P7D", "P8M", "P7D", "P245D", false},
 		{"a rule more", "P7D", "", "P7D", "P1D", false},
 		{"a rule less", "P7D", "P30D", "P7D", "", true},
 		{"a rule less, and a default that keeps as long", "P7D", "P30D", "P30D", "", false},
@@ -108,5 +111,44 @@ func TestAnImmutableVaultKeepsNothingForLessLong(t *testing.T) {
 				t.Errorf("%s, %s: %v", c.name, immutability, err)
 			}
 		}
+	}
+}
+
+func TestAYearMayHaveALeapDay(t *testing.T) {
+	for days, refused := range map[int]bool{365: true, 366: false} {
+		before, after := policy(t, "P7D", ""), policy(t, "P7D", "")
+		before.Rules[0].Vault = &retention.VaultCopy{When: retention.AtOnce, Keep: schedule.Period{Months: 12}}
+		after.Rules[0].Vault = &retention.VaultCopy{When: retention.AtOnce, Keep: schedule.Period{Days: days}}
+		if err := CheckShorter("v1", "daily", arm.StateLocked, before, after); (err != nil) != refused {
+			t.Errorf("%d days instead of a year: %v", days, err)
+		}
+	}
+}
+
+func TestAnImmutableVaultKeepsNoFewer(t *testing.T) {
+	for _, c := range []struct {
+		before, after int
+		refused       bool
+	}{{0, 0, false}, {3, 3, false}, {3, 4, false}, {3, 2, true}, {3, 0, true}, {1, 0, false}, {0, 3, false}} {
+		before, after := policy(t, "P7D", ""), policy(t, "P7D", "")
+		before.KeepAtLeast, after.KeepAtLeast = c.before, c.after
+		if err := CheckShorter("v1", "daily", arm.StateLocked, before, after); (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), "keepAtLeast") {
+			t.Errorf("%d instead of %d: %v", c.after, c.before, err)
+		}
+		if err := CheckShorter("v1", "daily", arm.StateDisabled, before, after); err != nil {
+			t.Errorf("%d instead of %d, where nothing is immutable: %v", c.after, c.before, err)
+		}
+	}
+}
+
+// TestAnotherRuleThatIsTheDefaultKeepsAsLong holds that the default rule is compared with what takes its place, whatever has its name.
+func TestAnotherRuleThatIsTheDefaultKeepsAsLong(t *testing.T) {
+	before, after := policy(t, "P30D", ""), policy(t, "P7D", "P30D")
+	after.Rules[0].Name, after.Rules[1].Name = "Short", "Default"
+	if err := CheckShorter("v1", "daily", arm.StateLocked, before, after); coffer.CodeOf(err) != coffer.CodeConflict {
+		t.Errorf("what no other rule is for is kept for 7 days instead of 30: %v", err)
+	}
+	if err := CheckShorter("v1", "daily", arm.StateLocked, after, before); err != nil {
+		t.Errorf("for longer: %v", err)
 	}
 }

@@ -119,9 +119,10 @@ type shownCoffer struct {
 
 // shownProtection has what Azure's words do not tell: the state of an instance also while something has failed.
 type shownProtection struct {
-	State     State     `json:"state"`
-	Since     time.Time `json:"since"`
-	NextPurge time.Time `json:"nextPurge,omitzero"`
+	State State     `json:"state"`
+	Since time.Time `json:"since"`
+	// NextPurge is null where there is none: facts are merged, and what is left out of a change stays.
+	NextPurge *time.Time `json:"nextPurge"`
 }
 
 const (
@@ -149,7 +150,9 @@ func (r Record) Facts() (json.RawMessage, error) {
 		p.ObjectType = arm.TypeDeletedInstance
 		// Nobody is billed.
 		p.DeletionInfo = &shownDeletion{DeletionTime: d.At, BillingEndDate: d.At, ScheduledPurgeTime: d.Until, DeleteActivityID: d.Activity}
-		p.Coffer.Protection.NextPurge = d.Next
+		if !d.Next.IsZero() {
+			p.Coffer.Protection.NextPurge = &d.Next
+		}
 	}
 	return json.Marshal(shown{p})
 }
@@ -168,7 +171,10 @@ func Read(facts json.RawMessage) (Record, error) {
 		r.State = Configured // it was made before there were other states
 	}
 	if d := p.DeletionInfo; d != nil {
-		r.Deletion = &Deletion{At: d.DeletionTime, Until: d.ScheduledPurgeTime, Activity: d.DeleteActivityID, Next: p.Coffer.Protection.NextPurge}
+		r.Deletion = &Deletion{At: d.DeletionTime, Until: d.ScheduledPurgeTime, Activity: d.DeleteActivityID}
+		if next := p.Coffer.Protection.NextPurge; next != nil {
+			r.Deletion.Next = *next
+		}
 	}
 	switch r.State {
 	case Configured, Suspended, Stopped, SoftDeleted:

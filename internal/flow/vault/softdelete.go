@@ -55,11 +55,7 @@ func (j *Jobs) softDelete(ctx context.Context, tx catalogue.Tx, by Caller, r cat
 		return catalogue.Operation{}, err
 	}
 	record.Deletion = &protection.Deletion{At: now, Until: now.AddDate(0, 0, settings.SoftDeleteDays), Activity: by.Request}
-	// Who had a role on it has none on the next of its name.
-	if err := j.Keeper.deleteBelow(ctx, tx, by, r.ID, now); err != nil {
-		return catalogue.Operation{}, err
-	}
-	kept, err := move(ctx, tx, by, r.ID, deletedOf(r.ID), c, record, now)
+	kept, err := j.Keeper.move(ctx, tx, by, r.ID, deletedOf(r.ID), c, record, now)
 	if err != nil {
 		return catalogue.Operation{}, err
 	}
@@ -70,8 +66,14 @@ func (j *Jobs) softDelete(ctx context.Context, tx catalogue.Tx, by Caller, r cat
 	return operation, appendEntry(ctx, tx, by.entry(now, typeInstance+"/delete", r.ID, http.StatusOK), &r, &kept)
 }
 
-// move gives an instance another id, and says how it is protected there. What is due of it is not.
-func move(ctx context.Context, tx catalogue.Tx, by Caller, from, to catalogue.ID, c catalogue.Condition, record protection.Record, now time.Time) (catalogue.Resource, error) {
+// move gives an instance another id, and says how it is protected there. What is due of it is not, and who had a role on it has none: neither
+// there, nor on the next one that gets the id.
+func (k *Keeper) move(
+	ctx context.Context, tx catalogue.Tx, by Caller, from, to catalogue.ID, c catalogue.Condition, record protection.Record, now time.Time,
+) (catalogue.Resource, error) {
+	if err := k.deleteBelow(ctx, tx, by, from, now); err != nil {
+		return catalogue.Resource{}, err
+	}
 	r, err := tx.MoveResource(ctx, from, to, c)
 	if err != nil {
 		return r, err
@@ -109,7 +111,7 @@ func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) 
 		if err := mustBeOnlyInstance(ctx, tx, instanceOf(r.ID), config); err != nil {
 			return err
 		}
-		kept, err := move(ctx, tx, by, r.ID, instanceOf(r.ID), catalogue.Condition{}, record, now)
+		kept, err := k.move(ctx, tx, by, r.ID, instanceOf(r.ID), catalogue.Condition{}, record, now)
 		if err != nil {
 			return err
 		}
@@ -124,7 +126,14 @@ func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) 
 
 // Purge deletes a deleted instance for good, before its time or after it: with its recovery points, by a job in its cluster, or, with
 // retain, at once and without them. One that is being purged already goes on.
-func (j *Jobs) Purge(ctx context.Context, by Caller, deleted catalogue.ID, retain bool) (removal Removal, err error) {
+func (j *Jobs) Purge(ctx context.Context, by Caller, deleted catalogue.ID, retain bool) (Removal, error) {
+	return j.purge(ctx, by, deleted, retain, func(protection.Record, time.Time) bool { return true })
+}
+
+// purge purges a deleted instance that is as wanted says when it is begun.
+func (j *Jobs) purge(
+	ctx context.Context, by Caller, deleted catalogue.ID, retain bool, wanted func(r protection.Record, now time.Time) bool,
+) (removal Removal, err error) {
 	kind, err := j.Keeper.Kinds.of(deleted)
 	if err != nil {
 		return Removal{}, err
@@ -137,7 +146,7 @@ func (j *Jobs) Purge(ctx context.Context, by Caller, deleted catalogue.ID, retai
 		}
 		removal = Removal{Found: true}
 		record, err := ProtectionOf(r)
-		if err != nil {
+		if err != nil || !wanted(record, now) {
 			return err
 		}
 		guard, err := guardOf(ctx, tx, r.ID, now)
@@ -196,7 +205,8 @@ func (j *Jobs) Overdue(ctx context.Context) (found []catalogue.ID, err error) {
 // PurgeOverdue purges a deleted instance whose time is over, by nobody's request. Why it cannot be purged is said in it.
 func (j *Jobs) PurgeOverdue(ctx context.Context, deleted catalogue.ID) error {
 	nobody := Caller{Principal: catalogue.Principal{Name: "the end of its retention"}, Request: j.Keeper.NewID()}
-	_, err := j.Purge(ctx, nobody, deleted, false)
+	// Since it was listed somebody may have had it again, and deleted it anew.
+	_, err := j.purge(ctx, nobody, deleted, false, protection.Record.Overdue)
 	why, ok := errors.AsType[*coffer.Error](err)
 	if !ok || why.Transient {
 		return err

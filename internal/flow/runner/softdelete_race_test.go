@@ -1,0 +1,85 @@
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+// update changes the database beside the server.
+func (w *world) update(change func(ctx context.Context, tx catalogue.Tx) error) {
+	w.t.Helper()
+	if err := w.Database.Update(w.t.Context(), change); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestWhoMayOnADeletedInstanceMayNotOnTheNext holds that a role at a deleted instance goes when that is had again: the next one that is
+// deleted under its name is another's.
+func TestWhoMayOnADeletedInstanceMayNotOnTheNext(t *testing.T) {
+	w := newWorld(t)
+	w.softDeleted("On")
+	const assignment = deletedID + "/providers/Microsoft.Authorization/roleAssignments/44444444-4444-8444-8444-444444444444"
+	w.update(func(ctx context.Context, tx catalogue.Tx) error {
+		_, err := tx.PutResource(ctx, catalogue.Resource{ID: assignment, Body: json.RawMessage(`{}`)}, catalogue.Condition{})
+		return err
+	})
+	if _, err := w.jobs.Keeper.Undelete(t.Context(), w.by, deletedID); err != nil || w.there(assignment) {
+		t.Errorf("the role assignment is there; %v", err)
+	}
+	if n := w.audited("Microsoft.Authorization/roleAssignments/delete"); n != 1 {
+		t.Errorf("%d entries of its end", n)
+	}
+}
+
+// TestWhatIsDeletedAnewIsNotPurgedForTheOneBefore holds that an instance that was had again, and deleted again, since a replica has listed
+// what is overdue, has its whole time.
+func TestWhatIsDeletedAnewIsNotPurgedForTheOneBefore(t *testing.T) {
+	w := newWorld(t)
+	w.softDeleted("On")
+	w.Clock.Move(fortnight)
+	overdue, err := w.jobs.Overdue(t.Context())
+	if err != nil || len(overdue) != 1 {
+		t.Fatalf("overdue: %v, %v", overdue, err)
+	}
+	if _, err := w.jobs.Keeper.Undelete(t.Context(), w.by, deletedID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.jobs.PurgeOverdue(t.Context(), overdue[0]); err != nil {
+		t.Error(err)
+	}
+	if got := w.deletedRecord(); got.Deleting || got.Failure != nil {
+		t.Errorf("it is purged a fortnight early: %+v", got)
+	}
+}
+
+// TestAPurgeThatHasFailedLeavesNothingBehind holds that an instance that is had again does not say when it is purged.
+func TestAPurgeThatHasFailedLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	w.softDeleted("On")
+	w.Clock.Move(fortnight)
+	w.setFacts(clusterID, `{"properties":{"coffer":{"state":"Pending"}}}`)
+	w.runner.Purge(t.Context())
+	if w.deletedRecord().Deletion.Next.IsZero() {
+		t.Fatal("the purge has not failed")
+	}
+	if _, err := w.jobs.Keeper.Undelete(t.Context(), w.by, deletedID); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.jobs.Keeper.Get(t.Context(), instanceID)
+	if err != nil || strings.Contains(string(r.Facts), `"nextPurge":"`) {
+		t.Errorf("%s, %v", r.Facts, err)
+	}
+	if _, err := w.remove(false); err != nil {
+		t.Fatal(err)
+	}
+	if next := w.deletedRecord().Deletion.Next; !next.IsZero() {
+		t.Errorf("deleted anew, it is purged next at %s", next)
+	}
+}

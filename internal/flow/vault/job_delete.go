@@ -207,6 +207,9 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 		if err == nil {
 			err = putProtection(ctx, tx, *r, catalogue.Condition{}, record.Fail(why, o.Ended))
 		}
+		if err == nil && record.Deletion == nil {
+			err = look(ctx, tx, r.ID, o.Ended) // it is backed up as before
+		}
 		if err != nil {
 			return err
 		}

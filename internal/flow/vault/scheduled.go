@@ -78,11 +78,15 @@ func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, id catalogue.ID, n
 		}
 		return nil, err
 	}
-	slot, err := j.beginSlot(ctx, tx, s)
-	if coffer.CodeOf(err) == coffer.CodePreconditionFailed {
-		// It was dealt with before somebody set back what is due.
-		return nil, tx.PutDue(ctx, s.next)
+	// What is due may have been set back. A job of that slot has its recovery point by now, and whoever began it again wrote both anew.
+	before, err := tx.Slots(ctx, catalogue.SlotQuery{Instance: id, From: s.due.Slot, To: s.due.Slot, Limit: 1})
+	if err != nil || len(before) > 0 {
+		if err == nil {
+			err = tx.PutDue(ctx, s.next)
+		}
+		return nil, err
 	}
+	slot, err := j.beginSlot(ctx, tx, s)
 	if err != nil {
 		return nil, err
 	}

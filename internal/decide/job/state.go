@@ -25,6 +25,8 @@ const (
 const (
 	// PickUpTime is how long an extension may take to begin a run before that is a warning.
 	PickUpTime = 10 * time.Minute
+	// QuietTime is how long the cluster of a cancelled job does not answer before the job hinders nobody from a deletion that can be undone.
+	QuietTime = 10 * time.Minute
 	// DeniedTime is how long a job waits for what its cluster refuses, such as trusted access that was taken away.
 	DeniedTime = time.Hour
 	// UnheardTime is the same of one whose run was seen in the cluster, and goes on there: whoever gives it up does not know what becomes of it.
@@ -185,6 +187,11 @@ func (s State) AskCancel(now time.Time) State {
 		return s
 	}
 	return s.end(Cancelled, now)
+}
+
+// Unheard says whether a job was cancelled, and its cluster has not answered for a while: nobody tells it to end.
+func (s State) Unheard(now time.Time) bool {
+	return s.Work.Cancel && s.Work.WaitsFor != "" && now.Sub(s.Work.Since) >= QuietTime
 }
 
 // Abandon is the job that ends because its instance is given up.

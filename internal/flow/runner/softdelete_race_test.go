@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/job"
 )
 
 // update changes the database beside the server.
@@ -81,5 +84,46 @@ func TestAPurgeThatHasFailedLeavesNothingBehind(t *testing.T) {
 	}
 	if next := w.deletedRecord().Deletion.Next; !next.IsZero() {
 		t.Errorf("deleted anew, it is purged next at %s", next)
+	}
+}
+
+// TestAClusterThatIsGoneKeepsNobodyFromSoftDeleting holds it also of one that has left in the middle of a backup, which waits for it for ever.
+func TestAClusterThatIsGoneKeepsNobodyFromSoftDeleting(t *testing.T) {
+	w := newWorld(t)
+	w.putVault("AlwaysOn", "Disabled")
+	point := w.backedUp()
+	name := w.begin(w.jobs.BeginBackup, backupRequest)
+	w.look()
+	w.clusters.Set(clusterID, nil)
+	w.look()
+	underway := func(when string) {
+		t.Helper()
+		if _, err := w.remove(false); coffer.CodeOf(err) != coffer.CodeJobUnderway || !strings.Contains(err.Error(), name+"/cancel") {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	underway("while nobody has cancelled the backup")
+	w.clusters.Set(clusterID, w.cluster)
+	w.look()
+	if _, err := w.jobs.CancelJob(t.Context(), w.by, vaultID, name); err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	underway("while the cluster ends the backup")
+	w.clusters.Set(clusterID, nil)
+	w.look()
+	underway("while the cluster is away for a moment")
+	w.Clock.Move(10 * time.Minute)
+	if _, err := w.remove(false); err != nil || !w.there(deletedID) || w.there(instanceID) {
+		t.Fatalf("once it is cancelled, and the cluster is gone: %v", err)
+	}
+	if got := w.job(name); got.Status != job.Cancelled || len(got.ErrorDetails) != 1 || !strings.Contains(got.ErrorDetails[0].Message, "goes on there") {
+		t.Errorf("the backup is %s: %+v", got.Status, got.ErrorDetails)
+	}
+	w.clusters.Set(clusterID, w.cluster)
+	w.cluster.SetStatus("backups", name, completed)
+	w.look()
+	if _, err := w.jobs.Keeper.Undelete(t.Context(), w.by, deletedID); err != nil || len(w.points()) != 1 || w.points()[0].Name != point {
+		t.Errorf("had again: %v, %+v", err, w.points())
 	}
 }

@@ -60,7 +60,8 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 
 // forget deletes an instance at once, and leaves its recovery points where they are.
 func (j *Jobs) forget(ctx context.Context, tx catalogue.Tx, by Caller, kind Kind, r catalogue.Resource, c catalogue.Condition, now time.Time) (catalogue.Operation, error) {
-	if err := j.abandon(ctx, tx, r.ID, now); err != nil {
+	err := j.abandon(ctx, tx, r.ID, "the backup instance was deleted without its recovery points", now, func(job.State) bool { return true })
+	if err != nil {
 		return catalogue.Operation{}, err
 	}
 	return j.Keeper.remove(ctx, tx, by, kind, r, c, now)
@@ -76,6 +77,15 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 	if deleting != nil {
 		removal.Operation, removal.Underway = *deleting, true
 		return removal, nil
+	}
+	_, settings, err := vaultSettings(ctx, tx, r.ID.Parent())
+	if err == nil && settings.SoftDelete != arm.StateOff {
+		// That needs no cluster, so it is not for one to hinder.
+		err = j.abandon(ctx, tx, r.ID, "it was cancelled, and the backup instance was deleted before its cluster has answered", now,
+			func(s job.State) bool { return s.Unheard(now) })
+	}
+	if err != nil {
+		return removal, err
 	}
 	// A recovery point that was made after it would be nobody's.
 	if err := mustBeIdle(ctx, tx, r.ID, anyOperation); err != nil {
@@ -93,9 +103,7 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 	if err != nil {
 		return removal, err
 	}
-	_, settings, err := vaultSettings(ctx, tx, r.ID.Parent())
 	switch {
-	case err != nil:
 	case !points:
 		removal.Operation, err = j.Keeper.remove(ctx, tx, by, kind, r, c, now)
 	case settings.SoftDelete != arm.StateOff:
@@ -150,8 +158,8 @@ func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r 
 	return begun.Operation, err
 }
 
-// abandon ends the jobs of an instance that is given up. Their runs go on in the cluster, if there is one.
-func (j *Jobs) abandon(ctx context.Context, tx catalogue.Tx, id catalogue.ID, now time.Time) error {
+// abandon ends the jobs of an instance that are given up, and says why. Their runs go on in the cluster, if there is one.
+func (j *Jobs) abandon(ctx context.Context, tx catalogue.Tx, id catalogue.ID, why string, now time.Time, given func(job.State) bool) error {
 	for q := (catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Limit: pageSize}); ; {
 		open, err := tx.Jobs(ctx, q)
 		if err != nil || len(open) == 0 {
@@ -162,10 +170,15 @@ func (j *Jobs) abandon(ctx context.Context, tx catalogue.Tx, id catalogue.ID, no
 			if err != nil {
 				return err
 			}
-			if err := j.keep(ctx, tx, kept, state.Abandon("the backup instance was deleted without its recovery points; what the job has begun in the cluster goes on there", now)); err != nil {
+			if !given(state) {
+				continue
+			}
+			if err := j.keep(ctx, tx, kept, state.Abandon(why+"; what the job has begun in the cluster goes on there", now)); err != nil {
 				return err
 			}
 		}
+		last := open[len(open)-1]
+		q.After = &catalogue.PointCursor{Time: last.Started, Name: last.Name}
 	}
 }
 

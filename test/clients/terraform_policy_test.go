@@ -27,7 +27,7 @@ func policyBody() policies.BaseBackupPolicyResource {
 			policies.AzureBackupRule{
 				Name: "BackupIntervals", DataStore: store, BackupParameters: policies.AzureBackupParams{BackupType: "Incremental"},
 				Trigger: policies.ScheduleBasedTriggerContext{
-					Schedule: policies.BackupSchedule{RepeatingTimeIntervals: []string{"R/2026-01-01T02:30:00+01:00/PT4H"}, TimeZone: pointer.To("W. Europe Standard Time")},
+					Schedule: policies.BackupSchedule{RepeatingTimeIntervals: []string{"R/2190-01-01T02:30:00+01:00/PT4H"}, TimeZone: pointer.To("W. Europe Standard Time")},
 					TaggingCriteria: []policies.TaggingCriteria{
 						{IsDefault: false, TaggingPriority: 25, TagInfo: policies.RetentionTag{Id: pointer.To("Daily_"), TagName: "Daily"}, Criteria: &[]policies.BackupCriteria{
 							policies.ScheduleBasedBackupCriteria{

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -155,8 +156,14 @@ func (d *demo) makeVault(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the template of policies: %w", err)
 	}
+	// Each day from an hour from now on, so that it does not begin in the midst of the demo.
+	const inTemplate = "R/2023-01-04T09:00:00+00:00/PT4H"
+	nightly := "R/" + time.Now().UTC().Add(time.Hour).Format(time.RFC3339) + "/P1D"
+	if !bytes.Contains(template, []byte(inTemplate)) {
+		return fmt.Errorf("the template of policies has not the schedule %s: %s", inTemplate, template)
+	}
 	file := filepath.Join(d.config, "policy.json")
-	if err := os.WriteFile(file, template, 0o600); err != nil {
+	if err := os.WriteFile(file, bytes.Replace(template, []byte(inTemplate), []byte(nightly), 1), 0o600); err != nil {
 		return err
 	}
 	return d.coffer(ctx, "backup-policy", "create", "--backup-policy-name", policy, "--policy", file)

@@ -115,10 +115,22 @@ func (v *vaulted) join(t *testing.T, c labCluster, name string, flags ...string)
 	}, flags...)...)
 }
 
-// mustHavePolicy makes a policy of a vault.
+// mustHavePolicy makes a policy of a vault that backs up nothing by itself for long.
 func (v *vaulted) mustHavePolicy(t *testing.T, vault, name string) {
 	t.Helper()
+	v.mustSchedule(t, vault, name, "R/2190-01-01T00:00:00+00:00/PT4H", "P7D")
+}
+
+// mustSchedule makes a policy of a vault with an interval and a retention.
+func (v *vaulted) mustSchedule(t *testing.T, vault, name, interval, retention string) {
+	t.Helper()
 	policy := v.must(t, "backup-policy", "get-default-policy-template", "--datasource-type", "AzureKubernetesService", "-o", "json")
+	for from, to := range map[string]string{"R/2023-01-04T09:00:00+00:00/PT4H": interval, `"P7D"`: `"` + retention + `"`} {
+		if !strings.Contains(policy, from) {
+			t.Fatalf("the template of policies has no %s: %s", from, policy)
+		}
+		policy = strings.ReplaceAll(policy, from, to)
+	}
 	v.mustRead(t, policy, "backup-policy", "create", "-v", vault, "--backup-policy-name", name, "--policy", "-")
 }
 

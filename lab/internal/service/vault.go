@@ -26,6 +26,8 @@ func vaultServer(s *Set, addresses []string) (component.Spec, error) {
 			"--link-listen", addresses[1], "--link-address", addresses[1],
 			// The clusters of the lab, for those that join by a kubeconfig.
 			"--kubeconfig-networks", network.Nodes,
+			// Journeys have no time for policies by the day.
+			"--short-policies",
 			"--url", fmt.Sprintf("https://127.0.0.1:%d", s.HostPorts[Vault]), "--hostname", "127.0.0.1,localhost," + inside,
 		},
 		Health: component.Health{URL: "http://" + addresses[2] + "/readyz"},

@@ -9,8 +9,9 @@ type Due struct {
 	At time.Time
 	// Slot is the last one that was dealt with; zero is none.
 	Slot time.Time
-	// Schedule says by which schedule: whoever finds another one there knows that it has changed since. Empty is none.
-	Schedule string
+	// Schedule says by which schedule, and Policy by which policy of which version: whoever finds others there knows that they have changed
+	// since. Empty is none.
+	Schedule, Policy string
 }
 
 // DueQuery selects what is due, the earliest first, and then in the order of the instances' Keys.

@@ -24,7 +24,7 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// ReadPoint is a recovery point as it lies in the catalogue. What it was promised is in it, and who holds or reads it is not.
+// ReadPoint is a recovery point as it lies in the catalogue. What it was promised is in it, and why it is held; who reads it is not.
 func ReadPoint(shown arm.RecoveryPoint) Point {
 	p := Point{
 		Name: shown.RecoveryPointID, Taken: shown.RecoveryPointTime, Rule: shown.RetentionTagName,
@@ -32,6 +32,9 @@ func ReadPoint(shown arm.RecoveryPoint) Point {
 	}
 	if c := shown.Coffer; c != nil {
 		p.Reason, p.Slot, p.Copy, p.Vault.Expires = c.Reason, orZero(c.Slot), orZero(c.CopyAfter), orZero(c.CopyExpires)
+		if c.LegalHold != nil {
+			p.Held = c.LegalHold.Reason
+		}
 	}
 	for _, store := range shown.RecoveryPointDataStoresDetails {
 		if !store.State.Is(arm.PointCommitted) {

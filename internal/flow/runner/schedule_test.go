@@ -2,13 +2,16 @@ package runner_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
@@ -223,7 +226,7 @@ func TestAnotherScheduleBeginsWithTheChange(t *testing.T) {
 	}
 }
 
-// newLifecycle is that of another replica.
+// expire lets go of what has expired, as another replica does.
 func (w *world) expire() {
 	w.t.Helper()
 	one := lifecycle.New(lifecycle.Config{Jobs: w.jobs, Mine: everything, Log: slog.New(slog.DiscardHandler), NowFunc: w.Clock.Now})
@@ -351,5 +354,87 @@ func TestWhatIsReadOrStoppedIsNotExpired(t *testing.T) {
 	w.expire()
 	if points := w.points(); len(points) != 1 || points[0].Name == oldest {
 		t.Errorf("in the end: %+v", points)
+	}
+}
+
+func TestRecoveryPointsAdoptAChangedPolicy(t *testing.T) {
+	w := newWorld(t)
+	w.until(w.Clock.Now())
+	w.days(5, 7)
+	expiries := func() (all []string) {
+		for _, p := range w.points() {
+			var shown arm.RecoveryPoint
+			if err := json.Unmarshal(p.Body, &shown); err != nil {
+				t.Fatal(err)
+			}
+			if !shown.ExpiryTime.Equal(p.Expiry) || !shown.Coffer.Expires.Equal(p.Expiry) || !shown.RecoveryPointDataStoresDetails[0].ExpiryTime.Equal(p.Expiry) {
+				t.Errorf("it expires on %s, and says %s", p.Expiry, p.Body)
+			}
+			all = append(all, fmt.Sprintf("%d to %s", p.Time.Day(), p.Expiry.Format("01-02")))
+		}
+		return all
+	}
+	kept := strings.Replace(policyBody, `"duration":"P7D"`, `"duration":"P20D"`, 1)
+	w.put(policyID, kept)
+	w.until(day(7).Add(time.Hour))
+	if got, want := expiries(), []string{"7 to 05-14", "6 to 05-13", "5 to 05-12"}; !slices.Equal(got, want) {
+		t.Errorf("what was promised: %v, want %v", got, want)
+	}
+	adopted := strings.Replace(kept, `{"properties":{`, `{"properties":{"coffer":{"existingRecoveryPoints":"Adopt"},`, 1)
+	w.put(policyID, adopted)
+	w.until(day(7).Add(2 * time.Hour))
+	w.until(day(7).Add(3 * time.Hour))
+	if got, want := expiries(), []string{"7 to 05-27", "6 to 05-26", "5 to 05-25"}; !slices.Equal(got, want) {
+		t.Errorf("adopted: %v, want %v", got, want)
+	}
+	if n := w.audited("Microsoft.DataProtection/backupVaults/backupInstances/recoveryPoints/write"); n != 3 {
+		t.Errorf("audit entries: %d", n)
+	}
+	w.put(policyID, strings.Replace(adopted, `"duration":"P20D"`, `"duration":"P2D"`, 1))
+	w.until(day(8).Add(-time.Hour))
+	w.expire()
+	if got, want := expiries(), []string{"7 to 05-09", "6 to 05-08"}; !slices.Equal(got, want) {
+		t.Errorf("shortened: %v, want %v", got, want)
+	}
+}
+
+func TestAnObjectiveThatIsMissedIsAnAlert(t *testing.T) {
+	w := newWorld(t)
+	w.put(policyID, strings.Replace(policyBody, `{"properties":{`, `{"properties":{"coffer":{"recoveryPointObjective":"PT26H"},`, 1))
+	w.until(w.Clock.Now())
+	w.until(day(5))
+	w.complete(w.scheduled()[0])
+	w.until(day(6))
+	if got := w.alerts(); got != "" {
+		t.Errorf("alerts in time: %s", got)
+	}
+	w.look()
+	w.until(day(6).Add(3 * time.Hour))
+	if got := w.alerts(); got != "RecoveryPointObjectiveMissed one 1" {
+		t.Errorf("alerts: %s", got)
+	}
+	w.complete(w.scheduled()[0])
+	w.until(day(6).Add(10 * time.Hour))
+	if got := w.alerts(); got != "RecoveryPointObjectiveMissed one 1" {
+		t.Errorf("alerts after the next recovery point: %s", got)
+	}
+}
+
+func TestWhatWaitsForTheVaultTierStays(t *testing.T) {
+	w := newWorld(t)
+	w.put(policyID, strings.Replace(policyBody, `"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"}}`,
+		`"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},"targetDataStoreCopySettings":[{"dataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"VaultStore"},
+		"copyAfter":{"objectType":"ImmediateCopyOption"}}]},{"deleteAfter":{"objectType":"AbsoluteDeleteOption","duration":"P30D"},"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"VaultStore"}}`, 1))
+	w.until(w.Clock.Now())
+	w.days(5, 6)
+	w.Clock.Move(day(25).Sub(w.Clock.Now()))
+	w.expire()
+	if points := w.points(); len(points) != 2 {
+		t.Errorf("while the vault tier would keep them: %+v", points)
+	}
+	w.Clock.Move(20 * 24 * time.Hour)
+	w.expire()
+	if points := w.points(); len(points) != 1 {
+		t.Errorf("once nobody was to keep them any more: %+v", points)
 	}
 }

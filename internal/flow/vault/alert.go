@@ -15,6 +15,7 @@ const (
 	alertMissed     = "BackupMissed"
 	alertOverrun    = "BackupOverrun"
 	alertNotDeleted = "RecoveryPointNotDeleted"
+	alertObjective  = "RecoveryPointObjectiveMissed"
 )
 
 // alert raises one about a target, or counts it.

@@ -41,17 +41,15 @@ func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err er
 		if err != nil {
 			return err
 		}
-		points, err := barePoints(ctx, tx, r.ID)
+		points, judged, err := p.judged(ctx, tx, now)
 		if err != nil {
 			return err
 		}
-		judged, err := p.judged(ctx, tx, points)
+		terms, err := termsOf(ctx, tx, *r, now)
 		if err != nil {
 			return err
 		}
-		terms := retention.Terms{
-			Now: now, KeepAtLeast: p.policy.KeepAtLeast, Suspended: record.State == protection.Suspended, Stopped: record.State == protection.Stopped,
-		}
+		terms.KeepAtLeast = p.policy.KeepAtLeast
 		for i, decision := range retention.Judge(judged, terms) {
 			if !decision.Gone() {
 				continue
@@ -69,32 +67,25 @@ func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err er
 	return expired, err
 }
 
-// barePoints are the recovery points of an instance without their bodies.
-func barePoints(ctx context.Context, v catalogue.View, id catalogue.ID) (all []catalogue.Point, err error) {
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true}, func(page []catalogue.Point) (bool, error) {
-		all = append(all, page...)
-		return true, nil
-	})
-	return all, err
-}
-
-// judged are recovery points as the rules see them, with who reads them now.
-func (p protected) judged(ctx context.Context, v catalogue.View, points []catalogue.Point) ([]retention.Point, error) {
+// judged are the recovery points of an instance, and the same as the rules see them, with who reads them now.
+func (p protected) judged(ctx context.Context, v catalogue.View, now time.Time) (kept []catalogue.Point, judged []retention.Point, err error) {
 	readers, err := readersOf(ctx, v, p.resource.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	judged := make([]retention.Point, len(points))
-	for i, point := range points {
-		judged[i] = retention.Point{
-			Name: point.Name, Taken: point.Time, Good: point.Good, Reader: readers[point.Name],
-			Operational: retention.Tier{Present: true, Since: point.Time, Expires: point.Expiry},
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: p.resource.ID}, func(page []catalogue.Point) (bool, error) {
+		some, err := readPoints(page)
+		for i := range some {
+			some[i].Reader = readers[some[i].Name]
+			// What waits for its copy in the vault tier stays as long as that would have kept it, and no longer.
+			if end := some[i].Vault.Expires; some[i].Awaited() && !end.IsZero() && !now.Before(end) {
+				some[i].Copy = time.Time{}
+			}
 		}
-		if point.Held {
-			judged[i].Held = "a hold was placed on it"
-		}
-	}
-	return judged, nil
+		kept, judged = append(kept, page...), append(judged, some...)
+		return true, err
+	})
+	return kept, judged, err
 }
 
 // readersOf are the jobs under way that read recovery points of an instance, by the names of those.

@@ -58,9 +58,10 @@ func (j *Jobs) BeginDue(ctx context.Context, instances []catalogue.ID) (done []S
 // scheduled is an instance at a look at its schedule.
 type scheduled struct {
 	protected
-	now  time.Time
-	next catalogue.Due
-	due  schedule.Due
+	// since is when it began to be protected.
+	now, since time.Time
+	next       catalogue.Due
+	due        schedule.Due
 }
 
 func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, id catalogue.ID, now time.Time) (*Scheduled, error) {
@@ -72,11 +73,16 @@ func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, id catalogue.ID, n
 		return nil, err // another replica was first
 	}
 	s, err := readScheduled(ctx, tx, due, now)
-	if err != nil || s.due.Slot.IsZero() {
-		if err == nil {
-			err = tx.PutDue(ctx, s.next)
-		}
+	if err != nil {
 		return nil, err
+	}
+	if s.next.Policy != "" {
+		if err := j.keepTo(ctx, tx, &s, due); err != nil {
+			return nil, err
+		}
+	}
+	if s.due.Slot.IsZero() {
+		return nil, tx.PutDue(ctx, s.next)
 	}
 	// What is due may have been set back. A job of that slot has its recovery point by now, and whoever began it again wrote both anew.
 	before, err := tx.Slots(ctx, catalogue.SlotQuery{Instance: id, From: s.due.Slot, To: s.due.Slot, Limit: 1})
@@ -120,6 +126,7 @@ func readScheduled(ctx context.Context, v catalogue.View, due catalogue.Due, now
 			}
 		}
 	}
+	s.since, s.next.Policy = record.Since, policyMark(policy)
 	s.due = s.policy.Timetable().Due(due.Instance.Key(), s.next.Slot, now)
 	if !s.due.Look.IsZero() {
 		s.next.At = s.due.Look

@@ -7,7 +7,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
-const dueColumns = "r.spelling, d.time, d.slot, d.schedule FROM due d JOIN resources r ON r.key = d.instance"
+const dueColumns = "r.spelling, d.time, d.slot, d.schedule, d.policy FROM due d JOIN resources r ON r.key = d.instance"
 
 // Due reads a page.
 func (v *view) Due(ctx context.Context, q catalogue.DueQuery) ([]catalogue.Due, error) {
@@ -53,7 +53,7 @@ func scanDue(d *catalogue.Due) func(scanner) error {
 	return func(row scanner) error {
 		var at int64
 		var slot sql.NullInt64
-		err := row.Scan(&d.Instance, &at, &slot, &d.Schedule)
+		err := row.Scan(&d.Instance, &at, &slot, &d.Schedule, &d.Policy)
 		d.At, d.Slot = fromMicros(at), fromMaybe(slot)
 		return err
 	}
@@ -61,13 +61,13 @@ func scanDue(d *catalogue.Due) func(scanner) error {
 
 // PutDue creates or replaces that of an instance.
 func (t *transaction) PutDue(ctx context.Context, d catalogue.Due) error {
-	if err := checkText(key("instance", d.Instance), word("schedule", d.Schedule)); err != nil {
+	if err := checkText(key("instance", d.Instance), word("schedule", d.Schedule), word("policy", d.Policy)); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, "write when an instance is due",
-		"INSERT INTO due (instance, time, slot, schedule) SELECT key, $1, $2, $3 FROM resources WHERE key = $4"+
-			" ON CONFLICT (instance) DO UPDATE SET time = excluded.time, slot = excluded.slot, schedule = excluded.schedule",
-		micros(d.At), maybe(d.Slot), d.Schedule, d.Instance.Key())
+		"INSERT INTO due (instance, time, slot, schedule, policy) SELECT key, $1, $2, $3, $4 FROM resources WHERE key = $5"+
+			" ON CONFLICT (instance) DO UPDATE SET time = excluded.time, slot = excluded.slot, schedule = excluded.schedule, policy = excluded.policy",
+		micros(d.At), maybe(d.Slot), d.Schedule, d.Policy, d.Instance.Key())
 	if err == nil && n == 0 {
 		err = noResource(d.Instance)
 	}

@@ -21,7 +21,7 @@ func testDue(t *testing.T, db catalogue.Database) {
 		// Several are due at one time, and some a microsecond later.
 		d := catalogue.Due{Instance: instance(n), At: at(n / 4).Add(time.Duration(n%2) * time.Microsecond)}
 		if n%3 == 0 {
-			d.Slot, d.Schedule = at(-n), fmt.Sprint("of ", n)
+			d.Slot, d.Schedule, d.Policy = at(-n), fmt.Sprint("of ", n), fmt.Sprint("by ", n)
 		}
 		all = append(all, d)
 	}

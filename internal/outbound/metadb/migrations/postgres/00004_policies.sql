@@ -26,12 +26,13 @@ CREATE TABLE due (
 	instance TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES resources (key) ON DELETE CASCADE ON UPDATE CASCADE,
 	time     BIGINT  NOT NULL,
 	slot     BIGINT,
-	schedule TEXT COLLATE "C" NOT NULL
+	schedule TEXT COLLATE "C" NOT NULL,
+	policy   TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX due_by_time ON due (time, instance);
 -- Instances that there are have had no schedule until now: it begins for them.
-INSERT INTO due (instance, time, slot, schedule)
-SELECT key, 0, CAST(extract(epoch FROM now()) * 1000000 AS BIGINT), '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
+INSERT INTO due (instance, time, slot, schedule, policy)
+SELECT key, 0, CAST(extract(epoch FROM now()) * 1000000 AS BIGINT), '', '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
 
 CREATE TABLE slots (
 	instance BIGINT  NOT NULL REFERENCES resources (id) ON DELETE CASCADE,

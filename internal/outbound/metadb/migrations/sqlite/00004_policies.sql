@@ -18,12 +18,13 @@ CREATE TABLE due (
 	instance TEXT    NOT NULL PRIMARY KEY REFERENCES resources (key) ON DELETE CASCADE ON UPDATE CASCADE,
 	time     INTEGER NOT NULL,
 	slot     INTEGER,
-	schedule TEXT    NOT NULL
+	schedule TEXT    NOT NULL,
+	policy   TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX due_by_time ON due (time, instance);
 -- Instances that there are have had no schedule until now: it begins for them.
-INSERT INTO due (instance, time, slot, schedule)
-SELECT key, 0, CAST(unixepoch('subsec') * 1000000 AS INTEGER), '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
+INSERT INTO due (instance, time, slot, schedule, policy)
+SELECT key, 0, CAST(unixepoch('subsec') * 1000000 AS INTEGER), '', '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
 
 CREATE TABLE slots (
 	instance INTEGER NOT NULL REFERENCES resources (id) ON DELETE CASCADE,

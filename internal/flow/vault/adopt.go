@@ -1,0 +1,149 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+// policyMark is another one for each policy, and for each version of one.
+func policyMark(r catalogue.Resource) string {
+	sum := sha256.Sum256([]byte(r.ID.Key() + " " + ETag(r)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// keepTo does what the policy says beside its schedule: recovery points that there are adopt one that has changed, if it is for them too, and
+// there is an alert if the newest good one is older than its objective.
+func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due catalogue.Due) error {
+	// An instance that was never looked at has nothing of another policy.
+	if s.policy.Adopt && due.Policy != "" && due.Policy != s.next.Policy {
+		if err := s.adopt(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if s.policy.Objective == nil {
+		return nil
+	}
+	newest, err := newestGood(ctx, tx, s.resource.ID)
+	if err != nil {
+		return err
+	}
+	for _, began := range []time.Time{s.since, s.resource.Created.At} {
+		if newest.Before(began) {
+			newest = began
+		}
+	}
+	deadline := s.policy.Objective.After(newest)
+	if s.now.Before(deadline) {
+		if deadline.Before(s.next.At) {
+			s.next.At = deadline
+		}
+		return nil
+	}
+	if later := s.now.Add(idleLook); later.Before(s.next.At) {
+		s.next.At = later
+	}
+	return j.alert(ctx, tx, alertObjective, s.vault.ID, s.resource.ID, arm.SeverityError,
+		fmt.Sprintf("%s has had no good recovery point since %s, and its policy wants one by %s", s.resource.ID.Name(), newest.Format(time.RFC3339), deadline.Format(time.RFC3339)),
+		"see why its backups fail, or do not end: coffer job list", s.now)
+}
+
+// newestGood is when the newest good recovery point of an instance was taken; zero is none.
+func newestGood(ctx context.Context, v catalogue.View, id catalogue.ID) (newest time.Time, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true}, func(page []catalogue.Point) (bool, error) {
+		for _, point := range page {
+			if point.Good {
+				newest = point.Time
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	return newest, err
+}
+
+// adopt promises to the recovery points that there are what the policy says now.
+func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
+	terms, err := termsOf(ctx, tx, s.resource, s.now)
+	if err != nil {
+		return err
+	}
+	policy, err := tx.Resource(ctx, s.config.Policy)
+	if err != nil {
+		return err
+	}
+	kept, judged, err := s.judged(ctx, tx, s.now)
+	if err != nil {
+		return err
+	}
+	by := Caller{Principal: catalogue.Principal{Name: "the change of " + policy.ID.Name()}}
+	for i, promised := range s.policy.Adopted(judged, terms.Immutable) {
+		was := kept[i]
+		if kept[i].Body, err = repromise(was.Body, promised, policy); err != nil {
+			return err
+		}
+		kept[i].Expiry = promised.Operational.Expires
+		if kept[i].Expiry.Equal(was.Expiry) && promised.Rule == judged[i].Rule {
+			continue
+		}
+		if err := tx.PutPoint(ctx, kept[i]); err != nil {
+			return err
+		}
+		entry := by.entry(s.now, typePoint+"/write", was.Instance.Child("recoveryPoints", was.Name), http.StatusOK)
+		entry.Before, entry.After = was.Body, kept[i].Body
+		if err := tx.AppendAudit(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repromise is the body of a recovery point with what a policy promises it now.
+func repromise(body []byte, promised retention.Point, policy catalogue.Resource) ([]byte, error) {
+	shown, err := arm.Decode[arm.RecoveryPoint](body)
+	if err != nil {
+		return nil, err
+	}
+	stores := shown.RecoveryPointDataStoresDetails
+	expires := promised.Operational.Expires
+	for i := range stores {
+		if stores[i].Type.Is(arm.OperationalStore) {
+			stores[i].ExpiryTime = &expires
+		}
+	}
+	version := strconv.FormatInt(policy.Version, 10)
+	change := object{
+		"retentionTagName": promised.Rule, "retentionTagVersion": version, "policyName": policy.ID.Name(), "policyVersion": version,
+		"expiryTime": expires, "recoveryPointDataStoresDetails": stores,
+	}
+	// What is not promised any more is taken out.
+	told := object{"reason": nil, "expires": nil, "slot": nil, "copyAfter": nil, "copyExpires": nil}
+	for name, value := range map[string]any{
+		"reason": promised.Reason, "expires": orNil(promised.Expires()), "slot": orNil(promised.Slot),
+	} {
+		told[name] = value
+	}
+	if promised.Awaited() {
+		told["copyAfter"], told["copyExpires"] = orNil(promised.Copy), orNil(promised.Vault.Expires)
+	}
+	change["coffer"] = told
+	return jsonpatch.MergePatch(body, facts(change))
+}
+
+// orNil is a time on the wire; zero is null.
+func orNil(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC()
+}

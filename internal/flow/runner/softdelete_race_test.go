@@ -9,7 +9,9 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 // update changes the database beside the server.
@@ -125,5 +127,27 @@ func TestAClusterThatIsGoneKeepsNobodyFromSoftDeleting(t *testing.T) {
 	w.look()
 	if _, err := w.jobs.Keeper.Undelete(t.Context(), w.by, deletedID); err != nil || len(w.points()) != 1 || w.points()[0].Name != point {
 		t.Errorf("had again: %v, %+v", err, w.points())
+	}
+}
+
+// TestWhoMayNotPurgeForgetsNothing holds that retainData is no way around what keeps deleted instances for a while.
+func TestWhoMayNotPurgeForgetsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.putVault("On", "Disabled")
+	w.backedUp()
+	const contributor = "55555555-5555-8555-8555-555555555555"
+	role, _ := access.RoleByID(access.BackupContribID)
+	_, _, err := w.Access.PutAssignment(t.Context(), w.by, vaultID+"/providers/Microsoft.Authorization/roleAssignments/44444444-4444-8444-8444-444444444444",
+		[]byte(`{"properties":{"roleDefinitionId":"`+string(role.DefinitionID(vaultID))+`","principalId":"`+contributor+`","principalType":"User"}}`), catalogue.Condition{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := vault.Caller{Principal: catalogue.Principal{ObjectID: contributor, Name: "contributor"}}
+	if _, err := w.jobs.DeleteInstance(t.Context(), by, instanceID, catalogue.Condition{}, true); coffer.CodeOf(err) != coffer.CodeAuthorizationFailed ||
+		!strings.Contains(err.Error(), "without retainData") || !w.there(instanceID) {
+		t.Errorf("forgotten by who may not purge: %v", err)
+	}
+	if _, err := w.jobs.DeleteInstance(t.Context(), by, instanceID, catalogue.Condition{}, false); err != nil || !w.there(deletedID) {
+		t.Errorf("deleted so that it can be had again: %v", err)
 	}
 }

@@ -47,6 +47,9 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 		if err == nil && points {
 			err = guard.CheckEarly(time.Time{})
 		}
+		if err == nil && points && guard.SoftDelete != arm.StateOff {
+			err = mayForget(ctx, tx, by, r.ID)
+		}
 		if err == nil {
 			removal.Operation, err = j.forget(ctx, tx, by, kind, *r, c, now)
 		}

@@ -161,14 +161,26 @@ func forced(id catalogue.ID, body []byte) (bool, error) {
 
 // mayDelete refuses whoever could not delete the instance by a request for that.
 func mayDelete(ctx context.Context, v catalogue.View, by Caller, id catalogue.ID) error {
-	held, err := Held(ctx, v, by.Principal)
-	if err != nil {
-		return err
-	}
 	const action = typeInstance + "/delete"
-	if access.Decide(by.Principal, held, action, id).Allowed {
-		return nil
+	allowed, err := mayDo(ctx, v, by, action, id)
+	if err != nil || allowed {
+		return err
 	}
 	return coffer.Errorf(coffer.CodeAuthorizationFailed, "the deletion of %s has failed, and to try it again is to delete: that needs the action %s", id.Name(), action).
 		WithHint("ask for the role Backup Contributor, or resume the protection of the instance instead")
+}
+
+// mayForget refuses whoever could not purge the instance once it is deleted: to forget it now comes to the same.
+func mayForget(ctx context.Context, v catalogue.View, by Caller, id catalogue.ID) error {
+	allowed, err := mayDo(ctx, v, by, access.ActionPurge, deletedOf(id))
+	if err != nil || allowed {
+		return err
+	}
+	return coffer.Errorf(coffer.CodeAuthorizationFailed, "with retainData, nobody could have %s again, as soft delete of its vault has it: that needs the action %s", id.Name(), access.ActionPurge).
+		WithHint("delete it without retainData, which needs no cluster; or ask for the role Contributor on the vault")
+}
+
+func mayDo(ctx context.Context, v catalogue.View, by Caller, action string, id catalogue.ID) (bool, error) {
+	held, err := Held(ctx, v, by.Principal)
+	return err == nil && access.Decide(by.Principal, held, action, id).Allowed, err
 }

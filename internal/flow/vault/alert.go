@@ -37,6 +37,11 @@ func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s scheduled, slo
 		return j.alert(ctx, tx, kind, s.vault.ID, s.resource.ID, arm.SeverityWarning, message, hint, s.now)
 	}
 	switch slot.Outcome {
+	case catalogue.SlotBegun:
+		if slot.Missed > 0 {
+			return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s began in time", s.resource.ID.Name(), at),
+				"see why no server was running before; what was missed is not caught up")
+		}
 	case catalogue.SlotCaughtUp:
 		return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s began at %s", s.resource.ID.Name(), at, s.now.Format(time.RFC3339)),
 			"see why no server was running then; the backup is caught up, those before it are not")

@@ -32,7 +32,8 @@ const (
 	// UnheardTime is the same of one whose run was seen in the cluster, and goes on there: whoever gives it up does not know what becomes of it.
 	UnheardTime = 7 * 24 * time.Hour
 	// NeverBegunTime is how long a job waits for a cluster that cannot be reached and in which it has not begun: what somebody asked for a
-	// day ago may not be what they want now. A job that has begun waits for its cluster until somebody gives it up.
+	// day ago may not be what they want now. A job that has begun waits for its cluster until somebody gives it up, and so does a backup of
+	// the schedule: it is the one that catches up.
 	NeverBegunTime = 24 * time.Hour
 )
 
@@ -138,7 +139,7 @@ func (s State) Wait(err *coffer.Error, now time.Time) State {
 		hint = "what has become of it is in the cluster: the " + string(s.Work.Kind()) + " " + s.Body.ActivityID + ", and of a backup the recovery point of that name"
 	case !err.Transient:
 		most = DeniedTime
-	case !s.Work.Begun:
+	case !s.Work.Begun && s.Work.Slot.IsZero():
 		most = NeverBegunTime
 	}
 	if waited := now.Sub(s.Work.Since); most > 0 && waited >= most {

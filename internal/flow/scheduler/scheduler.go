@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
@@ -54,7 +55,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("what is due cannot be read", "error", err)
+			s.Log.Error("what is due cannot be dealt with", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -78,13 +79,14 @@ func (s *Scheduler) Look(ctx context.Context) error {
 				some = append(some, due.Instance)
 			}
 			if len(some) == batch {
-				s.begin(ctx, some)
+				if err := s.begin(ctx, some); err != nil {
+					return err
+				}
 				some = nil
 			}
 		}
-		s.begin(ctx, some)
-		if len(page) < q.Limit || ctx.Err() != nil {
-			return ctx.Err()
+		if err := s.begin(ctx, some); err != nil || len(page) < q.Limit {
+			return err
 		}
 		q.After = &page[len(page)-1]
 	}
@@ -102,29 +104,33 @@ func (s *Scheduler) takes(due catalogue.Due, now time.Time) bool {
 	return s.Mine(due.Instance) || now.Sub(due.At) > others
 }
 
-// begin deals with some instances, and with each alone if that fails: one that cannot be read keeps nobody else waiting.
-func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) {
+// begin deals with some instances, and with each alone if that fails: one that cannot be read keeps nobody else waiting. Where it is the
+// database that fails, that is nobody's fault: begin answers the error, and all of them are dealt with at the next look.
+func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) error {
 	if len(some) == 0 || ctx.Err() != nil {
-		return
+		return ctx.Err()
 	}
 	done, err := s.Jobs.BeginDue(ctx, some)
 	if err == nil {
 		s.observe(ctx, done)
-		return
+		return nil
 	}
 	if len(some) > 1 {
 		for _, id := range some {
-			s.begin(ctx, []catalogue.ID{id})
+			if err := s.begin(ctx, []catalogue.ID{id}); err != nil {
+				return err
+			}
 		}
-		return
+		return nil
 	}
-	if ctx.Err() != nil {
-		return
+	if ctx.Err() != nil || coffer.CodeOf(err) == coffer.CodeDatabaseUnavailable {
+		return err
 	}
 	s.Log.Error("a schedule cannot be followed", "instance", some[0], "error", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed[some[0].Key()] = s.NowFunc().Add(pause)
+	return nil
 }
 
 func (s *Scheduler) observe(ctx context.Context, done []vault.Scheduled) {

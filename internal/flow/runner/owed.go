@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -37,12 +39,17 @@ func (r *Runner) deletions(ctx context.Context, id catalogue.ID, session catalog
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, d := range owed {
+		// One that cannot be read does not keep the others.
 		if err := r.pay(ctx, session, d); err != nil {
-			return err
+			failed = errors.Join(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return failed
 }
 
 // pay sees to it that there is a run for a deletion, reads it, and writes what became of it.
@@ -64,8 +71,11 @@ func (r *Runner) pay(ctx context.Context, session catalogue.ClusterSession, d ca
 	}
 	gone := run.Phase.Succeeded() || run.Phase.Final() && run.Reason == string(coffer.CodeBackupNotFound)
 	switch {
-	case !run.Phase.Final():
+	case !run.Phase.Final() && r.now().Sub(run.Created) < job.PickUpTime:
 		return nil
+	case !run.Phase.Final():
+		// It goes on, and is looked at less often, so that others have their turn.
+		return r.Jobs.Postpone(ctx, d, fmt.Errorf("the run %s has not ended since %s", name, run.Created.UTC().Format(time.RFC3339)))
 	case gone:
 		err = r.Jobs.Deleted(ctx, d)
 	default:

@@ -159,7 +159,7 @@ func (s *service) sweep(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("old operations are not deleted", "error", err)
+			s.log.Error("what is old is not deleted", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -96,25 +95,4 @@ func (k *Keeper) Exists(ctx context.Context, id catalogue.ID) (bool, error) {
 		r, err := find(ctx, v, id)
 		return r != nil, err
 	})
-}
-
-// Operations are kept for some days after they ended: clients ask for minutes.
-const (
-	operationLife  = 7 * 24 * time.Hour
-	operationBatch = 1000
-)
-
-// Sweep deletes what nobody asks for any more.
-func (k *Keeper) Sweep(ctx context.Context) error {
-	before := k.now().Add(-operationLife)
-	for {
-		deleted := 0
-		err := k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) (err error) {
-			deleted, err = tx.DeleteOperations(ctx, before, operationBatch)
-			return err
-		})
-		if err != nil || deleted < operationBatch {
-			return err
-		}
-	}
 }

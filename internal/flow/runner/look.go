@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -152,3 +153,6 @@ func DeletionName(name, point string) string {
 	sum := sha256.Sum256([]byte(point))
 	return name + "-" + hex.EncodeToString(sum[:6])
 }
+
+// deletionJob is the name of the job that a run deletes a recovery point for, as DeletionName has made it; of other runs it is none.
+func deletionJob(run string) string { return run[:max(0, strings.LastIndex(run, "-"))] }

@@ -76,7 +76,11 @@ func (r *Runner) sweepKind(ctx context.Context, runs vault.Runs, a vault.Admitte
 
 // isOpen says whether the job of a run has not ended: then it has not been told yet what became of it.
 func (r *Runner) isOpen(ctx context.Context, vault catalogue.ID, kind job.Kind, name string) (bool, error) {
-	if kind != job.Restore {
+	switch kind {
+	case job.Restore:
+	case job.DeleteBackup:
+		name = deletionJob(name)
+	default:
 		return false, nil
 	}
 	kept, err := r.Jobs.Keeper.Job(ctx, vault, name)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -19,7 +20,8 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	}
 	// What is older is of another year.
 	const most = 367 * 24 * time.Hour
-	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most)}
+	// It is one of the newest, as a rule: of each of thousands of instances that are due at once, no more is read.
+	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: previousFirst}
 	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
 		points, err := readPoints(page)
 		previous = retention.Previous(points, slot, good)
@@ -28,9 +30,12 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	return previous, err
 }
 
-// pagesOfPoints visits recovery points page by page, for as long as visit wants more.
+// previousFirst is among how many of the newest recovery points the previous one is looked for first.
+const previousFirst = 10
+
+// pagesOfPoints visits recovery points page by page, for as long as visit wants more. Limit is of the first page; 0 is as of the others.
 func pagesOfPoints(ctx context.Context, v catalogue.View, q catalogue.PointQuery, visit func(page []catalogue.Point) (bool, error)) error {
-	for q.Limit = pageSize; ; {
+	for q.Limit = cmp.Or(q.Limit, pageSize); ; q.Limit = pageSize {
 		page, err := v.Points(ctx, q)
 		if err != nil {
 			return err

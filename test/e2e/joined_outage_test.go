@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -168,10 +169,16 @@ func (v *vaulted) crashThrough(t *testing.T, kind client.ObjectList, points stri
 		t.Fatal(err)
 	}
 	scaleExtension(t, 1)
-	began, left, struck := time.Now(), points, 0
+	began, left, struck, removed := time.Now(), points, 0, false
 	eventually(t, fmt.Sprintf("%T %s ends in spite of its crashes", run, run.GetName()), 5*time.Minute, func(ctx context.Context) (bool, error) {
 		replaceDeadExtension(t)
-		if err := lab.client.Get(ctx, keyOf(run), run); err != nil {
+		err := lab.client.Get(ctx, keyOf(run), run)
+		if _, deletion := kind.(*v1alpha1.DeleteBackupList); deletion && apierrors.IsNotFound(err) {
+			// The vault removes it as soon as it has seen its end, which may be while something else is away here.
+			removed = true
+			return true, nil
+		}
+		if err != nil {
 			return false, client.IgnoreNotFound(err)
 		}
 		if now := run.GetAnnotations()[controller.FailpointsAnnotation]; now != left {
@@ -182,7 +189,7 @@ func (v *vaulted) crashThrough(t *testing.T, kind client.ObjectList, points stri
 		}
 		return statusOf(run).Phase.Final(), nil
 	})
-	if left != "" {
+	if left != "" && (!removed || left == points) {
 		t.Errorf("the extension was not killed at: %s", left)
 	}
 	t.Logf("%s survived %d crashes and %d outages in %s", run.GetName(), strings.Count(points, ",")+1, struck, time.Since(began).Round(time.Second))

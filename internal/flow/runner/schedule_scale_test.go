@@ -50,6 +50,7 @@ func (w *world) manyPoints(n int, change func(*catalogue.Point)) {
 
 func TestABackupBeginsWithoutAllRecoveryPointsBeingRead(t *testing.T) {
 	w := newWorld(t)
+	w.put(policyID, strings.Replace(policyBody, `"objectType":"BackupPolicy",`, `"objectType":"BackupPolicy","coffer":{"recoveryPointObjective":"PT26H"},`, 1))
 	w.until(w.Clock.Now())
 	w.days(5, 5)
 	w.manyPoints(1500, func(*catalogue.Point) {})

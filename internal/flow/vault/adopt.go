@@ -60,7 +60,7 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due ca
 
 // newestGood is when the newest good recovery point of an instance was taken; zero is none.
 func newestGood(ctx context.Context, v catalogue.View, id catalogue.ID) (newest time.Time, err error) {
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true}, func(page []catalogue.Point) (bool, error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true, Limit: newestFirst}, func(page []catalogue.Point) (bool, error) {
 		for _, point := range page {
 			if point.Good {
 				newest = point.Time

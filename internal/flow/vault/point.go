@@ -21,7 +21,7 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	// What is older is of another year.
 	const most = 367 * 24 * time.Hour
 	// It is one of the newest, as a rule: of each of thousands of instances that are due at once, no more is read.
-	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: previousFirst}
+	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: newestFirst}
 	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
 		points, err := readPoints(page)
 		previous = retention.Previous(points, slot, good)
@@ -30,8 +30,8 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	return previous, err
 }
 
-// previousFirst is among how many of the newest recovery points the previous one is looked for first.
-const previousFirst = 10
+// newestFirst is among how many of the newest recovery points one of the newest is looked for first.
+const newestFirst = 10
 
 // pagesOfPoints visits recovery points page by page, for as long as visit wants more. Limit is of the first page; 0 is as of the others.
 func pagesOfPoints(ctx context.Context, v catalogue.View, q catalogue.PointQuery, visit func(page []catalogue.Point) (bool, error)) error {

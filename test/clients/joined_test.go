@@ -19,6 +19,7 @@ import (
 	jobs "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/azurebackupjobresources"
 	points "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/azurebackuprecoverypointresources"
 	instances "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupinstanceresources"
+	"github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupvaultresources"
 	"github.com/hashicorp/go-azure-sdk/sdk/client"
 	"github.com/hashicorp/go-azure-sdk/sdk/client/pollers"
 	"github.com/hashicorp/go-azure-sdk/sdk/client/resourcemanager"
@@ -187,6 +188,10 @@ func (j *joined) mustRestore(id instances.BackupInstanceId, body instances.Azure
 func TestTypedClientsDriveJoinedClusters(t *testing.T) {
 	j := newJoined(t)
 	vault := j.newVault()
+	// What is deleted is to be gone, and not to lie there for a fortnight.
+	without := vaultBody()
+	without.Properties.SecuritySettings.SoftDeleteSettings.State = pointer.To(backupvaultresources.SoftDeleteStateOff)
+	j.putVault(vault, without)
 	policy := policyOf(vault, "nightly")
 	if _, err := j.policies.BackupPoliciesCreateOrUpdate(j.ctx, policy, policyBody()); err != nil {
 		t.Fatal(err)

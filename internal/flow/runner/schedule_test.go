@@ -390,7 +390,17 @@ func TestRecoveryPointsAdoptAChangedPolicy(t *testing.T) {
 	if n := w.audited("Microsoft.DataProtection/backupVaults/backupInstances/recoveryPoints/write"); n != 3 {
 		t.Errorf("audit entries: %d", n)
 	}
+	protect := func(o protection.Operation) {
+		t.Helper()
+		if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	protect(protection.StopProtection)
+	w.until(day(7).Add(4 * time.Hour))
 	w.put(policyID, strings.Replace(adopted, `"duration":"P20D"`, `"duration":"P2D"`, 1))
+	w.until(day(7).Add(6 * time.Hour))
+	protect(protection.ResumeProtection)
 	w.until(day(8).Add(-time.Hour))
 	w.expire()
 	if got, want := expiries(), []string{"7 to 05-09", "6 to 05-08"}; !slices.Equal(got, want) {

@@ -25,8 +25,8 @@ func policyMark(r catalogue.Resource) string {
 // keepTo does what the policy says beside its schedule: recovery points that there are adopt one that has changed, if it is for them too, and
 // there is an alert if the newest good one is older than its objective.
 func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due catalogue.Due) error {
-	// An instance that was never looked at has nothing of another policy.
-	if s.policy.Adopt && due.Policy != "" && due.Policy != s.next.Policy {
+	// Of an instance whose protection was stopped meanwhile, it is not known by which policy it was looked at last: it adopts this one.
+	if s.policy.Adopt && due.Policy != s.next.Policy {
 		if err := s.adopt(ctx, tx); err != nil {
 			return err
 		}

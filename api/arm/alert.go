@@ -25,3 +25,34 @@ const (
 	SeverityError   Word = "Sev1"
 	SeverityWarning Word = "Sev2"
 )
+
+// PendingDeletion is a recovery point that has expired, is in no list any more, and is not deleted in its cluster yet.
+type PendingDeletion struct {
+	RecoveryPointID   string    `json:"recoveryPointId"`
+	RecoveryPointTime time.Time `json:"recoveryPointTime"`
+	BackupInstanceID  string    `json:"backupInstanceId"`
+	// ClusterID is where it is deleted.
+	ClusterID string `json:"clusterId"`
+	// Since is since when it is to be deleted, and NextTry when that is tried again.
+	Since   time.Time `json:"since"`
+	NextTry time.Time `json:"nextTry"`
+	// Tries is how often that has failed, and Failure why it did last.
+	Tries   int    `json:"tries"`
+	Failure string `json:"failure,omitempty"`
+	// Bytes is what it takes up, as far as that is known.
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// Slot is a time of an instance's schedule that has come, and what became of it.
+type Slot struct {
+	Time time.Time `json:"time"`
+	// Outcome is Begun, CaughtUp, Overrun or Missed.
+	Outcome Word `json:"outcome"`
+	// JobID is the job that has begun for it.
+	JobID string `json:"jobId,omitempty"`
+	// NotedTime is when it was dealt with.
+	NotedTime time.Time `json:"notedTime"`
+	// Missed is how many slots before it were missed that are not listed, and MissedSince the first of them.
+	Missed      int        `json:"missed,omitempty"`
+	MissedSince *time.Time `json:"missedSince,omitempty"`
+}

@@ -47,6 +47,13 @@ const (
 	ActionReport    = "Coffer.Backup/backupJobs/report/action"
 	ActionLogs      = "Coffer.Backup/backupJobs/logs/action"
 	ActionInventory = "Coffer.Backup/clusters/inventory/action"
+	// ActionAlertRead shows alerts of a vault, ActionAlertAcknowledge and ActionAlertClose say that somebody looks after one, or has done so.
+	ActionAlertRead        = "Coffer.Backup/alerts/read"
+	ActionAlertAcknowledge = "Coffer.Backup/alerts/acknowledge/action"
+	ActionAlertClose       = "Coffer.Backup/alerts/close/action"
+	// ActionPendingRead shows what has expired and is not deleted yet, and ActionSlotRead what became of the times of a schedule.
+	ActionPendingRead = "Coffer.Backup/pendingDeletions/read"
+	ActionSlotRead    = "Coffer.Backup/slots/read"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
 	// principal is all that it may do.
 	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"
@@ -112,7 +119,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJobs/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJob/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchSecondaryRecoveryPoints/action",
-		ActionCoverage,
+		ActionCoverage, ActionAlertRead, ActionPendingRead, ActionSlotRead,
 	}
 	operator := append(slices.Clone(reader),
 		"Microsoft.Storage/storageAccounts/read",
@@ -129,7 +136,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/crossRegionRestore/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/validateCrossRegionRestore/action",
 		"Microsoft.DataProtection/backupVaults/backupJobs/cancel/action",
-		ActionContents, ActionPlan, ActionDiff, ActionSearch, ActionReport, ActionLogs, ActionInventory,
+		ActionContents, ActionPlan, ActionDiff, ActionSearch, ActionReport, ActionLogs, ActionInventory, ActionAlertAcknowledge, ActionAlertClose,
 	)
 	contributor := append(slices.Clone(operator),
 		"Microsoft.DataProtection/locations/checkNameAvailability/action",

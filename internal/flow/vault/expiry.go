@@ -224,7 +224,7 @@ func (j *Jobs) Postpone(ctx context.Context, d catalogue.Deletion, why error) er
 		}
 		return j.alert(ctx, tx, alertNotDeleted, kept.Vault, kept.Instance, arm.SeverityWarning,
 			fmt.Sprintf("the expired recovery point %s of %s is not deleted in the cluster %s: %s", kept.Point, kept.Instance.Name(), kept.Cluster.Name(), kept.Failure),
-			"see coffer backup-vault pending-deletions; it is tried again each hour", now)
+			"see coffer backup-vault pending-deletions; it is tried again for as long as it takes, at least each hour", now)
 	})
 }
 

@@ -16,6 +16,16 @@ func view[T any](ctx context.Context, db catalogue.Database, read func(ctx conte
 	return found, err
 }
 
+// listed answers a page of what belongs to a resource, which has to be there.
+func listed[T any](ctx context.Context, db catalogue.Database, of catalogue.ID, read func(ctx context.Context, v catalogue.View) ([]T, error)) ([]T, error) {
+	return view(ctx, db, func(ctx context.Context, v catalogue.View) ([]T, error) {
+		if _, err := v.Resource(ctx, of); err != nil {
+			return nil, err
+		}
+		return read(ctx, v)
+	})
+}
+
 // Point is a recovery point of an instance. Names of recovery points and jobs are made by the server, in small letters.
 func (k *Keeper) Point(ctx context.Context, instance catalogue.ID, name string) (catalogue.Point, error) {
 	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) (catalogue.Point, error) {
@@ -25,12 +35,7 @@ func (k *Keeper) Point(ctx context.Context, instance catalogue.ID, name string) 
 
 // Points is one page of the recovery points of an instance, which has to be there.
 func (k *Keeper) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.Point, error) {
-	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Point, error) {
-		if _, err := v.Resource(ctx, q.Instance); err != nil {
-			return nil, err
-		}
-		return v.Points(ctx, q)
-	})
+	return listed(ctx, k.DB, q.Instance, func(ctx context.Context, v catalogue.View) ([]catalogue.Point, error) { return v.Points(ctx, q) })
 }
 
 // Job is a job of a vault.
@@ -42,12 +47,7 @@ func (k *Keeper) Job(ctx context.Context, vault catalogue.ID, name string) (cata
 
 // Jobs is one page of the jobs of a vault, which has to be there.
 func (k *Keeper) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Job, error) {
-	return view(ctx, k.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Job, error) {
-		if _, err := v.Resource(ctx, q.Vault); err != nil {
-			return nil, err
-		}
-		return v.Jobs(ctx, q)
-	})
+	return listed(ctx, k.DB, q.Vault, func(ctx context.Context, v catalogue.View) ([]catalogue.Job, error) { return v.Jobs(ctx, q) })
 }
 
 // Operation is a request that was made before.

@@ -97,7 +97,7 @@ func readItems[T any](r io.Reader, each func(T) error) error {
 	return err
 }
 
-// itemPage is a part of what an extension answers.
+// itemPage is a part of a list.
 type itemPage[T any] struct {
 	Value    []T    `json:"value"`
 	NextLink string `json:"nextLink,omitempty"`

@@ -26,6 +26,7 @@ var propertiesOf = map[string]any{
 	"microsoft.dataprotection/backupvaults/backupinstances/recoverypoints": arm.RecoveryPoint{},
 	"microsoft.dataprotection/backupvaults/deletedbackupinstances":         arm.Instance{},
 	"microsoft.dataprotection/backupvaults/backupjobs":                     arm.Job{},
+	"coffer.backup/alerts":                                                 arm.Alert{},
 }
 
 // bodiesOf are the types of what is sent to actions, and repliesOf of what they answer.
@@ -49,6 +50,10 @@ var (
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
 		"microsoft.dataprotection/locations/checknameavailability": nameAnswer{},
 		"coffer.backup/auditentries":                               []auditEntry{},
+		"coffer.backup/alerts/acknowledge":                         shownAlert{},
+		"coffer.backup/alerts/close":                               shownAlert{},
+		"coffer.backup/pendingdeletions":                           []arm.PendingDeletion{},
+		"coffer.backup/slots":                                      []arm.Slot{},
 		"coffer.backup/jointoken":                                  vault.JoinToken{},
 		"coffer.backup/contents":                                   []content.Item{},
 		"coffer.backup/coverage":                                   []content.CoverageItem{},
@@ -260,12 +265,14 @@ var bases = map[string]string{
 	"coffer.backup/kubeconfig":                     clusterTemplate,
 	"coffer.backup/leave":                          clusterTemplate,
 	"coffer.backup/check":                          clusterTemplate + "/trustedAccessRoleBindings/{trustedAccessRoleBinding}",
+	"coffer.backup/alerts":                         vaultTemplate,
 	"microsoft.resourcegraph/resources":            "",
 }
 
 const (
 	subscriptionTemplate = "/subscriptions/{subscription}"
 	groupTemplate        = subscriptionTemplate + "/resourceGroups/{resourceGroup}"
+	vaultTemplate        = groupTemplate + "/providers/Microsoft.DataProtection/backupVaults/{backupVault}"
 	clusterTemplate      = groupTemplate + "/providers/Microsoft.ContainerService/managedClusters/{managedCluster}"
 )
 

@@ -83,6 +83,9 @@ func TestTheDocumentDescribesEveryRoute(t *testing.T) {
 	for _, known := range []string{
 		"/subscriptions/{subscription}/resourceGroups/{resourceGroup}/providers/Microsoft.DataProtection/backupVaults/{backupVault}/backupInstances/{backupInstance}/validateRestore",
 		"/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignment}",
+		vaultTemplate + "/providers/Coffer.Backup/alerts/{alert}/acknowledge",
+		vaultTemplate + "/providers/Coffer.Backup/pendingDeletions",
+		vaultTemplate + "/backupInstances/{backupInstance}/providers/Coffer.Backup/slots",
 	} {
 		if d.Paths.Value(known) == nil {
 			t.Errorf("%s is not described", known)

@@ -102,21 +102,22 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 	return recordPage(r, found, q.Limit-1, shownJob, func(j catalogue.Job) string { return cursor(j.Started, j.Name) }), nil
 }
 
-// recordPage shows what was found, up to limit of it: what is beyond is on the next page, which is after the last of this one.
+// recordPage shows what was found, up to limit of it.
 func recordPage[T any](r request, found []T, limit int, shown func(T) record, place func(T) string) answer {
-	after := ""
-	if len(found) > limit {
-		found = found[:limit]
-		after = place(found[limit-1])
-	}
+	found, after := upTo(found, limit, place)
 	records := make([]record, len(found))
 	for i, f := range found {
 		records[i] = shown(f)
 	}
-	return answer{status: http.StatusOK, body: struct {
-		Value    []record `json:"value"`
-		NextLink string   `json:"nextLink,omitempty"`
-	}{records, nextLink(r, after)}}
+	return answer{status: http.StatusOK, body: itemPage[record]{records, nextLink(r, after)}}
+}
+
+// upTo is what was found, up to limit of it: what is beyond is on the next page, which is after the place of the last of this one.
+func upTo[T any](found []T, limit int, place func(T) string) (page []T, after string) {
+	if len(found) <= limit {
+		return found, ""
+	}
+	return found[:limit], place(found[limit-1])
 }
 
 func cursor(at time.Time, name string) string { return at.UTC().Format(time.RFC3339Nano) + " " + name }

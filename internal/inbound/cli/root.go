@@ -143,7 +143,7 @@ func newRoot(c Config) *cobra.Command {
 		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
 		p.newResourceGroup(), p.newSubscription(), p.newRest(),
 		p.newCluster(), p.newTrustedAccess(), p.newProtect(),
-		p.newBackupInstance(), p.newRecoveryPoint(), p.newJob(),
+		p.newBackupInstance(), p.newRecoveryPoint(), p.newJob(), p.newAlert(),
 	)
 	return root
 }

@@ -17,7 +17,7 @@ import (
 
 // noun is a type of resources as the command line has it.
 type noun struct {
-	// name is for sentences: "backup vault". create is the command that makes one.
+	// name is for sentences: "backup vault". create is the command that makes one; empty is what nobody makes.
 	name, create string
 	// fields describe one to a person.
 	fields func(text json.RawMessage) ([]field, error)
@@ -62,7 +62,11 @@ func (p *program) showAll(n noun, all []json.RawMessage) error {
 	}
 	return p.render(all, func() error {
 		if len(all) == 0 {
-			_, err := fmt.Fprintf(p.Err, "There are no %s here that you may see. Make one with `%s`.\n", n.plural(), n.create)
+			text := fmt.Sprintf("There are no %s here that you may see.", n.plural())
+			if n.create != "" {
+				text += fmt.Sprintf(" Make one with `%s`.", n.create)
+			}
+			_, err := fmt.Fprintln(p.Err, text)
 			return err
 		}
 		rows := [][]string{n.heading}

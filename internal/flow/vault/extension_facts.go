@@ -134,26 +134,9 @@ func namedLocation(ctx context.Context, v catalogue.View, p Proposal, body exten
 			settings[name] = *value
 		}
 	}
-	var known extension.Account
-	if id := extension.AccountOf(settings, p.ID.Parent()); id != "" {
-		account, err := find(ctx, v, id)
-		if err != nil {
-			return nil, "", err
-		}
-		if account != nil {
-			err := mayReadLinked(ctx, v, p, typeExtension, id)
-			if coffer.CodeOf(err) == coffer.CodeLinkedAuthorizationFailed {
-				return nil, text(err), nil
-			}
-			if err != nil {
-				return nil, "", err
-			}
-			said, err := decode[storageBody](Proposal{ID: id, Body: account.Body})
-			if err != nil {
-				return nil, "", err
-			}
-			known = extension.Account{Provider: said.Properties.Coffer.Provider, Endpoint: said.Properties.Coffer.Endpoint}
-		}
+	known, invalid, err := namedAccount(ctx, v, p, extension.AccountOf(settings, p.ID.Parent()))
+	if err != nil || invalid != "" {
+		return nil, invalid, err
 	}
 	read, err := extension.Read(settings, known)
 	if err != nil || read.Location == nil {
@@ -164,6 +147,29 @@ func namedLocation(ctx context.Context, v catalogue.View, p Proposal, body exten
 		return nil, invalid, nil
 	}
 	return &l, "", nil
+}
+
+// namedAccount is what is known of the storage account that settings name; nothing of none, and of one that is not there. invalid is why it is
+// not for the caller.
+func namedAccount(ctx context.Context, v catalogue.View, p Proposal, id catalogue.ID) (known extension.Account, invalid string, err error) {
+	if id == "" {
+		return known, "", nil
+	}
+	account, err := find(ctx, v, id)
+	if err != nil || account == nil {
+		return known, "", err
+	}
+	if err := mayReadLinked(ctx, v, p, typeExtension, id); err != nil {
+		if coffer.CodeOf(err) == coffer.CodeLinkedAuthorizationFailed {
+			return known, err.Error(), nil
+		}
+		return known, "", err
+	}
+	said, err := decode[storageBody](Proposal{ID: id, Body: account.Body})
+	if err != nil {
+		return known, "", err
+	}
+	return extension.Account{Provider: said.Properties.Coffer.Provider, Endpoint: said.Properties.Coffer.Endpoint}, "", nil
 }
 
 func text(err error) string {

@@ -21,8 +21,8 @@ import (
 // What a cluster that leaves has for nobody any more: the connector keeps its key and its certificate in linkSecret, and the extension's reader, whom only a
 // vault's server asks, those that it is known by in readerSecret.
 const (
-	linkSecret   = "coffer-link" //nolint:gosec // It is the name of a Secret.
-	readerSecret = "coffer-reader-tls"
+	linkSecret   = "coffer-link"
+	readerSecret = "coffer-reader-tls" //nolint:gosec // It is the name of a Secret.
 )
 
 func (p *program) newClusterLeave() *cobra.Command {

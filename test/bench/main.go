@@ -44,6 +44,8 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"api-page", true, func(ctx context.Context, _ *bench) ([]row, error) { return apiPage(ctx, 10_000, 1_000_000) }},
+	{"scheduler-lag", true, func(ctx context.Context, _ *bench) ([]row, error) { return schedulerLag(ctx, 10_000) }},
+	{"retention-sweep", true, func(ctx context.Context, _ *bench) ([]row, error) { return retentionSweep(ctx, 10_000, 1_000_000) }},
 	{"link-1000", true, func(ctx context.Context, _ *bench) ([]row, error) { return links(ctx, 1000) }},
 	{"plan-100k", true, func(context.Context, *bench) ([]row, error) { return planning(100_000) }},
 	{"apply-10k", false, func(ctx context.Context, b *bench) ([]row, error) { return b.apply(ctx, "apply-10k", 10_000) }},

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
@@ -16,8 +18,9 @@ const (
 	interval = 15 * time.Second
 	// rest is for how long an instance is left alone of which nothing could be let go: its newest recovery point is kept however old it is.
 	rest = 2 * time.Minute
-	// pageSize is how many instances are read at a time.
+	// pageSize is how many instances are read at a time, and atOnce how many are judged at a time.
 	pageSize = 500
+	atOnce   = 4
 )
 
 // Config is what a Lifecycle needs; all of it.
@@ -65,20 +68,30 @@ func (l *Lifecycle) Look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, id := range page {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		kept := make([]bool, len(page))
+		var judged errgroup.Group
+		judged.SetLimit(atOnce)
+		for i, id := range page {
 			until, resting := l.resting[id.Key()]
-			if !resting || !now.Before(until) {
-				until = now.Add(rest)
-				if l.expire(ctx, id) {
-					continue
-				}
+			if resting && now.Before(until) {
+				seen[id.Key()] = until
+				continue
 			}
-			seen[id.Key()] = until
+			judged.Go(func() error {
+				kept[i] = ctx.Err() == nil && !l.expire(ctx, id)
+				return nil
+			})
 		}
-		if len(page) < pageSize {
+		_ = judged.Wait()
+		for i, id := range page {
+			if kept[i] {
+				seen[id.Key()] = now.Add(rest)
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case len(page) < pageSize:
 			l.resting = seen
 			return nil
 		}

@@ -27,44 +27,64 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 // it is owed to the cluster as deletions, of which Expire answers how many are new.
 func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err error) {
 	now := j.Keeper.now()
+	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
+	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) (letGo, error) { return judgePoints(ctx, v, id, now) })
+	if err != nil || len(some.points) == 0 {
+		return 0, err
+	}
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		expired = 0
-		r, err := find(ctx, tx, id)
-		if err != nil || r == nil {
-			return err
-		}
-		record, err := ProtectionOf(*r)
-		if err != nil || record.Deleting || record.State == protection.SoftDeleted {
-			return err // its recovery points have another end
-		}
-		p, err := protectedOf(ctx, tx, *r)
+		gone, err := judgePoints(ctx, tx, id, now)
 		if err != nil {
 			return err
 		}
-		points, judged, err := p.judged(ctx, tx, now)
-		if err != nil {
-			return err
-		}
-		terms, err := termsOf(ctx, tx, *r, now)
-		if err != nil {
-			return err
-		}
-		terms.KeepAtLeast = p.policy.KeepAtLeast
-		for i, decision := range retention.Judge(judged, terms) {
-			if !decision.Gone() {
-				continue
-			}
-			if err := j.expire(ctx, tx, p, points[i], decision.Reason, now); err != nil {
+		for i, point := range gone.points {
+			if err := j.expire(ctx, tx, gone.of, point, gone.reasons[i], now); err != nil {
 				return err
 			}
-			expired++
 		}
+		expired = len(gone.points)
 		return nil
 	})
 	if err == nil && expired > 0 {
 		j.wake()
 	}
 	return expired, err
+}
+
+// letGo are the recovery points of an instance that nothing keeps any more, and why.
+type letGo struct {
+	of      protected
+	points  []catalogue.Point
+	reasons []string
+}
+
+func judgePoints(ctx context.Context, v catalogue.View, id catalogue.ID, now time.Time) (gone letGo, err error) {
+	r, err := find(ctx, v, id)
+	if err != nil || r == nil {
+		return gone, err
+	}
+	record, err := ProtectionOf(*r)
+	if err != nil || record.Deleting || record.State == protection.SoftDeleted {
+		return gone, err // its recovery points have another end
+	}
+	if gone.of, err = protectedOf(ctx, v, *r); err != nil {
+		return gone, err
+	}
+	points, judged, err := gone.of.judged(ctx, v, now)
+	if err != nil {
+		return gone, err
+	}
+	terms, err := termsOf(ctx, v, *r, now)
+	if err != nil {
+		return gone, err
+	}
+	terms.KeepAtLeast = gone.of.policy.KeepAtLeast
+	for i, decision := range retention.Judge(judged, terms) {
+		if decision.Gone() {
+			gone.points, gone.reasons = append(gone.points, points[i]), append(gone.reasons, decision.Reason)
+		}
+	}
+	return gone, nil
 }
 
 // judged are the recovery points of an instance, and the same as the rules see them, with who reads them now.

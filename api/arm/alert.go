@@ -56,3 +56,13 @@ type Slot struct {
 	Missed      int        `json:"missed,omitempty"`
 	MissedSince *time.Time `json:"missedSince,omitempty"`
 }
+
+// ForgetDeletionsRequest gives up what has expired in a cluster and is not deleted there yet.
+type ForgetDeletionsRequest struct {
+	ClusterID string `json:"clusterId"`
+}
+
+// ForgottenDeletions is how many were given up.
+type ForgottenDeletions struct {
+	Forgotten int `json:"forgotten"`
+}

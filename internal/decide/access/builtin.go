@@ -54,6 +54,8 @@ const (
 	// ActionPendingRead shows what has expired and is not deleted yet, and ActionSlotRead what became of the times of a schedule.
 	ActionPendingRead = "Coffer.Backup/pendingDeletions/read"
 	ActionSlotRead    = "Coffer.Backup/slots/read"
+	// ActionForgetDeletions gives up deleting what has expired in a cluster. Who may delete does not have it by that.
+	ActionForgetDeletions = "Coffer.Backup/pendingDeletions/forget/action"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
 	// principal is all that it may do.
 	ActionPrincipalRead   = "Coffer.Backup/servicePrincipals/read"

@@ -85,7 +85,7 @@ func CheckDelete(c Contents) error {
 			WithHint("delete the vault when their retention has ended, see scheduledPurgeTime in deletedBackupInstances; or purge them: coffer backup-instance deleted-backup-instance purge")
 	case c.Owed > 0:
 		return coffer.Errorf(coffer.CodeConflict, "the Backup vault still has to delete recovery points in their clusters, %d at least", c.Owed).
-			WithHint("delete the vault when they have gone; that takes until each of their clusters can be reached")
+			WithHint("delete the vault when they have gone; that takes until each of their clusters can be reached. Of one that never comes back, give them up: coffer backup-vault pending-deletions forget")
 	}
 	return nil
 }

@@ -43,8 +43,9 @@ var (
 		"microsoft.dataprotection/backupvaults/backupinstances/stopprotection":          arm.SuspendRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/sync":                    arm.SyncRequest{},
 		"microsoft.dataprotection/backupvaults/backupinstances/restore":                 arm.RestoreRequest{},
-		"coffer.backup/plan": arm.RestoreRequest{},
-		"coffer.backup/hold": arm.HoldRequest{},
+		"coffer.backup/plan":            arm.RestoreRequest{},
+		"coffer.backup/hold":            arm.HoldRequest{},
+		"coffer.backup/forgetdeletions": arm.ForgetDeletionsRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},

@@ -16,6 +16,10 @@ import (
 func (s *Server) scheduleRoutes() []route {
 	return []route{
 		{method: http.MethodGet, kind: "Coffer.Backup/pendingDeletions", on: onRest, below: []string{typeVault}, action: access.ActionPendingRead, handle: s.listPendingDeletions},
+		{
+			method: http.MethodPost, kind: "Coffer.Backup/forgetDeletions", on: onRest, below: []string{typeVault}, action: access.ActionForgetDeletions,
+			handle: s.forgetDeletions,
+		},
 		{method: http.MethodGet, kind: "Coffer.Backup/slots", on: onRest, below: []string{typeInstance}, action: access.ActionSlotRead, handle: s.listSlots},
 	}
 }
@@ -45,6 +49,12 @@ func (s *Server) listPendingDeletions(ctx context.Context, r request) (answer, e
 		}
 	}
 	return answer{status: http.StatusOK, body: page}, nil
+}
+
+// forgetDeletions gives up what a vault has still to delete in a cluster.
+func (s *Server) forgetDeletions(ctx context.Context, r request) (answer, error) {
+	forgotten, err := s.Keeper.ForgetDeletions(ctx, r.caller, r.target.ID, r.body)
+	return answer{status: http.StatusOK, body: arm.ForgottenDeletions{Forgotten: forgotten}}, err
 }
 
 // deletionAfter reads the place of the last deletion of the page before.

@@ -2,6 +2,9 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -45,5 +48,50 @@ restored any more. Deleting each is tried again for as long as it takes, at leas
 		},
 	}
 	at.bindVault(p, cmd)
+	cmd.AddCommand(p.newVaultForget())
+	return cmd
+}
+
+func (p *program) newVaultForget() *cobra.Command {
+	var at scopeFlags
+	var cluster string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "forget", Short: "Give up deleting what has expired in a cluster that never comes back", Args: noArgs,
+		Long: `Give up deleting what has expired in a cluster that never comes back. What is in its blob container, and its snapshots, stay where they are, and
+the vault knows nothing of them any more. Until then, the vault cannot be deleted.`,
+		Example: "  coffer backup-vault pending-deletions forget -g shop -v shop-vault --cluster-id /subscriptions/.../managedClusters/gone",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, vault, err := p.atVault(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			if cluster == "" {
+				return errors.New("name the cluster with --cluster-id, as `coffer backup-vault pending-deletions -o json` has it")
+			}
+			if !yes {
+				if err := p.confirm(fmt.Sprintf("Give up deleting what has expired in %s? It stays there, and nobody will know of it.", catalogue.ID(cluster).Name())); err != nil {
+					return err
+				}
+			}
+			asked, err := json.Marshal(arm.ForgetDeletionsRequest{ClusterID: cluster})
+			if err != nil {
+				return err
+			}
+			reply, err := s.Do(cmd.Context(), Call{Method: http.MethodPost, Path: vault + ownProvider + "forgetDeletions", Body: asked})
+			if err != nil {
+				return err
+			}
+			var done arm.ForgottenDeletions
+			if err := json.Unmarshal(reply.Body, &done); err != nil {
+				return err
+			}
+			p.told("%d pending deletions in %s are given up.", done.Forgotten, catalogue.ID(cluster).Name())
+			return nil
+		},
+	}
+	at.bindVault(p, cmd)
+	cmd.Flags().StringVar(&cluster, "cluster-id", "", "the id of the cluster")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

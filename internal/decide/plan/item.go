@@ -134,7 +134,9 @@ var remadeChecks = map[coffer.GroupResource]func(coffer.Header, []byte) string{
 		return ""
 	},
 	{Resource: "endpoints"}: func(h coffer.Header, _ []byte) string {
-		if h.Metadata.Annotations["endpoints.kubernetes.io/last-change-trigger-time"] != "" {
+		// The controller takes its annotation away when it looks at a Service again that nothing has happened to. Its label stays, and is
+		// there since version 1.33.
+		if h.Metadata.Labels["endpoints.kubernetes.io/managed-by"] == "endpoint-controller" || h.Metadata.Annotations["endpoints.kubernetes.io/last-change-trigger-time"] != "" {
 			return "the Service's controller makes its endpoints"
 		}
 		return ofAPIServer(h)

@@ -103,12 +103,15 @@ func TestWhatKubernetesMakesIsNotRestored(t *testing.T) {
 		object(t, "configmaps", "shop", "kube-root-ca.crt", nil),
 		object(t, "endpointslices.discovery.k8s.io", "shop", "web-a", map[string]any{"labels": map[string]any{"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}}),
 		object(t, "endpointslices.discovery.k8s.io", "shop", "by-hand", nil),
+		object(t, "endpoints", "shop", "triggered", map[string]any{"annotations": map[string]any{"endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:00Z"}}),
+		object(t, "endpoints", "shop", "synced", map[string]any{"labels": map[string]any{"endpoints.kubernetes.io/managed-by": "endpoint-controller"}}),
+		object(t, "endpoints", "shop", "of-patroni", map[string]any{"annotations": map[string]any{"initialize": "7"}}),
 		object(t, "persistentvolumes", "", "pv", nil),
 		object(t, "persistentvolumeclaims", "shop", "data-db-0", map[string]any{"ownerReferences": owner("apps/v1", "StatefulSet", "statefulsets.apps", "shop", "db")}),
 		object(t, "statefulsets.apps", "shop", "db", nil),
 		object(t, "leases.coordination.k8s.io", "shop", "leader", nil),
 	}
-	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "asked-for", "by-hand", "data-db-0", "db"}
+	restored := []string{"web", "bare", "of-an-operator", "orphan", "running", "password", "asked-for", "by-hand", "of-patroni", "data-db-0", "db"}
 	for _, s := range mustMake(t, items, nil, whole()).Steps {
 		want := slices.Contains(restored, s.Target.Name)
 		if got := s.Action != Skip; got != want {

@@ -94,7 +94,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
 	flags.StringSliceVar(&o.regionPairs, "region-pairs", nil, "paired regions of your own, each REGION=REGION: a GeoRedundant vault with cross-region restore restores to clusters of its region's pair (default Azure's, which these go before)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.BoolVar(&o.shortPolicies, "short-policies", false, "for tests: take policies that back up by the minute, and keep for minutes")
+	flags.BoolVar(&o.shortPolicies, "short-policies", false, "for tests: take policies that back up by the minute, and keep for minutes; a day of soft delete is a second")
 	if err := flags.MarkHidden("short-policies"); err != nil {
 		panic(err)
 	}

@@ -199,7 +199,7 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, fmt.Errorf("--region-pairs: %w", err)
 	}
-	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Pairs: pairs}
+	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Pairs: pairs, Day: o.day()}
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}
@@ -249,6 +249,14 @@ func (o options) limits(log *slog.Logger) retention.Limits {
 	}
 	log.Warn("policies by the minute are taken: this server is for tests")
 	return retention.Minutes()
+}
+
+// day is how long a day of soft delete lasts; 0 is a day.
+func (o options) day() time.Duration {
+	if o.shortPolicies {
+		return time.Second
+	}
+	return 0
 }
 
 // kinds are all types of resources that the server keeps.

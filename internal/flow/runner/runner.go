@@ -91,12 +91,12 @@ func (r *Runner) keepSweeping(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	for {
+		r.Purge(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			r.Sweep(ctx)
-			r.Purge(ctx)
 		}
 	}
 }

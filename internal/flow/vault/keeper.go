@@ -23,6 +23,8 @@ type Keeper struct {
 	Kinds Kinds
 	// Pairs are regions of one's own that are paired, beside Azure's.
 	Pairs decide.Pairs
+	// Day is how long a day of soft delete lasts: 0 is a day, for which tests have no time.
+	Day time.Duration
 }
 
 // Kinds are the types of managed resources by their names in lower case. See NewKinds.

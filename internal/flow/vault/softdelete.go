@@ -54,7 +54,7 @@ func (j *Jobs) softDelete(ctx context.Context, tx catalogue.Tx, by Caller, r cat
 	if err != nil {
 		return catalogue.Operation{}, err
 	}
-	record.Deletion = &protection.Deletion{At: now, Until: now.AddDate(0, 0, settings.SoftDeleteDays), Activity: by.Request}
+	record.Deletion = &protection.Deletion{At: now, Until: j.Keeper.daysAfter(now, settings.SoftDeleteDays), Activity: by.Request}
 	kept, err := j.Keeper.move(ctx, tx, by, r.ID, deletedOf(r.ID), c, record, now)
 	if err != nil {
 		return catalogue.Operation{}, err
@@ -64,6 +64,14 @@ func (j *Jobs) softDelete(ctx context.Context, tx catalogue.Tx, by Caller, r cat
 		return operation, err
 	}
 	return operation, appendEntry(ctx, tx, by.entry(now, typeInstance+"/delete", r.ID, http.StatusOK), &r, &kept)
+}
+
+// daysAfter is until when something can be had again that is deleted now.
+func (k *Keeper) daysAfter(now time.Time, days int) time.Time {
+	if k.Day > 0 {
+		return now.Add(time.Duration(days) * k.Day)
+	}
+	return now.AddDate(0, 0, days)
 }
 
 // move gives an instance another id, and says how it is protected there. What is due of it is not, and who had a role on it has none: neither

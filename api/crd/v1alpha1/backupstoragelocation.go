@@ -298,6 +298,9 @@ type BackupStorageLocationStatus struct {
 	// at each that was asked for.
 	// +optional
 	RecoveryPoints *int64 `json:"recoveryPoints,omitempty"`
+	// LastCountedTime is when that was.
+	// +optional
+	LastCountedTime *metav1.Time `json:"lastCountedTime,omitempty"`
 	// VeleroBackups are the backups of Velero in the container, newest first, as of when recovery points were last counted.
 	// At most 200; recoveryPoints counts all.
 	// +optional

@@ -506,6 +506,10 @@ func (in *BackupStorageLocationStatus) DeepCopyInto(out *BackupStorageLocationSt
 		*out = new(int64)
 		**out = **in
 	}
+	if in.LastCountedTime != nil {
+		in, out := &in.LastCountedTime, &out.LastCountedTime
+		*out = (*in).DeepCopy()
+	}
 	if in.VeleroBackups != nil {
 		in, out := &in.VeleroBackups, &out.VeleroBackups
 		*out = make([]VeleroBackup, len(*in))

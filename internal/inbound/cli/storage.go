@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -154,7 +153,7 @@ func checkFields(l *v1alpha1.BackupStorageLocation) []field {
 		fields = append(fields, field{"Clock skew", "none"})
 	}
 	if s.RecoveryPoints != nil {
-		fields = append(fields, field{"Recovery points", strconv.FormatInt(*s.RecoveryPoints, 10)})
+		fields = append(fields, field{"Recovery points", fmt.Sprintf("%d, counted %s; counted anew by: coffer storage-location check %s", *s.RecoveryPoints, when(s.LastCountedTime), l.Name)})
 	}
 	return append(fields, field{"Checked", when(s.LastCheckedTime)})
 }

@@ -71,12 +71,12 @@ func (r *locationReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	asked := object.Annotations[v1alpha1.AnnotationCheck]
 	status := v1alpha1.BackupStorageLocationStatus{
 		Phase: v1alpha1.StorageLocationAvailable, LastCheckedTime: &now, ObservedGeneration: object.Generation,
-		LastHandledCheck: asked, RecoveryPoints: before.RecoveryPoints, VeleroBackups: before.VeleroBackups,
+		LastHandledCheck: asked, RecoveryPoints: before.RecoveryPoints, LastCountedTime: before.LastCountedTime, VeleroBackups: before.VeleroBackups,
 		Signer: before.Signer, PreviousSigner: before.PreviousSigner, Conditions: slices.Clone(before.Conditions),
 	}
-	if asked != before.LastHandledCheck || object.Generation != before.ObservedGeneration {
+	if asked != before.LastHandledCheck || object.Generation != before.ObservedGeneration || before.LastCountedTime == nil {
 		// To count takes a listing of everything.
-		status.RecoveryPoints, status.VeleroBackups = nil, nil
+		status.RecoveryPoints, status.LastCountedTime, status.VeleroBackups = nil, nil, nil
 	}
 	checking, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -180,7 +180,7 @@ func (r *locationReconciler) check(ctx context.Context, object *v1alpha1.BackupS
 			n += theirs
 			status.VeleroBackups = newest
 		}
-		status.RecoveryPoints = &n
+		status.RecoveryPoints, status.LastCountedTime = &n, status.LastCheckedTime
 	}
 	me, err := r.self(ctx)
 	if err != nil {

@@ -126,8 +126,8 @@ func TestACheckClaimsAndTries(t *testing.T) {
 		t.Errorf("the trial blob: Stat = %v, want none", err)
 	}
 	b.mustPut(t, "backups/c/manifest.json", "{}")
-	if n := *b.mustReconcile(t).Status.RecoveryPoints; n != 1 {
-		t.Errorf("an ordinary check counted: %d", n)
+	if again := b.mustReconcile(t).Status; *again.RecoveryPoints != 1 || s.LastCountedTime == nil || !again.LastCountedTime.Equal(s.LastCountedTime) {
+		t.Errorf("an ordinary check counted: %d at %v, before at %v", *again.RecoveryPoints, again.LastCountedTime, s.LastCountedTime)
 	}
 	b.mustAnnotate(t, v1alpha1.AnnotationCheck, "now")
 	if s := b.mustReconcile(t).Status; *s.RecoveryPoints != 2 || s.LastHandledCheck != "now" {

@@ -74,7 +74,7 @@ func (i *Installer) Install(ctx context.Context, o Options) error {
 		install.ReleaseName, install.Namespace, install.CreateNamespace = release, o.Namespace, true
 		install.SkipCRDs, install.WaitStrategy, install.Timeout = true, kube.StatusWatcherStrategy, o.Timeout
 		_, err = install.RunWithContext(ctx, loaded, values)
-		return err
+		return withReasons(ctx, o, err)
 	}
 	if err != nil {
 		return fmt.Errorf("look for an installed release: %w", err)
@@ -83,7 +83,7 @@ func (i *Installer) Install(ctx context.Context, o Options) error {
 	upgrade.Namespace, upgrade.SkipCRDs, upgrade.ResetThenReuseValues = o.Namespace, true, true
 	upgrade.WaitStrategy, upgrade.Timeout, upgrade.MaxHistory = kube.StatusWatcherStrategy, o.Timeout, 5
 	_, err = upgrade.RunWithContext(ctx, release, loaded, values)
-	return err
+	return withReasons(ctx, o, err)
 }
 
 // Uninstall removes the release. Custom resource definitions stay, for with them would go every Backup object.

@@ -18,6 +18,9 @@ type Alert struct {
 	LastOccurred  *time.Time `json:"lastOccurred,omitempty"`
 	Count         int        `json:"count,omitempty"`
 	ClosedTime    *time.Time `json:"closedTime,omitempty"`
+	// ClosedBy is who has closed it, a person or what has happened since, and ClosedReason why, where nobody did.
+	ClosedBy     string `json:"closedBy,omitempty"`
+	ClosedReason string `json:"closedReason,omitempty"`
 }
 
 // The severities of alerts, as Azure Monitor has them: Sev1 is an error, and Sev2 a warning.

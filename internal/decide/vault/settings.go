@@ -52,11 +52,11 @@ func CheckName(name string) error {
 func Location(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
 
 // Parse reads the body of a vault. What it leaves out is as it was, or, in a new vault (was is nil), as Azure has it: soft delete On
-// for 14 days, everything else Disabled. The error tells everything that is wrong, also with the change from what it was.
+// for 14 days, alerts of failed jobs Enabled, everything else Disabled. The error tells everything that is wrong, also with the change from what it was.
 func Parse(v *arm.VaultResource, was *Settings) (Settings, error) {
 	r := reader{settings: Settings{
 		SoftDelete: arm.StateOn, SoftDeleteDays: LeastSoftDeleteDays, Immutability: arm.StateDisabled,
-		CrossRegion: arm.StateDisabled, CrossSubscription: arm.StateDisabled, Alerts: arm.StateDisabled,
+		CrossRegion: arm.StateDisabled, CrossSubscription: arm.StateDisabled, Alerts: arm.StateEnabled,
 	}}
 	if was != nil {
 		r.settings = *was

@@ -61,7 +61,7 @@ func mustParse(t testing.TB, text string, was *Settings) Settings {
 func TestSettingsThatAreLeftOutAreAsAzureHasThem(t *testing.T) {
 	want := Settings{
 		Location: "westeurope", Redundancy: "LocallyRedundant", Stores: []arm.StorageSetting{{DatastoreType: "VaultStore", Type: "LocallyRedundant"}},
-		SoftDelete: "On", SoftDeleteDays: 14, Immutability: "Disabled", CrossRegion: "Disabled", CrossSubscription: "Disabled", Alerts: "Disabled",
+		SoftDelete: "On", SoftDeleteDays: 14, Immutability: "Disabled", CrossRegion: "Disabled", CrossSubscription: "Disabled", Alerts: "Enabled",
 	}
 	for name, text := range map[string]string{
 		"Terraform's":         terraform,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/alert"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
@@ -32,7 +33,7 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due ca
 		}
 	}
 	if s.policy.Objective == nil {
-		return nil
+		return s.meets(ctx, tx, due, "there is no recoveryPointObjective any more")
 	}
 	newest, err := newestGood(ctx, tx, s.resource.ID)
 	if err != nil {
@@ -48,14 +49,23 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due ca
 		if deadline.Before(s.next.At) {
 			s.next.At = deadline
 		}
-		return nil
+		return s.meets(ctx, tx, due, "the objective is another one, and is met until "+deadline.Format(time.RFC3339))
 	}
 	if later := s.now.Add(idleLook); later.Before(s.next.At) {
 		s.next.At = later
 	}
-	return j.alert(ctx, tx, alertObjective, s.vault.ID, s.resource.ID, arm.SeverityError,
+	return j.alert(ctx, tx, alert.ObjectiveMissed, s.vault.ID, s.resource.ID, arm.SeverityError,
 		fmt.Sprintf("%s has had no good recovery point since %s, and its policy wants one by %s", s.resource.ID.Name(), newest.Format(time.RFC3339), deadline.Format(time.RFC3339)),
 		"see why its backups fail, or do not end: coffer job list", s.now)
+}
+
+// meets closes the alert of an instance that met no objective, once a change of its policy has it meet one. Without a change, it is the next
+// good backup that does.
+func (s *scheduled) meets(ctx context.Context, tx catalogue.Tx, due catalogue.Due, reason string) error {
+	if due.Policy == s.next.Policy {
+		return nil
+	}
+	return closeAlert(ctx, tx, s.resource.ID, alert.Over{Kind: alert.ObjectiveMissed, Reason: reason}, "the policy "+s.config.Policy.Name(), s.now)
 }
 
 // newestGood is when the newest good recovery point of an instance was taken; zero is none.

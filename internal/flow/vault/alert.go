@@ -2,20 +2,15 @@ package vault
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
-)
-
-// The kinds of alerts.
-const (
-	alertMissed     = "BackupMissed"
-	alertOverrun    = "BackupOverrun"
-	alertNotDeleted = "RecoveryPointNotDeleted"
-	alertObjective  = "RecoveryPointObjectiveMissed"
+	"github.com/coffer-backup/coffer/internal/decide/alert"
+	"github.com/coffer-backup/coffer/internal/decide/job"
 )
 
 // alert raises one about a target, or counts it.
@@ -25,6 +20,63 @@ func (j *Jobs) alert(ctx context.Context, tx catalogue.Tx, kind string, vault, t
 		Body: facts(arm.Alert{Kind: kind, Severity: severity, TargetID: string(target), Message: message, RecommendedAction: hint}),
 	})
 	return err
+}
+
+// closeAlert closes the open alert of a kind about a target, if there is one, and if it did not happen later than it may have.
+func closeAlert(ctx context.Context, tx catalogue.Tx, target catalogue.ID, over alert.Over, by string, now time.Time) error {
+	open, err := tx.Alerts(ctx, catalogue.AlertQuery{Vault: target.Parent(), Target: target, Kind: over.Kind, Open: true, Limit: 1})
+	if err != nil || len(open) == 0 || !over.Until.IsZero() && open[0].Last.After(over.Until) {
+		return err
+	}
+	return putClosed(ctx, tx, open[0], by, over.Reason, now)
+}
+
+// putClosed closes an alert, and says in it who has done so, and why if there is more to say.
+func putClosed(ctx context.Context, tx catalogue.Tx, a catalogue.Alert, by, reason string, now time.Time) error {
+	var body arm.Alert
+	if err := json.Unmarshal(orEmpty(a.Body), &body); err != nil {
+		return fmt.Errorf("read the alert %s of %s: %w", a.Name, a.Vault, err)
+	}
+	body.ClosedBy, body.ClosedReason = by, reason
+	a.State, a.Closed, a.Body = catalogue.AlertClosed, now, facts(body)
+	return tx.PutAlert(ctx, a)
+}
+
+// closeAll closes what is open about an instance that is deleted. What is still to be deleted of it has alerts of its own target and kind,
+// which go on.
+func closeAll(ctx context.Context, tx catalogue.Tx, by Caller, target catalogue.ID, now time.Time) error {
+	open, err := tx.Alerts(ctx, catalogue.AlertQuery{Vault: target.Parent(), Target: target, Open: true, Limit: pageSize})
+	if err != nil {
+		return err
+	}
+	for _, a := range open {
+		if a.Kind == alert.NotDeleted {
+			continue
+		}
+		if err := putClosed(ctx, tx, a, by.Principal.Name, "the backup instance was deleted", now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reportEnd raises the alert that the end of a job is, if its vault wants those, and closes those that are over with it.
+func (j *Jobs) reportEnd(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State, deadline time.Time) error {
+	now := *s.Body.EndTime
+	for _, over := range alert.Closed(s, deadline) {
+		if err := closeAlert(ctx, tx, kept.Instance, over, "the job "+kept.Name, now); err != nil {
+			return err
+		}
+	}
+	raised := alert.Raise(s, kept.Instance.Name())
+	if raised == nil {
+		return nil
+	}
+	_, settings, err := vaultSettings(ctx, tx, kept.Vault)
+	if err != nil || settings.Alerts == arm.StateDisabled {
+		return err
+	}
+	return j.alert(ctx, tx, raised.Kind, kept.Vault, kept.Instance, raised.Severity, raised.Message, raised.Hint, now)
 }
 
 // reportSlot raises alerts for a slot that did not go by the schedule.
@@ -39,22 +91,22 @@ func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s scheduled, slo
 	switch slot.Outcome {
 	case catalogue.SlotBegun:
 		if slot.Missed > 0 {
-			return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s began in time", s.resource.ID.Name(), at),
+			return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s began in time", s.resource.ID.Name(), at),
 				"see why no server was running before; what was missed is not caught up")
 		}
 	case catalogue.SlotCaughtUp:
-		return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s began at %s", s.resource.ID.Name(), at, s.now.Format(time.RFC3339)),
+		return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s began at %s", s.resource.ID.Name(), at, s.now.Format(time.RFC3339)),
 			"see why no server was running then; the backup is caught up, those before it are not")
 	case catalogue.SlotOverrun:
-		return raise(alertOverrun, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s is still under way", s.resource.ID.Name(), at, underway.Name),
+		return raise(alert.BackupOverrun, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s is still under way", s.resource.ID.Name(), at, underway.Name),
 			"see what takes the job so long, or back up less often")
 	case catalogue.SlotMissed:
 		if underway != nil {
-			return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s waits for its cluster, and will catch up", s.resource.ID.Name(), at, underway.Name),
+			return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s waits for its cluster, and will catch up", s.resource.ID.Name(), at, underway.Name),
 				"see why the cluster "+s.config.Cluster.Name()+" cannot be reached: coffer cluster show")
 		}
 		found := coffer.Errorf(coffer.CodeResourceNotFound, "%w", why)
-		return raise(alertMissed, fmt.Sprintf("the backup of %s that was due at %s could not begin: %s", s.resource.ID.Name(), at, found.Message), found.Hint)
+		return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s could not begin: %s", s.resource.ID.Name(), at, found.Message), found.Hint)
 	}
 	return nil
 }

@@ -68,9 +68,14 @@ func (k *Keeper) changeAlert(ctx context.Context, by Caller, vault catalogue.ID,
 		entry := by.entry(now, action, AlertID(a), http.StatusOK)
 		entry.Before = facts(object{"kind": a.Kind, "targetId": a.Target, "state": a.State, "count": a.Count})
 		if a.State = to; to == catalogue.AlertClosed {
-			a.Closed = now
+			err = putClosed(ctx, tx, a, by.Principal.Name, "", now)
+		} else {
+			err = tx.PutAlert(ctx, a)
 		}
-		if err := tx.PutAlert(ctx, a); err != nil {
+		if err != nil {
+			return err
+		}
+		if a, err = tx.Alert(ctx, vault, a.Name); err != nil {
 			return err
 		}
 		entry.After = facts(object{"kind": a.Kind, "targetId": a.Target, "state": a.State, "count": a.Count})

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/alert"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
@@ -242,7 +243,7 @@ func (j *Jobs) Postpone(ctx context.Context, d catalogue.Deletion, why error) er
 		if err := tx.PutDeletion(ctx, kept); err != nil || kept.Tries < alertTries {
 			return err
 		}
-		return j.alert(ctx, tx, alertNotDeleted, kept.Vault, kept.Instance, arm.SeverityWarning,
+		return j.alert(ctx, tx, alert.NotDeleted, kept.Vault, kept.Instance, arm.SeverityWarning,
 			fmt.Sprintf("the expired recovery point %s of %s is not deleted in the cluster %s: %s", kept.Point, kept.Instance.Name(), kept.Cluster.Name(), kept.Failure),
 			"see coffer backup-vault pending-deletions; it is tried again for as long as it takes, at least each hour", now)
 	})

@@ -64,6 +64,9 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 // forget deletes an instance at once, and leaves its recovery points where they are.
 func (j *Jobs) forget(ctx context.Context, tx catalogue.Tx, by Caller, kind Kind, r catalogue.Resource, c catalogue.Condition, now time.Time) (catalogue.Operation, error) {
 	err := j.abandon(ctx, tx, r.ID, "the backup instance was deleted without its recovery points", now, func(job.State) bool { return true })
+	if err == nil {
+		err = closeAll(ctx, tx, by, r.ID, now)
+	}
 	if err != nil {
 		return catalogue.Operation{}, err
 	}
@@ -105,6 +108,11 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 	kind, err := j.Keeper.Kinds.of(r.ID)
 	if err != nil {
 		return removal, err
+	}
+	if !points || settings.SoftDelete != arm.StateOff {
+		if err := closeAll(ctx, tx, by, r.ID, now); err != nil {
+			return removal, err
+		}
 	}
 	switch {
 	case !points:
@@ -201,6 +209,9 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 	case r == nil:
 	case s.Body.Status == job.Completed, s.Body.Status == job.CompletedWithWarnings:
 		by := Caller{Principal: catalogue.Principal{ObjectID: s.Work.By, Name: s.Work.Name}, Request: s.Work.Request, Remote: s.Work.Remote}
+		if err := closeAll(ctx, tx, by, r.ID, o.Ended); err != nil {
+			return err
+		}
 		if err := j.Keeper.deleteBelow(ctx, tx, by, r.ID, o.Ended); err != nil {
 			return err
 		}

@@ -210,10 +210,15 @@ func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s 
 	if len(s.Body.ErrorDetails) > 0 {
 		entry.Status, entry.Code = http.StatusConflict, s.Body.ErrorDetails[0].Code
 	}
+	var deadline time.Time
 	if !s.Work.Taken.IsZero() {
-		if err := putPoint(ctx, tx, kept.Instance, s); err != nil {
+		var err error
+		if deadline, err = putPoint(ctx, tx, kept.Instance, s); err != nil {
 			return err
 		}
+	}
+	if err := j.reportEnd(ctx, tx, kept, s, deadline); err != nil {
+		return err
 	}
 	if s.Work.Kind() == job.DeleteBackup {
 		if err := j.endDeletion(ctx, tx, kept, s); err != nil {
@@ -223,30 +228,34 @@ func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s 
 	return tx.AppendAudit(ctx, entry)
 }
 
-// putPoint keeps the recovery point that a backup has made. If the instance is gone, nobody asks for it any more.
-func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State) error {
+// putPoint keeps the recovery point that a backup has made, and answers until when that meets the policy's objective; zero is none. If the
+// instance is gone, nobody asks for it any more.
+func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State) (deadline time.Time, err error) {
 	r, err := find(ctx, tx, id)
 	if err != nil || r == nil {
-		return err
+		return deadline, err
 	}
 	location, _, err := vaultSettings(ctx, tx, id.Parent())
 	if err != nil {
-		return err
+		return deadline, err
 	}
 	config, err := configurationOf(*r, location)
 	if err != nil {
-		return err
+		return deadline, err
 	}
 	policy, version, err := readPolicy(ctx, tx, config.Policy)
 	if err != nil {
-		return err
+		return deadline, err
 	}
 	previous, err := previousSlot(ctx, tx, id, s)
 	if err != nil {
-		return err
+		return deadline, err
+	}
+	if policy.Objective != nil {
+		deadline = policy.Objective.After(s.Work.Taken)
 	}
 	body, expiry := s.Point(policy, version, previous)
-	return tx.PutPoint(ctx, catalogue.Point{
+	return deadline, tx.PutPoint(ctx, catalogue.Point{
 		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(), Body: facts(body),
 	})
 }

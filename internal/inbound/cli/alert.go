@@ -18,7 +18,7 @@ import (
 const alertCollection = "alerts"
 
 func (p *program) newAlert() *cobra.Command {
-	return p.onServer(group("alert", "List, show, acknowledge and close the alerts of a Backup vault: backups and deletions that did not go as the policy says",
+	return p.onServer(group("alert", "List, show, acknowledge and close the alerts of a Backup vault: jobs that failed, backups and deletions that did not go as the policy says",
 		p.newAlertList(), p.newAlertShow(),
 		p.newAlertChange("acknowledge", "Say that somebody looks after an alert: it stays open, and counts what happens again"),
 		p.newAlertChange("close", "End an alert: what happens again has another one")))
@@ -53,6 +53,8 @@ func alertFields(text json.RawMessage) ([]field, error) {
 		{"First", timeText(a.FirstOccurred)},
 		{"Last", timeText(a.LastOccurred)},
 		{"Closed", timeText(a.ClosedTime)},
+		{"Closed by", oneLine(a.ClosedBy)},
+		{"Why closed", oneLine(a.ClosedReason)},
 		{"About ID", a.TargetID},
 		{"ID", string(v.ID)},
 	}, err

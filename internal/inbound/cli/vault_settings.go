@@ -40,7 +40,7 @@ func (f *vaultSettings) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.immutability, "immutability-state", "", "Disabled, Unlocked or Locked, which is for good"+initially("Disabled"))
 	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled or PermanentlyDisabled, which is for good"+initially("Disabled"))
 	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Enabled, for good, or Disabled; for GeoRedundant vaults")
-	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "Enabled or Disabled")
+	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "alerts of jobs that fail: Enabled or Disabled"+initially("Enabled"))
 	bindNoWait(cmd, &f.noWaiting)
 	for name, words := range map[string][]string{
 		"type": {"SystemAssigned", "None"}, "soft-delete-state": {"Off", "On", "AlwaysOn"}, "immutability-state": {"Disabled", "Unlocked", "Locked"},

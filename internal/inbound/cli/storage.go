@@ -153,7 +153,12 @@ func checkFields(l *v1alpha1.BackupStorageLocation) []field {
 		fields = append(fields, field{"Clock skew", "none"})
 	}
 	if s.RecoveryPoints != nil {
-		fields = append(fields, field{"Recovery points", fmt.Sprintf("%d, counted %s; counted anew by: coffer storage-location check %s", *s.RecoveryPoints, when(s.LastCountedTime), l.Name)})
+		counted := fmt.Sprint(*s.RecoveryPoints)
+		// An extension of an earlier version does not say when.
+		if s.LastCountedTime != nil {
+			counted += fmt.Sprintf(", counted %s; counted anew by: coffer storage-location check %s", when(s.LastCountedTime), l.Name)
+		}
+		fields = append(fields, field{"Recovery points", counted})
 	}
 	return append(fields, field{"Checked", when(s.LastCheckedTime)})
 }

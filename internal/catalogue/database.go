@@ -50,6 +50,8 @@ type View interface {
 	Alert(ctx context.Context, vault ID, name string) (Alert, error)
 	Alerts(ctx context.Context, q AlertQuery) ([]Alert, error)
 	Readings(ctx context.Context, q ReadingQuery) ([]Reading, error)
+	// Total is what the recovery points of an instance take up; of one that is not there it is zero.
+	Total(ctx context.Context, instance ID) (Total, error)
 	Job(ctx context.Context, vault ID, name string) (Job, error)
 	Jobs(ctx context.Context, q JobQuery) ([]Job, error)
 	OpenJobs(ctx context.Context, q OpenJobQuery) ([]Job, error)
@@ -85,6 +87,8 @@ type Tx interface {
 	PutDeletion(ctx context.Context, d Deletion) error
 	DeleteDeletion(ctx context.Context, vault, instance ID, point string) error
 	PutReading(ctx context.Context, r Reading) error
+	// DeleteReadings deletes up to limit readings of days before a time, and answers how many.
+	DeleteReadings(ctx context.Context, before time.Time, limit int) (int, error)
 	// RaiseAlert counts an alert of a vault that is there: where an open one of its Kind and Target is there, that has Last, Body and one
 	// more in Count, and goes on with its Name, State and First; otherwise a new one is made, fired once, by a Name that is free. It answers
 	// what there is now, and whether it is new.

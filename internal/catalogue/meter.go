@@ -8,11 +8,20 @@ type Reading struct {
 	Vault, Instance ID
 	// Day is its midnight, in UTC; what is beyond is cut off.
 	Day time.Time
-	// Namespaces are those protected.
-	Namespaces int
-	// SnapshotBytes are those of the operational tier's snapshots, and VaultBytes those of the vault tier with its Redundancy.
-	SnapshotBytes, VaultBytes int64
-	Redundancy                string
+	// Namespaces are those protected, and Points how many recovery points there are.
+	Namespaces, Points int
+	// SnapshotBytes and ArchiveBytes are those of the operational tier, as in Total, and VaultBytes those of the vault tier with its
+	// Redundancy.
+	SnapshotBytes, ArchiveBytes, VaultBytes int64
+	Redundancy                              string
+}
+
+// Total is what the recovery points of an instance take up together.
+type Total struct {
+	// Points is how many there are, and Namespaces how many the newest is of; 0 where that is not known.
+	Points, Namespaces int
+	// SnapshotBytes and ArchiveBytes are the sums of what recovery points say of themselves: Point's SnapshotBytes and Bytes.
+	SnapshotBytes, ArchiveBytes int64
 }
 
 // ReadingQuery selects readings of a vault, the earliest day first, and then in the order of the instances' Keys.

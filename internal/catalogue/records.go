@@ -43,8 +43,10 @@ type Point struct {
 	Expiry, VaultExpiry time.Time
 	// Good says that nothing is missing in it, and Held that it is under legal hold.
 	Good, Held bool
-	// Bytes is what the operational tier takes up for it, as far as that is known.
-	Bytes int64
+	// Bytes is what its archive takes up in the operational tier, and SnapshotBytes how large volumes made of its snapshots are at least;
+	// Namespaces are those captured. Each is 0 where it is not known.
+	Bytes, SnapshotBytes int64
+	Namespaces           int
 	// Body are the properties as they are shown.
 	Body json.RawMessage
 }

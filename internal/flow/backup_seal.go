@@ -48,7 +48,7 @@ func (b *backup) awaitVolumes(ctx context.Context) ([]coffer.Volume, error) {
 
 func (b *backup) recordVolumes(decisions []volume.Decision, states map[string]coffer.SnapshotState) []coffer.Volume {
 	volumes := make([]coffer.Volume, 0, len(decisions))
-	skipped := 0
+	skipped, bytes := 0, int64(0)
 	for _, d := range decisions {
 		v := b.recordVolume(d, states)
 		if v.Result == coffer.VolumeSkipped {
@@ -57,12 +57,14 @@ func (b *backup) recordVolumes(decisions []volume.Decision, states map[string]co
 				b.skipVolume(v, v.Code, v.Reason)
 			}
 		}
+		bytes += v.RestoreSize
 		volumes = append(volumes, v)
 	}
 	b.update(func() {
 		b.object.Status.Progress.VolumesTotal = len(volumes)
 		b.object.Status.Progress.VolumesSkipped = skipped
 		b.object.Status.Progress.VolumesReady = len(volumes) - skipped
+		b.object.Status.Progress.SnapshotBytes = bytes
 	})
 	return volumes
 }
@@ -99,6 +101,7 @@ func (b *backup) seal(ctx context.Context, c *collection, archived coffer.BlobDi
 	blobs := []coffer.BlobDigest{archived}
 	completed := b.Now().UTC()
 	ledger := c.ledger(volumes)
+	b.update(func() { b.object.Status.Progress.Namespaces = int64(len(ledger.Namespaces)) })
 	captured, partial := 0, len(ledger.Gaps) > 0
 	for _, o := range ledger.SkippedObjects {
 		partial = partial || o.Code != ""

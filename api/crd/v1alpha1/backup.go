@@ -133,6 +133,13 @@ type BackupProgress struct {
 	VolumesReady int `json:"volumesReady"`
 	// VolumesSkipped is the number of claims in scope whose data was not captured, each a warning.
 	VolumesSkipped int `json:"volumesSkipped"`
+	// SnapshotBytes is how large volumes made of the captured snapshots are at least, together. What snapshots take up
+	// on the storage no driver tells Kubernetes.
+	// +optional
+	SnapshotBytes int64 `json:"snapshotBytes,omitempty"`
+	// Namespaces that were captured.
+	// +optional
+	Namespaces int64 `json:"namespaces,omitempty"`
 	// LongestFreeze is how long the pods of one namespace were frozen at most.
 	// +optional
 	LongestFreeze *metav1.Duration `json:"longestFreeze,omitempty"`

@@ -54,6 +54,8 @@ const (
 	// ActionPendingRead shows what has expired and is not deleted yet, and ActionSlotRead what became of the times of a schedule.
 	ActionPendingRead = "Coffer.Backup/pendingDeletions/read"
 	ActionSlotRead    = "Coffer.Backup/slots/read"
+	// ActionMeterRead shows what a vault takes up.
+	ActionMeterRead = "Coffer.Backup/meter/read"
 	// ActionForgetDeletions gives up deleting what has expired in a cluster. Who may delete does not have it by that.
 	ActionForgetDeletions = "Coffer.Backup/pendingDeletions/forget/action"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
@@ -121,7 +123,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJobs/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJob/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchSecondaryRecoveryPoints/action",
-		ActionCoverage, ActionAlertRead, ActionPendingRead, ActionSlotRead,
+		ActionCoverage, ActionAlertRead, ActionPendingRead, ActionSlotRead, ActionMeterRead,
 	}
 	operator := append(slices.Clone(reader),
 		"Microsoft.Storage/storageAccounts/read",

@@ -1,6 +1,8 @@
 package job
 
 import (
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -44,11 +46,25 @@ func (s State) choice(policy retention.Policy, previous time.Time) retention.Cho
 	return retention.Choice{Rule: rule, Reason: s.Work.Reason}
 }
 
-// Bytes is what a backup has written, or 0 where its run has not said.
-func (s State) Bytes() int64 {
+// Bytes is how large the archive is that a backup has written, SnapshotBytes how large volumes made of its snapshots are at least, and
+// Namespaces how many it has captured; each is 0 where its run has not said.
+func (s State) Bytes() int64 { return s.count("bytes") }
+
+// SnapshotBytes is told with Bytes.
+func (s State) SnapshotBytes() int64 { return s.count("snapshotBytes") }
+
+// Namespaces is told with Bytes.
+func (s State) Namespaces() int { return int(min(s.count("namespaces"), math.MaxInt32)) }
+
+// count is one of those that Observe takes from a run.
+func (s State) count(name string) int64 {
 	info := s.Body.ExtendedInfo
-	if info == nil || info.DataTransferredInBytes == nil {
+	if info == nil {
 		return 0
 	}
-	return int64(*info.DataTransferredInBytes)
+	n, err := strconv.ParseInt(info.AdditionalDetails[name], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -1,5 +1,5 @@
-// Package lifecycle looks after recovery points once they are made: it lets go of those whose time is up. It looks again and again; whoever
-// dies, the next look, of this replica or of another, goes on.
+// Package lifecycle looks after recovery points once they are made: it lets go of those whose time is up, and measures each day what they take
+// up. It looks again and again; whoever dies, the next look, of this replica or of another, goes on.
 package lifecycle
 
 import (
@@ -39,6 +39,10 @@ type Lifecycle struct {
 
 	// resting is until when instances are left alone.
 	resting map[string]time.Time
+	// metered is which vaults were measured on the day, and measure when it is looked for others.
+	metered map[string]bool
+	day     time.Time
+	measure time.Time
 }
 
 // New makes a Lifecycle.
@@ -51,6 +55,9 @@ func (l *Lifecycle) Run(ctx context.Context) {
 	for {
 		if err := l.Look(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Error("what has expired cannot be read", "error", err)
+		}
+		if err := l.Meter(ctx); err != nil && ctx.Err() == nil {
+			l.Log.Error("vaults to be measured cannot be read", "error", err)
 		}
 		select {
 		case <-ctx.Done():

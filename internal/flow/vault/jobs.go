@@ -256,7 +256,8 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	}
 	body, expiry := s.Point(policy, version, previous)
 	return deadline, tx.PutPoint(ctx, catalogue.Point{
-		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(), Body: facts(body),
+		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(),
+		SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
 	})
 }
 

@@ -15,6 +15,8 @@ const (
 	slotLife = 400 * 24 * time.Hour
 	// alertLife is for how long alerts are kept after they were closed. Those that are open stay.
 	alertLife = 90 * 24 * time.Hour
+	// readingLife is for how long is kept what was measured: three years, for whoever compares them.
+	readingLife = 3 * 366 * 24 * time.Hour
 	// sweepBatch is how many of them are deleted in one transaction.
 	sweepBatch = 1000
 )
@@ -25,6 +27,7 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 		k.sweep(ctx, operationLife, catalogue.Tx.DeleteOperations),
 		k.sweep(ctx, slotLife, catalogue.Tx.DeleteSlots),
 		k.sweep(ctx, alertLife, catalogue.Tx.DeleteAlerts),
+		k.sweep(ctx, readingLife, catalogue.Tx.DeleteReadings),
 	)
 }
 

@@ -55,6 +55,7 @@ var (
 		"coffer.backup/alerts/close":                               shownAlert{},
 		"coffer.backup/pendingdeletions":                           []arm.PendingDeletion{},
 		"coffer.backup/slots":                                      []arm.Slot{},
+		"coffer.backup/meter":                                      []arm.MeterReading{},
 		"coffer.backup/jointoken":                                  vault.JoinToken{},
 		"coffer.backup/contents":                                   []content.Item{},
 		"coffer.backup/coverage":                                   []content.CoverageItem{},

@@ -85,6 +85,7 @@ func TestTheDocumentDescribesEveryRoute(t *testing.T) {
 		"/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignment}",
 		vaultTemplate + "/providers/Coffer.Backup/alerts/{alert}/acknowledge",
 		vaultTemplate + "/providers/Coffer.Backup/pendingDeletions",
+		vaultTemplate + "/providers/Coffer.Backup/meter",
 		vaultTemplate + "/backupInstances/{backupInstance}/providers/Coffer.Backup/slots",
 	} {
 		if d.Paths.Value(known) == nil {

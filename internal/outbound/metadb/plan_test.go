@@ -144,12 +144,13 @@ func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
 		}
 	}
 	_, due := v.DueOf(ctx, crashVault)
+	_, total := v.Total(ctx, crashVault)
 	_, deletion := v.Deletion(ctx, crashVault, crashInstance(2), "old")
 	_, alert := v.Alert(ctx, crashVault, "old")
 	_, bare := v.Points(ctx, catalogue.PointQuery{Instance: crashVault, Bare: true, Limit: 100})
 	_, expiring := v.Expiring(ctx, now, "a", 100)
 	_, clusters := v.DeletionClusters(ctx, now)
-	return errors.Join(due, deletion, alert, bare, expiring, clusters)
+	return errors.Join(due, total, deletion, alert, bare, expiring, clusters)
 }
 
 func explain(t *testing.T, db *Database, query string, args []any) (plan string) {

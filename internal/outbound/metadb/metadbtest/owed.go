@@ -125,7 +125,8 @@ func testReadings(t *testing.T, db catalogue.Database) {
 	for n := range 5 {
 		for i := range 3 {
 			all = append(all, catalogue.Reading{
-				Vault: vault, Instance: instance(i), Day: midnight(n), Namespaces: n + i, SnapshotBytes: 1 << 50, VaultBytes: int64(n), Redundancy: "GeoRedundant",
+				Vault: vault, Instance: instance(i), Day: midnight(n), Namespaces: n + i, Points: 3 * n, SnapshotBytes: 1 << 50, ArchiveBytes: 1 << 40, VaultBytes: int64(n),
+				Redundancy: "GeoRedundant",
 			})
 		}
 	}
@@ -160,4 +161,56 @@ func testReadings(t *testing.T, db catalogue.Database) {
 			})
 		}
 	}
+	for _, want := range []int{4, 3, 0} {
+		mustUpdate(t, db, func(tx catalogue.Tx) error {
+			n, err := tx.DeleteReadings(t.Context(), midnight(2), 4)
+			if n != want {
+				t.Errorf("%d readings were deleted, want %d", n, want)
+			}
+			return err
+		})
+	}
+	mustView(t, db, func(v catalogue.View) error {
+		left, err := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, Limit: 100})
+		mustMatch(t, "what is not that old", all[6:], left)
+		return err
+	})
+}
+
+func testTotals(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, vault, instance(1), instance(2), instance(3))
+	total := func(id catalogue.ID) (found catalogue.Total) {
+		mustView(t, db, func(v catalogue.View) (err error) {
+			found, err = v.Total(t.Context(), id)
+			return err
+		})
+		return found
+	}
+	const most = int64(1) << 62
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for i, p := range []catalogue.Point{
+			{Instance: instance(1), Name: "new", Time: at(9), Bytes: 5, SnapshotBytes: 1<<52 + 1, Namespaces: 3},
+			{Instance: instance(1), Name: "old", Time: at(1), Bytes: 6, SnapshotBytes: 1 << 52, Namespaces: 7},
+			{Instance: instance(1), Name: "older", Time: at(0)},
+			// Two that no cluster has, and whose sum is larger than any number that is kept.
+			{Instance: instance(2), Name: "a", Time: at(1), SnapshotBytes: most},
+			{Instance: instance(2), Name: "b", Time: at(1), SnapshotBytes: most},
+		} {
+			if err := tx.PutPoint(t.Context(), p); err != nil {
+				return fmt.Errorf("%d: %w", i, err)
+			}
+		}
+		return nil
+	})
+	for id, want := range map[catalogue.ID]catalogue.Total{
+		instance(1): {Points: 3, Namespaces: 3, SnapshotBytes: 1<<53 + 1, ArchiveBytes: 11}, instance(2): {Points: 2, SnapshotBytes: most},
+		instance(3): {}, instance(4): {}, "/subscriptions/\x00": {},
+	} {
+		// Beyond 2^53 the last bit is rounded.
+		if got := total(id); got.SnapshotBytes&^1 != want.SnapshotBytes&^1 || got.Points != want.Points || got.Namespaces != want.Namespaces || got.ArchiveBytes != want.ArchiveBytes {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
+		}
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "new") })
+	mustMatch(t, "without the newest", catalogue.Total{Points: 2, Namespaces: 7, SnapshotBytes: 1 << 52, ArchiveBytes: 6}, total(instance(1)))
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"of many who deal with one slot exactly one does":             testOneSlot,
 		"deletions are found by their vault and by their cluster":     testDeletions,
 		"meter readings come day by day, one of a day":                testReadings,
+		"what recovery points take up is summed by instance":          testTotals,
 		"an alert counts while it is open, and then another is made":  testAlerts,
 		"alerts are selected, the last one first, page by page":       testAlertPages,
 		"of an alert that many raise there is one, and it counts":     testOneAlert,

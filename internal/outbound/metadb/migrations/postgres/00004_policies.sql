@@ -5,6 +5,8 @@ ALTER TABLE points ADD COLUMN vault_expiry BIGINT;
 ALTER TABLE points ADD COLUMN good BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE points ADD COLUMN held BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE points ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE points ADD COLUMN snapshot_bytes BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE points ADD COLUMN namespaces INTEGER NOT NULL DEFAULT 0;
 
 -- A body is whatever was written: what is not JSON says nothing.
 -- +goose StatementBegin
@@ -20,6 +22,8 @@ DROP FUNCTION says_partial(BYTEA);
 -- Find which instances have something that expires.
 CREATE INDEX points_by_expiry ON points (instance, expiry) WHERE expiry IS NOT NULL;
 CREATE INDEX points_by_vault_expiry ON points (instance, vault_expiry) WHERE vault_expiry IS NOT NULL;
+-- What the recovery points of an instance take up is summed from this alone.
+CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes);
 
 -- When the schedule of an instance is looked at next.
 CREATE TABLE due (
@@ -97,8 +101,12 @@ CREATE TABLE readings (
 	instance          TEXT COLLATE "C" NOT NULL,
 	instance_spelling TEXT COLLATE "C" NOT NULL,
 	namespaces        BIGINT  NOT NULL,
+	points            BIGINT  NOT NULL,
 	snapshot_bytes    BIGINT  NOT NULL,
+	archive_bytes     BIGINT  NOT NULL,
 	vault_bytes       BIGINT  NOT NULL,
 	redundancy        TEXT COLLATE "C" NOT NULL,
 	PRIMARY KEY (vault, day, instance)
 );
+-- Those of years ago are deleted by this.
+CREATE INDEX readings_by_day ON readings (day);

@@ -5,6 +5,8 @@ ALTER TABLE points ADD COLUMN vault_expiry INTEGER;
 ALTER TABLE points ADD COLUMN good INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE points ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE points ADD COLUMN snapshot_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE points ADD COLUMN namespaces INTEGER NOT NULL DEFAULT 0;
 
 -- A body is whatever was written: what is not JSON says nothing.
 UPDATE points SET good = 0 WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.recoveryPointState') = 'Partial' END;
@@ -12,6 +14,8 @@ UPDATE points SET good = 0 WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN j
 -- Find which instances have something that expires.
 CREATE INDEX points_by_expiry ON points (instance, expiry) WHERE expiry IS NOT NULL;
 CREATE INDEX points_by_vault_expiry ON points (instance, vault_expiry) WHERE vault_expiry IS NOT NULL;
+-- What the recovery points of an instance take up is summed from this alone.
+CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes);
 
 -- When the schedule of an instance is looked at next.
 CREATE TABLE due (
@@ -89,8 +93,12 @@ CREATE TABLE readings (
 	instance          TEXT    NOT NULL,
 	instance_spelling TEXT    NOT NULL,
 	namespaces        INTEGER NOT NULL,
+	points            INTEGER NOT NULL,
 	snapshot_bytes    INTEGER NOT NULL,
+	archive_bytes     INTEGER NOT NULL,
 	vault_bytes       INTEGER NOT NULL,
 	redundancy        TEXT    NOT NULL,
 	PRIMARY KEY (vault, day, instance)
 ) STRICT, WITHOUT ROWID;
+-- Those of years ago are deleted by this.
+CREATE INDEX readings_by_day ON readings (day);

@@ -110,6 +110,10 @@ const (
 	CodeProtectionStopped Code = "UserErrorBackupInstanceProtectionStopped"
 	// CodeLegalHold is of what is under legal hold, and not deleted.
 	CodeLegalHold Code = "UserErrorRecoveryPointUnderLegalHold"
+	// CodeGuarded is of a critical operation on a vault under a resource guard whose request does not name the guard's, and
+	// CodeInvalidExclusions of a guard that is not to cover what every guard does.
+	CodeGuarded           Code = "UserErrorResourceGuardOperationRequestMissing"
+	CodeInvalidExclusions Code = "BMSUserErrorInvalidCriticalOperationExclusionList"
 
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"

@@ -23,6 +23,8 @@ type Assignment struct {
 	// Principal is the object id of a user, a service principal or a group, and Kind says which; KindAny is where that was not said.
 	Principal string
 	Kind      Kind
+	// GivenBy is the object id of the one who made the assignment, where that is known.
+	GivenBy string
 }
 
 // Kind is what sort of principal an assignment is to.

@@ -11,6 +11,8 @@ const (
 	BackupContribID = "5e467623-bb1f-42f4-a55d-6e525e11384b"
 	BackupOperID    = "00c29273-979b-4161-815c-10b084fb9324"
 	BackupReaderID  = "a795c7a0-d4a2-40c1-ae25-d81f01202912"
+	MUAOperatorID   = "f54b6d04-23c6-443e-b462-9c16ab7b4a52"
+	MUAAdminID      = "c2a970b4-16a7-4a51-8c84-8a8ea6ee0bb8"
 )
 
 // The actions that ARM has no word for.
@@ -75,7 +77,27 @@ const (
 )
 
 // Roles are all there are, the weakest first. The caller owns the slice.
-func Roles() []Role { return slices.Concat(backupRoles(), generalRoles(), elsewhereRoles()) }
+func Roles() []Role {
+	return slices.Concat(backupRoles(), guardRoles(), generalRoles(), elsewhereRoles())
+}
+
+// guardRoles are those of resource guards. Azure's allow more, all that is read and done in Microsoft.DataProtection: they are assigned at a
+// guard, where that comes to the same, and above vaults it would be too much.
+func guardRoles() []Role {
+	const guards = "Microsoft.DataProtection/resourceGuards"
+	const proxies = "Microsoft.DataProtection/backupVaults/backupResourceGuardProxies"
+	reads := []string{"Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read", guards + "/read", guards + "/*/read"}
+	return []Role{
+		{
+			ID: MUAOperatorID, Name: "Backup MUA Operator", Description: "Backup MultiUser-Authorization. Allows user to perform critical operation protected by resourceguard",
+			Actions: append(slices.Clone(reads), guards+"/*/action"),
+		},
+		{
+			ID: MUAAdminID, Name: "Backup MUA Admin", Description: "Backup MultiUser-Authorization. Can create/delete ResourceGuard",
+			Actions: append(slices.Clone(reads), guards+"/write", guards+"/delete", proxies+"/read", proxies+"/write", proxies+"/delete", proxies+"/unlockDelete/action"),
+		},
+	}
+}
 
 func generalRoles() []Role {
 	return []Role{

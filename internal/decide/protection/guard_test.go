@@ -152,3 +152,50 @@ func TestAnotherRuleThatIsTheDefaultKeepsAsLong(t *testing.T) {
 		t.Errorf("for longer: %v", err)
 	}
 }
+
+func TestWhatWeakensAPolicy(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(p *retention.Policy)
+		says   string
+	}{
+		{"nothing", func(*retention.Policy) {}, ""},
+		{"longer", func(p *retention.Policy) { p.Rules[0].Operational = &schedule.Period{Days: 8} }, ""},
+		{"shorter", func(p *retention.Policy) { p.Rules[0].Operational = &schedule.Period{Days: 6} }, "Default are kept for less long"},
+		{"a rule less", func(p *retention.Policy) { p.Rules = p.Rules[:1] }, "Long are kept for less long"},
+		{"more at least", func(p *retention.Policy) { p.KeepAtLeast = 6 }, ""},
+		{"fewer at least", func(p *retention.Policy) { p.KeepAtLeast = 2 }, "at least 2 good recovery points"},
+		{"another start", func(p *retention.Policy) {
+			p.Schedule.Intervals[0].Start = p.Schedule.Intervals[0].Start.Add(time.Hour)
+		}, "other times"},
+		{"once a year", func(p *retention.Policy) { p.Schedule.Intervals[0].Every = schedule.Period{Months: 12} }, "other times"},
+		{"no schedule", func(p *retention.Policy) { p.Schedule.Intervals = nil }, "other times"},
+		{"another zone", func(p *retention.Policy) { p.Schedule.Zone = time.FixedZone("x", 3600) }, "other times"},
+		{"a window", func(p *retention.Policy) {
+			p.Windows = []schedule.Window{{Start: p.Schedule.Intervals[0], For: schedule.Period{Seconds: 60}}}
+		}, "other times"},
+		{"no tag for the long rule", func(p *retention.Policy) { p.Tags = p.Tags[1:] }, "other tags"},
+		{"another criterion", func(p *retention.Policy) { p.Tags[0].Criteria[0].First = []retention.First{retention.FirstYear} }, "other tags"},
+		{"another order", func(p *retention.Policy) { p.Tags[0], p.Tags[1] = p.Tags[1], p.Tags[0] }, "other tags"},
+		{"for recovery points that there are", func(p *retention.Policy) { p.Adopt = true }, "that there are"},
+		{"a spread", func(p *retention.Policy) { p.Spread = time.Minute }, ""},
+		{"an objective", func(p *retention.Policy) { p.Objective = &schedule.Period{Days: 2} }, ""},
+	} {
+		made := func() retention.Policy {
+			p := policy(t, "P7D", "P30D")
+			p.KeepAtLeast = 5
+			p.Tags = []retention.Tag{{Name: "Long", Priority: 1, Criteria: []retention.Criterion{{First: []retention.First{retention.FirstDay}}}}, p.Tags[0]}
+			return p
+		}
+		before, after := made(), made()
+		c.change(&after)
+		if got := Weakens(before, after); (got != "") != (c.says != "") || !strings.Contains(got, c.says) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+	adopting := policy(t, "P7D", "")
+	adopting.Adopt = true
+	if got := Weakens(adopting, adopting); got != "" {
+		t.Errorf("what adopted already: %s", got)
+	}
+}

@@ -117,6 +117,7 @@ func readKept(r catalogue.Resource) (access.Assignment, error) {
 	if err != nil {
 		return a, fmt.Errorf("read the kept role assignment %s: %s", r.ID, err.Error())
 	}
+	a.GivenBy = r.Created.By
 	return a, nil
 }
 

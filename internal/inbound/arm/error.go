@@ -27,6 +27,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeIssuerUnavailable:         http.StatusServiceUnavailable,
 	coffer.CodeAuthorizationFailed:       http.StatusForbidden,
 	coffer.CodeLinkedAuthorizationFailed: http.StatusForbidden,
+	coffer.CodeGuarded:                   http.StatusForbidden,
 	coffer.CodeRoleAssignmentExists:      http.StatusConflict,
 	coffer.CodeLastOwner:                 http.StatusConflict,
 	coffer.CodeTooManySecrets:            http.StatusConflict,

@@ -24,6 +24,8 @@ type Instance struct {
 	IdentityDetails           *IdentityDetails `json:"identityDetails,omitempty"`
 	ValidationType            Word             `json:"validationType,omitempty"`
 	DatasourceAuthCredentials json.RawMessage  `json:"datasourceAuthCredentials,omitempty"`
+	// ResourceGuardOperationRequests are of the request, and not kept.
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 }
 
 // SyncRequest is the body of a request to synchronise an instance.
@@ -37,7 +39,8 @@ const (
 	SyncForce   Word = "ForceResync"
 )
 
-// SuspendRequest is the body of a request to stop the protection of an instance, or to suspend its backups. It may be left out.
+// SuspendRequest is the body of a request to stop the protection of an instance, to suspend its backups, to purge a deleted one or to release a
+// legal hold. It may be left out.
 type SuspendRequest struct {
 	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 }

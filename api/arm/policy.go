@@ -17,6 +17,8 @@ type Policy struct {
 	PolicyRules     []PolicyRule `json:"policyRules,omitempty"`
 	// Coffer is what Azure has no word for.
 	Coffer *CofferPolicyOptions `json:"coffer,omitempty"`
+	// ResourceGuardOperationRequests are of the request, and not kept.
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 }
 
 // CofferPolicyOptions are what a policy can be told beyond AKS Backup's fields.

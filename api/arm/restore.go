@@ -19,6 +19,8 @@ type RestoreRequest struct {
 	SourceResourceID    string             `json:"sourceResourceId,omitempty"`
 	IdentityDetails     *IdentityDetails   `json:"identityDetails,omitempty"`
 	RestoreTargetInfo   *RestoreTargetInfo `json:"restoreTargetInfo,omitempty"`
+	// ResourceGuardOperationRequests are of the request alone.
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 }
 
 // The discriminators of a restore.

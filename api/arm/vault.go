@@ -39,6 +39,8 @@ type Vault struct {
 	SecuritySettings   *SecuritySettings   `json:"securitySettings,omitempty"`
 	FeatureSettings    *FeatureSettings    `json:"featureSettings,omitempty"`
 	MonitoringSettings *MonitoringSettings `json:"monitoringSettings,omitempty"`
+	// ResourceGuardOperationRequests are of the request, and not kept.
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 
 	ProvisioningState               Word     `json:"provisioningState,omitempty"`
 	SecureScore                     Word     `json:"secureScore,omitempty"`

@@ -266,6 +266,9 @@ var spellings = func() map[string]string {
 		"Microsoft.KubernetesConfiguration", "extensions",
 		"Microsoft.Authorization", "roleAssignments", "roleDefinitions",
 		"Microsoft.Storage", "storageAccounts", "Microsoft.Resources", "Microsoft.ResourceGraph", "resources",
+		"deleteResourceGuardProxyRequests", "dppReduceSoftDeleteSecurityRequests", "dppReduceImmutabilityStateRequests", "dppModifyEncryptionSettingsRequests",
+		"deleteBackupInstanceRequests", "dppDisableStopProtectionRequests", "dppDisableSuspendBackupsRequests", "dppModifyPolicy", "updateProtectionPolicyRequests",
+		"dppTriggerRestoreRequests", "releaseHoldRequests", "deleteProtectedItemRequests", "updateProtectedItemRequests", "disableSoftDeleteRequests", "getBackupSecurityPINRequests",
 		"Coffer.Backup", "servicePrincipals", "auditEntries", "tokenIssuers", "settings",
 	} {
 		found[strings.ToLower(word)] = word

@@ -43,6 +43,8 @@ const (
 	LinkDatasource = "datasource"
 	// LinkVault is from a trusted access binding to the vault that it admits.
 	LinkVault = "vault"
+	// LinkGuard is from what puts a vault under a resource guard to that guard.
+	LinkGuard = "guard"
 	// LinkPrincipal is from a role assignment to the principal.
 	LinkPrincipal = "principal"
 	// LinkClusterUID is from a cluster that has joined to the UID of its namespace kube-system, LinkJoinToken from a cluster to the id of

@@ -6,6 +6,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
@@ -15,7 +16,7 @@ const typeInstance = typeVault + "/backupInstances"
 func BackupVaultKind(tenant string) Kind {
 	return Kind{
 		Type: typeVault, Noun: "backup vault", Parents: []string{typeGroup}, Body: arm.VaultResource{},
-		Judge: func(_ context.Context, _ catalogue.View, p Proposal) (Verdict, error) {
+		Judge: func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error) {
 			if err := decide.CheckName(p.ID.Name()); err != nil {
 				return Verdict{}, err
 			}
@@ -38,10 +39,33 @@ func BackupVaultKind(tenant string) Kind {
 			if err != nil {
 				return Verdict{}, err
 			}
-			return Verdict{Facts: vaultFacts(settings, identity, body.Properties.StorageSettings != nil)}, nil
+			guarded, consents, err := guardedChange(ctx, v, p, was, settings)
+			if err != nil {
+				return Verdict{}, err
+			}
+			return Verdict{Facts: vaultFacts(settings, identity, body.Properties.StorageSettings != nil, guarded), Consents: consents}, nil
 		},
 		Removable: mustHoldNothing,
 	}
+}
+
+// guardedChange says whether a vault is under a resource guard, and is that guard's consent to what a change of its settings takes away.
+func guardedChange(ctx context.Context, v catalogue.View, p Proposal, was *decide.Settings, now decide.Settings) (guarded bool, consents []consent, err error) {
+	if was == nil {
+		return false, nil, nil
+	}
+	proxy, err := find(ctx, v, proxyOf(p.ID))
+	if err != nil || proxy == nil {
+		return false, nil, err
+	}
+	for _, o := range guard.Reductions(*was, now) {
+		given, err := consentTo(ctx, v, p.By, p.ID, critical{operation: o, resource: p.ID}, p.Now)
+		if err != nil {
+			return true, nil, err
+		}
+		consents = append(consents, given)
+	}
+	return true, consents, nil
 }
 
 // settingsBefore are those that a vault has, or nil if it is new.
@@ -63,15 +87,14 @@ func settingsBefore(p Proposal) (*decide.Settings, error) {
 
 // vaultFacts are what a client finds of its settings, complete, and what the server adds. What the client has said of storage
 // stands: facts would hide what the server does not know of its elements.
-func vaultFacts(s decide.Settings, identity object, saidStorage bool) json.RawMessage {
+func vaultFacts(s decide.Settings, identity object, saidStorage, guarded bool) json.RawMessage {
 	shown := s.Shown()
 	if saidStorage {
 		shown.StorageSettings = nil
 	}
-	score := s.Score(decide.Protection{})
+	score := s.Score(decide.Protection{Guarded: guarded})
 	shown.ProvisioningState, shown.SecureScore, shown.BcdrSecurityLevel = "Succeeded", score.SecureScore, score.SecurityLevel
 	shown.ReplicatedRegions = s.ReplicatedRegions(decide.Protection{})
-	guarded := false
 	shown.IsVaultProtectedByResourceGuard = &guarded
 	f := object{"properties": shown}
 	if identity != nil {
@@ -83,6 +106,9 @@ func vaultFacts(s decide.Settings, identity object, saidStorage bool) json.RawMe
 // mustHoldNothing refuses to delete a vault with backup instances, or one that has yet to delete recovery points in clusters: nobody else
 // knows of those.
 func mustHoldNothing(ctx context.Context, v catalogue.View, r catalogue.Resource) error {
+	if err := mustBeUnguarded(ctx, v, r.ID); err != nil {
+		return err
+	}
 	var c decide.Contents
 	err := each(ctx, v, catalogue.ResourceQuery{Type: typeInstance, Under: r.ID}, func(i catalogue.Resource) error {
 		if c.Count++; c.Count <= namedInstances {

@@ -14,6 +14,8 @@ type Caller struct {
 	Principal catalogue.Principal
 	// Request is the request's correlation id, and Remote where it came from.
 	Request, Remote string
+	// GuardRequests are the operation requests of resource guards that the request names.
+	GuardRequests []string
 }
 
 // entry is the audit entry of a write that succeeded.

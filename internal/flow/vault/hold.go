@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
 
@@ -30,23 +31,28 @@ func (k *Keeper) Hold(ctx context.Context, by Caller, instance catalogue.ID, nam
 			WithHint(`write {"reason": "..."}, 1 to %d bytes: it is what others read who want to delete it`, maxReason)
 	}
 	now := k.now()
-	return k.changePoint(ctx, by, instance, name, access.ActionHold, now, func(p *catalogue.Point) object {
+	return k.changePoint(ctx, by, instance, name, access.ActionHold, now, func(_ context.Context, _ catalogue.Tx, p *catalogue.Point) (object, error) {
 		p.Held = true
-		return object{"legalHold": arm.LegalHold{Reason: reason, By: by.Principal.Name, At: now}}
+		return object{"legalHold": arm.LegalHold{Reason: reason, By: by.Principal.Name, At: now}}, nil
 	})
 }
 
 // ReleaseHold ends the legal hold of a recovery point. One that is not held stays so.
 func (k *Keeper) ReleaseHold(ctx context.Context, by Caller, instance catalogue.ID, name string) (catalogue.Point, error) {
-	return k.changePoint(ctx, by, instance, name, access.ActionReleaseHold, k.now(), func(p *catalogue.Point) object {
+	now := k.now()
+	return k.changePoint(ctx, by, instance, name, access.ActionReleaseHold, now, func(ctx context.Context, tx catalogue.Tx, p *catalogue.Point) (object, error) {
+		var err error
+		if p.Held {
+			err = consentAndUse(ctx, tx, by, instance.Parent(), critical{operation: guard.ReleaseHold, resource: instance.Child("recoveryPoints", p.Name)}, now)
+		}
 		p.Held = false
-		return object{"legalHold": nil}
+		return object{"legalHold": nil}, err
 	})
 }
 
 // changePoint changes a recovery point of an instance that is not about to go, and what is shown of it beside Azure's words.
 func (k *Keeper) changePoint(
-	ctx context.Context, by Caller, instance catalogue.ID, name, action string, now time.Time, change func(*catalogue.Point) object,
+	ctx context.Context, by Caller, instance catalogue.ID, name, action string, now time.Time, change func(context.Context, catalogue.Tx, *catalogue.Point) (object, error),
 ) (point catalogue.Point, err error) {
 	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		r, err := tx.Resource(ctx, instance)
@@ -65,7 +71,11 @@ func (k *Keeper) changePoint(
 		}
 		entry := by.entry(now, action, instance.Child("recoveryPoints", point.Name), http.StatusOK)
 		entry.Before = point.Body
-		if point.Body, err = jsonpatch.MergePatch(orEmpty(point.Body), facts(object{"coffer": change(&point)})); err != nil {
+		changed, err := change(ctx, tx, &point)
+		if err != nil {
+			return err
+		}
+		if point.Body, err = jsonpatch.MergePatch(orEmpty(point.Body), facts(object{"coffer": changed})); err != nil {
 			return err
 		}
 		if err := tx.PutPoint(ctx, point); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
@@ -57,7 +58,8 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
 		return Verdict{}, err
 	}
-	if err := mustFollowAsLong(ctx, v, p, c); err != nil {
+	consents, err := mustFollowAsLong(ctx, v, p, c)
+	if err != nil {
 		return Verdict{}, err
 	}
 	shown, err := withProtection(facts(object{"properties": object{"policyInfo": object{"policyVersion": strconv.FormatInt(policy.Version, 10)}}}), record)
@@ -65,7 +67,7 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 		return Verdict{}, err
 	}
 	return Verdict{
-		Facts: shown,
+		Facts: shown, Consents: consents,
 		Links: []catalogue.Link{
 			{Relation: catalogue.LinkPolicy, Target: c.Policy.Key()}, {Relation: catalogue.LinkDatasource, Target: c.Cluster.Key()},
 		},
@@ -130,28 +132,29 @@ func policyOf(ctx context.Context, v catalogue.View, vault catalogue.ID, c insta
 	return policy, err
 }
 
-// mustFollowAsLong refuses to have an instance of an immutable vault follow another policy that keeps recovery points for less long.
-func mustFollowAsLong(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) error {
+// mustFollowAsLong refuses to have an instance of an immutable vault follow another policy that keeps recovery points for less long. Where the
+// vault is under a resource guard, it is the guard's consent to a policy that protects less.
+func mustFollowAsLong(ctx context.Context, v catalogue.View, p Proposal, c instance.Configuration) ([]consent, error) {
 	if p.Before == nil {
-		return nil
+		return nil, nil
 	}
-	location, settings, err := vaultSettings(ctx, v, p.ID.Parent())
-	if err != nil || settings.Immutability == arm.StateDisabled {
-		return err
+	location, _, err := vaultSettings(ctx, v, p.ID.Parent())
+	if err != nil {
+		return nil, err
 	}
 	was, err := configurationOf(*p.Before, location)
 	if err != nil || was.Policy.Is(c.Policy) {
-		return err
+		return nil, err
 	}
 	before, _, err := readPolicy(ctx, v, was.Policy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	after, _, err := readPolicy(ctx, v, c.Policy)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return protection.CheckShorter(p.ID.Parent().Name(), c.Policy.Name(), settings.Immutability, before, after)
+	return mustProtectAsMuch(ctx, v, p, policyChange{before, after, c.Policy.Name(), guard.MovePolicy})
 }
 
 // checkCluster refuses an instance whose cluster could not be backed up: one that is unknown, that the caller may not read, that has no

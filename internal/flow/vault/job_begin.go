@@ -8,6 +8,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
@@ -87,6 +88,12 @@ func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []b
 		spec.PlanOnly = spec.PlanOnly || operation == job.RestorePlan
 		if spec.PlanOnly {
 			r.Operation = job.RestorePlan
+		}
+		if !spec.PlanOnly {
+			err = consentAndUse(ctx, tx, by, p.vault.ID, critical{operation: guard.Restore, resource: p.resource.ID.Child("recoveryPoints", point.Name)}, now)
+			if err != nil {
+				return err
+			}
 		}
 		r.Target, r.Point, r.PointTime, r.Work.Restore = restore.Target, point.Name, point.Time, &spec
 		begun, err = j.begin(ctx, tx, by, action, r)

@@ -9,6 +9,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
@@ -39,16 +40,19 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 			removal, err = j.deleteWithData(ctx, tx, by, *r, c, name, now)
 			return err
 		}
-		guard, err := guardOf(ctx, tx, r.ID, now)
+		keeps, err := guardOf(ctx, tx, r.ID, now)
 		if err != nil {
 			return err
 		}
-		points, err := mustNotBeGuarded(ctx, tx, r.ID, guard)
+		points, err := mustNotBeGuarded(ctx, tx, r.ID, keeps)
 		if err == nil && points {
-			err = guard.CheckEarly(time.Time{})
+			err = keeps.CheckEarly(time.Time{})
 		}
-		if err == nil && points && guard.SoftDelete != arm.StateOff {
+		if err == nil && points && keeps.SoftDelete != arm.StateOff {
 			err = mayForget(ctx, tx, by, r.ID)
+		}
+		if err == nil {
+			err = consentToDelete(ctx, tx, by, r.ID, now)
 		}
 		if err == nil {
 			removal.Operation, err = j.forget(ctx, tx, by, kind, *r, c, now)
@@ -97,11 +101,14 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 	if err := mustBeIdle(ctx, tx, r.ID, anyOperation); err != nil {
 		return removal, err
 	}
-	guard, err := guardOf(ctx, tx, r.ID, now)
+	keeps, err := guardOf(ctx, tx, r.ID, now)
 	if err != nil {
 		return removal, err
 	}
-	points, err := mustNotBeGuarded(ctx, tx, r.ID, guard)
+	points, err := mustNotBeGuarded(ctx, tx, r.ID, keeps)
+	if err == nil {
+		err = consentToDelete(ctx, tx, by, r.ID, now)
+	}
 	if err != nil {
 		return removal, err
 	}
@@ -124,6 +131,11 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 		removal.Operation, err = j.beginDeletion(ctx, tx, by, r, c, protection.Delete, name, now)
 	}
 	return removal, err
+}
+
+// consentToDelete asks the guard of a vault whether an instance, or a deleted one, may be deleted.
+func consentToDelete(ctx context.Context, tx catalogue.Tx, by Caller, id catalogue.ID, now time.Time) error {
+	return consentAndUse(ctx, tx, by, id.Parent(), critical{operation: guard.DeleteInstance, resource: id, unlockable: true}, now)
 }
 
 // deletionOf is the operation of a job that deletes an instance, or nil.

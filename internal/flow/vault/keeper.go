@@ -51,6 +51,8 @@ type Kind struct {
 	Judge func(ctx context.Context, v catalogue.View, p Proposal) (Verdict, error)
 	// Kept, if it is there, writes what goes with a resource that has just been kept.
 	Kept func(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, now time.Time) error
+	// Removing, if it is there, is done before one is deleted at somebody's request; its error is why it has to stay.
+	Removing func(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, now time.Time) error
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
 	// Secrets, if it is there, opens what Judge has sealed.
@@ -97,6 +99,8 @@ type Verdict struct {
 	// Secrets are kept, sealed as they are, in place of those that the resource has of these names; those named by Forget go.
 	Secrets []catalogue.Secret
 	Forget  []string
+	// Consents are those of a resource guard that are used by it.
+	Consents []consent
 }
 
 // Put is a request to create, replace or change a resource.
@@ -158,6 +162,11 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		if r.Body == nil {
 			r.Body = body
 		}
+		for _, c := range verdict.Consents {
+			if err := c.use(ctx, tx, by, now); err != nil {
+				return err
+			}
+		}
 		if err := checkSize(r.ID, r.Body); err != nil {
 			return err
 		}
@@ -213,10 +222,13 @@ func (k *Keeper) proposed(ctx context.Context, v catalogue.View, kind Kind, p Pu
 		if before == nil {
 			return nil, coffer.Errorf(coffer.CodeResourceNotFound, "there is no %s %s to change", kind.Noun, p.ID)
 		}
-		return mergePatch(before.Body, asked)
+		asked, err = mergePatch(before.Body, asked)
 	}
-	if before != nil {
-		return asked, nil
+	if err == nil {
+		asked, err = withoutRequests(asked)
+	}
+	if err != nil || before != nil {
+		return asked, err
 	}
 	return asked, k.mustHaveParent(ctx, v, p.ID)
 }
@@ -308,6 +320,11 @@ func (k *Keeper) Delete(ctx context.Context, by Caller, id catalogue.ID, c catal
 		}
 		if !found {
 			return kind.missing(id)
+		}
+		if kind.Removing != nil {
+			if err := kind.Removing(ctx, tx, by, *before, now); err != nil {
+				return err
+			}
 		}
 		operation, err = k.remove(ctx, tx, by, kind, *before, c, now)
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
@@ -35,30 +36,49 @@ func PolicyKind(limits retention.Limits) Kind {
 			if err := policy.CheckFuture(p.Now, "properties"); err != nil {
 				return Verdict{}, err
 			}
-			if err := mustKeepAsLong(ctx, v, p, policy); err != nil {
+			consents, err := mustKeepAsLong(ctx, v, p, policy)
+			if err != nil {
 				return Verdict{}, err
 			}
 			filled, err := retention.FillTagIDs(p.Body)
-			return Verdict{Body: filled}, err
+			return Verdict{Body: filled, Consents: consents}, err
 		},
 		Kept: lookAtFollowers, Removable: mustBeUnused,
 	}
 }
 
-// mustKeepAsLong refuses to change a policy of an immutable vault so that recovery points are kept for less long.
-func mustKeepAsLong(ctx context.Context, v catalogue.View, p Proposal, after retention.Policy) error {
+// mustKeepAsLong refuses to change a policy of an immutable vault so that recovery points are kept for less long. Where the vault is under a
+// resource guard, it is the guard's consent to a policy that protects less.
+func mustKeepAsLong(ctx context.Context, v catalogue.View, p Proposal, after retention.Policy) ([]consent, error) {
 	if p.Before == nil {
-		return nil
-	}
-	_, settings, err := vaultSettings(ctx, v, p.ID.Parent())
-	if err != nil || settings.Immutability == arm.StateDisabled {
-		return err
+		return nil, nil
 	}
 	before, _, err := readPolicy(ctx, v, p.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return protection.CheckShorter(p.ID.Parent().Name(), p.ID.Name(), settings.Immutability, before, after)
+	return mustProtectAsMuch(ctx, v, p, policyChange{before, after, p.ID.Name(), guard.ChangePolicy})
+}
+
+// policyChange is another policy in the place of one, or another version of it, and the critical operation that this may be.
+type policyChange struct {
+	before, after retention.Policy
+	name          string
+	operation     guard.Operation
+}
+
+// mustProtectAsMuch refuses what an immutable vault does not let happen, and asks the vault's guard about what it covers.
+func mustProtectAsMuch(ctx context.Context, v catalogue.View, p Proposal, c policyChange) ([]consent, error) {
+	vault := p.ID.Parent()
+	_, settings, err := vaultSettings(ctx, v, vault)
+	if err == nil {
+		err = protection.CheckShorter(vault.Name(), c.name, settings.Immutability, c.before, c.after)
+	}
+	if err != nil || protection.Weakens(c.before, c.after) == "" {
+		return nil, err
+	}
+	given, err := consentTo(ctx, v, p.By, vault, critical{operation: c.operation, resource: p.ID}, p.Now)
+	return []consent{given}, err
 }
 
 // mustBeUnused refuses to delete a policy that backup instances follow, deleted ones included that can still be had again.

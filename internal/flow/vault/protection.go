@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
 
@@ -64,6 +65,9 @@ func (k *Keeper) Protect(ctx context.Context, by Caller, id catalogue.ID, o prot
 			return err
 		}
 		record, err := do(before, o, now)
+		if err == nil {
+			err = consentToEnd(ctx, tx, by, before, record.State, now)
+		}
 		if err != nil {
 			return err
 		}
@@ -76,6 +80,23 @@ func (k *Keeper) Protect(ctx context.Context, by Caller, id catalogue.ID, o prot
 		return err
 	})
 	return operation, err
+}
+
+// consentToEnd asks the guard of a vault whether an instance may come into a state in which it is not backed up.
+func consentToEnd(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, to protection.State, now time.Time) error {
+	record, err := ProtectionOf(r)
+	if err != nil || record.State == to {
+		return err
+	}
+	c := critical{operation: guard.StopProtection, resource: r.ID}
+	switch to {
+	case protection.Stopped:
+	case protection.Suspended:
+		c.operation = guard.SuspendBackups
+	default:
+		return nil
+	}
+	return consentAndUse(ctx, tx, by, r.ID.Parent(), c, now)
 }
 
 // act keeps what an action has made of a resource, if that is anything, with its operation and its audit entry.
@@ -130,7 +151,7 @@ func (j *Jobs) Sync(ctx context.Context, by Caller, id catalogue.ID, body []byte
 			return err
 		case force:
 			p := Proposal{ID: before.ID, Body: before.Body, Before: &before, By: by, Now: now, NewObjectID: j.Keeper.NewObjectID}
-			verdict, err := judgeInstance(ctx, tx, p)
+			verdict, err := judgeInstance(ctx, tx, p) // It changes nothing that a resource guard covers.
 			if err != nil {
 				return err
 			}

@@ -135,12 +135,13 @@ func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) 
 // Purge deletes a deleted instance for good, before its time or after it: with its recovery points, by a job in its cluster, or, with
 // retain, at once and without them. One that is being purged already goes on.
 func (j *Jobs) Purge(ctx context.Context, by Caller, deleted catalogue.ID, retain bool) (Removal, error) {
-	return j.purge(ctx, by, deleted, retain, func(protection.Record, time.Time) bool { return true })
+	return j.purge(ctx, by, deleted, retain, func(protection.Record, time.Time) bool { return true }, consentToDelete)
 }
 
-// purge purges a deleted instance that is as wanted says when it is begun.
+// purge purges a deleted instance that is as wanted says when it is begun, if it may be.
 func (j *Jobs) purge(
 	ctx context.Context, by Caller, deleted catalogue.ID, retain bool, wanted func(r protection.Record, now time.Time) bool,
+	may func(ctx context.Context, tx catalogue.Tx, by Caller, id catalogue.ID, now time.Time) error,
 ) (removal Removal, err error) {
 	kind, err := j.Keeper.Kinds.of(deleted)
 	if err != nil {
@@ -157,21 +158,24 @@ func (j *Jobs) purge(
 		if err != nil || !wanted(record, now) {
 			return err
 		}
-		guard, err := guardOf(ctx, tx, r.ID, now)
+		keeps, err := guardOf(ctx, tx, r.ID, now)
 		if err != nil {
 			return err
 		}
 		if record.Deletion != nil {
-			err = guard.CheckEarly(record.Deletion.Until)
+			err = keeps.CheckEarly(record.Deletion.Until)
 		}
 		if err != nil {
 			return err
 		}
-		points, err := mustNotBeGuarded(ctx, tx, r.ID, guard)
+		points, err := mustNotBeGuarded(ctx, tx, r.ID, keeps)
 		if err != nil {
 			return err
 		}
 		if retain || !points {
+			if err := may(ctx, tx, by, r.ID, now); err != nil {
+				return err
+			}
 			removal.Operation, err = j.forget(ctx, tx, by, kind, r, catalogue.Condition{}, now)
 			return err
 		}
@@ -180,6 +184,9 @@ func (j *Jobs) purge(
 			if deleting != nil {
 				removal.Operation = *deleting
 			}
+			return err
+		}
+		if err := may(ctx, tx, by, r.ID, now); err != nil {
 			return err
 		}
 		removal.Operation, err = j.beginDeletion(ctx, tx, by, r, catalogue.Condition{}, protection.Purge, name, now)
@@ -213,8 +220,8 @@ func (j *Jobs) Overdue(ctx context.Context) (found []catalogue.ID, err error) {
 // PurgeOverdue purges a deleted instance whose time is over, by nobody's request. Why it cannot be purged is said in it.
 func (j *Jobs) PurgeOverdue(ctx context.Context, deleted catalogue.ID) error {
 	nobody := Caller{Principal: catalogue.Principal{Name: "the end of its retention"}, Request: j.Keeper.NewID()}
-	// Since it was listed somebody may have had it again, and deleted it anew.
-	_, err := j.purge(ctx, nobody, deleted, false, protection.Record.Overdue)
+	// Since it was listed somebody may have had it again, and deleted it anew. Whoever deleted it was asked for the consent of a resource guard.
+	_, err := j.purge(ctx, nobody, deleted, false, protection.Record.Overdue, func(context.Context, catalogue.Tx, Caller, catalogue.ID, time.Time) error { return nil })
 	why, ok := errors.AsType[*coffer.Error](err)
 	if !ok || why.Transient {
 		return err

@@ -27,6 +27,8 @@ var propertiesOf = map[string]any{
 	"microsoft.dataprotection/backupvaults/deletedbackupinstances":         arm.Instance{},
 	"microsoft.dataprotection/backupvaults/backupjobs":                     arm.Job{},
 	"coffer.backup/alerts":                                                 arm.Alert{},
+	"microsoft.dataprotection/resourceguards":                              arm.ResourceGuard{},
+	"microsoft.dataprotection/backupvaults/backupresourceguardproxies":     arm.ResourceGuardProxy{},
 }
 
 // bodiesOf are the types of what is sent to actions, and repliesOf of what they answer.
@@ -46,6 +48,9 @@ var (
 		"coffer.backup/plan":            arm.RestoreRequest{},
 		"coffer.backup/hold":            arm.HoldRequest{},
 		"coffer.backup/forgetdeletions": arm.ForgetDeletionsRequest{},
+		"coffer.backup/purge":           arm.SuspendRequest{},
+		"coffer.backup/releasehold":     arm.SuspendRequest{},
+		"microsoft.dataprotection/backupvaults/backupresourceguardproxies/unlockdelete": arm.UnlockDeleteRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
@@ -69,6 +74,7 @@ var (
 		"coffer.backup/preview":                                    arm.Preview{},
 		"coffer.backup/previewchange":                              arm.PreviewedChanges{},
 		"microsoft.containerservice/locations/trustedaccessroles":  []trustedRole{},
+		"microsoft.dataprotection/backupvaults/backupresourceguardproxies/unlockdelete": arm.UnlockDeleteResponse{},
 	}
 )
 
@@ -255,6 +261,7 @@ func relax(ref *openapi3.SchemaRef, seen map[*openapi3.Schema]bool) {
 var bases = map[string]string{
 	"microsoft.dataprotection/backupvaults":        groupTemplate,
 	"microsoft.dataprotection/locations":           subscriptionTemplate,
+	"microsoft.dataprotection/resourceguards":      groupTemplate,
 	"microsoft.dataprotection/backupinstances":     clusterTemplate,
 	"microsoft.dataprotection/operationstatus":     groupTemplate,
 	"microsoft.dataprotection/operationresults":    groupTemplate,

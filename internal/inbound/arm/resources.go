@@ -78,6 +78,9 @@ func (s *Server) putResource(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	a, err := shown(kept.Status(), s.asked(ctx, r, kept.Resource))
+	if err == nil && strings.EqualFold(kept.Resource.ID.Type(), typeProxy) {
+		a, err = s.warnAlone(ctx, r, kept.Resource, a)
+	}
 	return tracked(r, a, kept.Operation), err
 }
 

@@ -42,6 +42,8 @@ var places = map[string]string{
 	"coffer.backup/leave":                                                  cluster + "/providers/Coffer.Backup/leave",
 	"coffer.backup/check":                                                  binding + "/providers/Coffer.Backup/check",
 	"coffer.backup/auditentries":                                           group + "/providers/Coffer.Backup/auditEntries",
+	"microsoft.dataprotection/resourceguards":                              guardID,
+	"microsoft.dataprotection/backupvaults/backupresourceguardproxies":     proxyID,
 	"coffer.backup/alerts":                                                 vaultID + "/providers/Coffer.Backup/alerts/one",
 	"microsoft.resourcegraph/resources":                                    "/providers/Microsoft.ResourceGraph/resources",
 }

@@ -73,7 +73,7 @@ func New(c Config) *Server {
 	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs), reads: make(chan struct{}, maxContents)}
 	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(), s.clusterRoutes(),
 		s.directoryRoutes(), s.operationRoutes(), s.jobRoutes(), s.contentRoutes(), s.protectionRoutes(), s.previewRoutes(),
-		s.softDeleteRoutes(), s.holdRoutes(), s.alertRoutes(), s.scheduleRoutes(), s.meterRoutes())
+		s.softDeleteRoutes(), s.holdRoutes(), s.guardRoutes(), s.alertRoutes(), s.scheduleRoutes(), s.meterRoutes())
 	return s
 }
 
@@ -159,12 +159,14 @@ func (x *exchange) serve() (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
+	// What is malformed in it is for the handler to refuse.
+	x.caller.GuardRequests, _ = arm.GuardRequests(body)
 	a, err = x.server.approving(ctx, request{
 		target: target, caller: x.caller, body: body, http: x.r, base: x.server.base(x.r),
 		grants: grants,
 	}, route.handle)
 	switch code := coffer.CodeOf(err); {
-	case code == coffer.CodeAuthorizationFailed, code == coffer.CodeLinkedAuthorizationFailed:
+	case code == coffer.CodeAuthorizationFailed, code == coffer.CodeLinkedAuthorizationFailed, code == coffer.CodeGuarded:
 		err = x.refused(ctx, target, err)
 	case err == nil && x.r.Method == http.MethodHead:
 		a = answer{status: http.StatusNoContent}

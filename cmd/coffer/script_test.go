@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"server": serverCommand, "field": fieldCommand, "capture": captureCommand, "owe": oweCommand, "meter": meterCommand,
+			"server": serverCommand, "field": fieldCommand, "capture": captureCommand, "owe": oweCommand, "meter": meterCommand, "slot": slotCommand,
 		},
 	})
 }

@@ -39,6 +39,8 @@ type Vault struct {
 	SecuritySettings   *SecuritySettings   `json:"securitySettings,omitempty"`
 	FeatureSettings    *FeatureSettings    `json:"featureSettings,omitempty"`
 	MonitoringSettings *MonitoringSettings `json:"monitoringSettings,omitempty"`
+	// Coffer is what Azure has no word for.
+	Coffer *CofferVaultOptions `json:"coffer,omitempty"`
 	// ResourceGuardOperationRequests are of the request, and not kept.
 	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 
@@ -126,6 +128,33 @@ type AlertSettings struct {
 	AlertsForAllJobFailures Word `json:"alertsForAllJobFailures,omitempty"`
 }
 
+// CofferVaultOptions are those of a vault that Azure has no word for.
+type CofferVaultOptions struct {
+	Quotas *Quotas `json:"quotas,omitempty"`
+}
+
+// Quotas bound what there may be in a vault, where they are tighter than the server's. 0 is none.
+type Quotas struct {
+	// OnDemandBackupsPerDay and RestoresPerDay are those that begin of an instance on a day, by UTC.
+	OnDemandBackupsPerDay *int `json:"onDemandBackupsPerDay,omitempty"`
+	RestoresPerDay        *int `json:"restoresPerDay,omitempty"`
+	NamespacesPerInstance *int `json:"namespacesPerInstance,omitempty"`
+	InstancesPerVault     *int `json:"instancesPerVault,omitempty"`
+	PoliciesPerVault      *int `json:"policiesPerVault,omitempty"`
+}
+
+func (q *Quotas) form(at string, f *form) {
+	const most = 1_000_000
+	for name, n := range map[string]*int{
+		"onDemandBackupsPerDay": q.OnDemandBackupsPerDay, "restoresPerDay": q.RestoresPerDay, "namespacesPerInstance": q.NamespacesPerInstance,
+		"instancesPerVault": q.InstancesPerVault, "policiesPerVault": q.PoliciesPerVault,
+	} {
+		if n != nil && (*n < 0 || *n > most) {
+			f.add(At(at, name), "is %d: expected 0, for none, to %d", *n, most)
+		}
+	}
+}
+
 // Problems are what is wrong with the form of a vault.
 func (v *VaultResource) Problems(at string) []Problem {
 	var f form
@@ -162,6 +191,9 @@ func (v *Vault) form(at string, f *form) {
 	if s := v.MonitoringSettings; s != nil && s.AzureMonitorAlertSettings != nil {
 		f.optional(At(at, "monitoringSettings.azureMonitorAlertSettings.alertsForAllJobFailures"),
 			s.AzureMonitorAlertSettings.AlertsForAllJobFailures, StateEnabled, StateDisabled)
+	}
+	if c := v.Coffer; c != nil && c.Quotas != nil {
+		c.Quotas.form(At(at, "coffer.quotas"), f)
 	}
 }
 

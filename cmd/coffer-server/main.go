@@ -44,8 +44,10 @@ type options struct {
 	shortPolicies   bool
 	// regionPairs are paired regions of one's own.
 	regionPairs []string
-	oidc        oidcOptions
-	link        linkOptions
+	// quotas bound what there may be.
+	quotas []string
+	oidc   oidcOptions
+	link   linkOptions
 }
 
 // oidcOptions are those of an issuer of tokens beside the server itself.
@@ -93,6 +95,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.oidc.nameClaim, "oidc-name-claim", "", "claim with the name for people (default preferred_username, or name)")
 	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
 	flags.StringSliceVar(&o.regionPairs, "region-pairs", nil, "paired regions of your own, each REGION=REGION: a GeoRedundant vault with cross-region restore restores to clusters of its region's pair (default Azure's, which these go before)")
+	flags.StringSliceVar(&o.quotas, "quotas", nil, "how many there may be: aks for those of AKS Backup, or on-demand-backups=N and restores=N (of an instance on a day, by UTC), namespaces=N (of an instance), instances=N, policies=N (of a vault); a later one goes before (default none)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.BoolVar(&o.shortPolicies, "short-policies", false, "for tests: take policies that back up by the minute, and keep for minutes; a day of soft delete is a second")
 	if err := flags.MarkHidden("short-policies"); err != nil {

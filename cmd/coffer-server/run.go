@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 	"github.com/coffer-backup/coffer/internal/flow/lifecycle"
@@ -199,7 +200,11 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, fmt.Errorf("--region-pairs: %w", err)
 	}
-	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Pairs: pairs, Day: o.day()}
+	quotas, err := quota.Parse(o.quotas)
+	if err != nil {
+		return nil, fmt.Errorf("--quotas: %w", err)
+	}
+	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Quotas: quotas, Pairs: pairs, Day: o.day()}
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}

@@ -286,6 +286,23 @@ func TestIssuersAndNetworksAreAsTheyAreSet(t *testing.T) {
 	}
 }
 
+func TestQuotasAreAsTheyAreSet(t *testing.T) {
+	for _, tt := range []struct {
+		set  []string
+		want string
+	}{{nil, ""}, {[]string{"quotas={aks,restores=20}"}, "--quotas=aks,restores=20"}} {
+		got := ""
+		for _, arg := range mustRender(t, tt.set...).server.Args {
+			if strings.HasPrefix(arg, "--quotas") {
+				got += arg
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.set, got, tt.want)
+		}
+	}
+}
+
 func TestClustersReachTheServer(t *testing.T) {
 	r := mustRender(t, "url=https://vaults.example.com", "networkPolicy.enabled=true", "networkPolicy.linkFrom[0].ipBlock.cidr=192.0.2.0/24")
 	last := r.network.Spec.Ingress[1]
@@ -340,6 +357,7 @@ func TestValuesThatFitNoServerAreRefused(t *testing.T) {
 		{"PostgreSQL with a claim", with("persistence.existingClaim=x"), "persistence.existingClaim is for SQLite"},
 		{"another database", []string{"database.type=mysql"}, "/database/type"},
 		{"the database in an argument", []string{"extraArgs={--database=postgres://u:verysecret@h/d}"}, "everybody who may see pods"},
+		{"a quota that there is none of", []string{"quotas={aks,backups=1}"}, "/quotas/1"},
 		{"two keys", with("encryption.keyService=awskms://x"), "two keys"},
 		{"a key instead of its url", with("encryption.secret=", "encryption.keyService=verysecret"), "belongs into a Secret"},
 		{"a certificate without its key", []string{"tls.secret=x", "tls.key="}, "tls.certificate and tls.key go together"},

@@ -54,6 +54,9 @@ type View interface {
 	Total(ctx context.Context, instance ID) (Total, error)
 	Job(ctx context.Context, vault ID, name string) (Job, error)
 	Jobs(ctx context.Context, q JobQuery) ([]Job, error)
+	// CountJobs and CountResources count what a query selects, whatever its Limit, which is for pages. They read an index, not what they count.
+	CountJobs(ctx context.Context, q JobQuery) (int, error)
+	CountResources(ctx context.Context, q ResourceQuery) (int, error)
 	OpenJobs(ctx context.Context, q OpenJobQuery) ([]Job, error)
 	// OpenClusters are the clusters that have open jobs, in the order of their Keys.
 	OpenClusters(ctx context.Context) ([]ID, error)

@@ -108,6 +108,8 @@ const (
 	CodeNotCancellable Code = "UserErrorJobNotCancellable"
 	// CodeProtectionStopped is of what is not done while the protection of a backup instance is stopped, or its backups are suspended.
 	CodeProtectionStopped Code = "UserErrorBackupInstanceProtectionStopped"
+	// CodeQuotaReached is of what would be one more than there may be.
+	CodeQuotaReached Code = "UserErrorQuotaReached"
 	// CodeLegalHold is of what is under legal hold, and not deleted.
 	CodeLegalHold Code = "UserErrorRecoveryPointUnderLegalHold"
 	// CodeGuarded is of a critical operation on a vault under a resource guard whose request does not name the guard's, and

@@ -7,7 +7,12 @@ import (
 // Shown are the settings as a client reads them, complete, so that what it did not say is what it finds when it compares.
 func (s Settings) Shown() arm.Vault {
 	days := float64(s.SoftDeleteDays)
+	var own *arm.CofferVaultOptions
+	if quotas := s.Quotas.Shown(); quotas != nil {
+		own = &arm.CofferVaultOptions{Quotas: quotas}
+	}
 	return arm.Vault{
+		Coffer:          own,
 		StorageSettings: s.Stores,
 		SecuritySettings: &arm.SecuritySettings{
 			SoftDeleteSettings:   &arm.SoftDeleteSettings{State: s.SoftDelete, RetentionDurationInDays: &days},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 	"github.com/coffer-backup/coffer/internal/decide/refusal"
 )
 
@@ -28,6 +29,8 @@ type Settings struct {
 	CrossRegion, CrossSubscription arm.Word
 	// Alerts for failed jobs are Enabled or Disabled.
 	Alerts arm.Word
+	// Quotas are the vault's own, beside the server's.
+	Quotas quota.Quotas
 }
 
 // Bounds of soft delete, in days.
@@ -109,6 +112,9 @@ func (r *reader) resource(v *arm.VaultResource) {
 	}
 	if m := v.Properties.MonitoringSettings; m != nil && m.AzureMonitorAlertSettings != nil {
 		r.settings.Alerts = cmp.Or(m.AzureMonitorAlertSettings.AlertsForAllJobFailures.Canonical(arm.StateEnabled, arm.StateDisabled), r.settings.Alerts)
+	}
+	if c := v.Properties.Coffer; c != nil {
+		r.settings.Quotas = r.settings.Quotas.With(c.Quotas)
 	}
 	if r.settings.CrossRegion == arm.StateEnabled && r.settings.Redundancy != arm.GeoRedundant && r.settings.Redundancy != "" {
 		r.Addf("properties.featureSettings.crossRegionRestoreSettings.state", "leave it Disabled, or create a vault whose storageSettings have type GeoRedundant",

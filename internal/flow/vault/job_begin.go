@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 )
 
 // BeginBackup begins a backup of an instance, as its policy's backup rule says, out of turn.
@@ -33,6 +34,9 @@ func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body
 			return err
 		}
 		if err := mustBeIdle(ctx, tx, p.resource.ID, job.OnDemandBackup, job.ScheduledBackup); err != nil {
+			return err
+		}
+		if err := j.Keeper.mustHaveOneLeft(ctx, tx, p, quota.Backups, job.OnDemandBackup, now); err != nil {
 			return err
 		}
 		r := p.request(by, job.OnDemandBackup, name, now)
@@ -88,6 +92,8 @@ func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []b
 		spec.PlanOnly = spec.PlanOnly || operation == job.RestorePlan
 		if spec.PlanOnly {
 			r.Operation = job.RestorePlan
+		} else if err := j.Keeper.mustHaveOneLeft(ctx, tx, p, quota.Restores, job.RestoreData, now); err != nil {
+			return err
 		}
 		if !spec.PlanOnly {
 			err = consentAndUse(ctx, tx, by, p.vault.ID, critical{operation: guard.Restore, resource: p.resource.ID.Child("recoveryPoints", point.Name)}, now)

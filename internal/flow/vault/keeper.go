@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
@@ -21,6 +22,8 @@ type Keeper struct {
 	NewID, NewObjectID func() string
 	// Kinds are the types that there are.
 	Kinds Kinds
+	// Quotas bound what there may be; the zero value is without bounds.
+	Quotas quota.Quotas
 	// Pairs are regions of one's own that are paired, beside Azure's.
 	Pairs decide.Pairs
 	// Day is how long a day of soft delete lasts: 0 is a day, for which tests have no time.
@@ -153,6 +156,9 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 			proposal.ID = before.ID
 		}
 		verdict, err := kind.Judge(ctx, tx, proposal)
+		if err == nil {
+			err = k.mustBeWithinQuotas(ctx, tx, kind, proposal)
+		}
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
@@ -117,6 +118,9 @@ func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) 
 			return err
 		}
 		if err := mustBeOnlyInstance(ctx, tx, instanceOf(r.ID), config); err != nil {
+			return err
+		}
+		if err := k.mustHaveRoom(ctx, tx, deleted.Parent(), quota.Instances, typeInstance, now); err != nil {
 			return err
 		}
 		kept, err := k.move(ctx, tx, by, r.ID, instanceOf(r.ID), catalogue.Condition{}, record, now)

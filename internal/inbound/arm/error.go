@@ -44,6 +44,7 @@ var statuses = map[coffer.Code]int{
 	coffer.CodeNotCancellable:            http.StatusConflict,
 	coffer.CodeProtectionStopped:         http.StatusConflict,
 	coffer.CodeLegalHold:                 http.StatusConflict,
+	coffer.CodeQuotaReached:              http.StatusConflict,
 	coffer.CodeRestoreNotFound:           http.StatusNotFound,
 	coffer.CodePlanNotStored:             http.StatusNotFound,
 	coffer.CodeReportNotStored:           http.StatusNotFound,

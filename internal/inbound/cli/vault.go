@@ -12,6 +12,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 )
 
 // vaultCollection is where Backup vaults lie below a subscription or a resource group.
@@ -104,6 +105,10 @@ func vaultFields(text json.RawMessage) ([]field, error) {
 	if v.Identity != nil {
 		identity = strings.TrimSpace(string(v.Identity.Type) + " " + v.Identity.PrincipalID)
 	}
+	quotas := ""
+	if c := v.Properties.Coffer; c != nil {
+		quotas = strings.Join(quota.Quotas{}.With(c.Quotas).Words(), ", ")
+	}
 	return []field{
 		{"Name", v.Name},
 		{"Resource group", groupName(v.ID)},
@@ -113,6 +118,7 @@ func vaultFields(text json.RawMessage) ([]field, error) {
 		{"Immutability", immutabilityText(v.Properties.SecuritySettings)},
 		{"Cross-subscription restore", stateText(features.CrossSubscriptionRestoreSettings)},
 		{"Cross-region restore", stateText(features.CrossRegionRestoreSettings)},
+		{"Quotas", quotas},
 		{"Security level", string(v.Properties.SecureScore)},
 		{"Identity", identity},
 		{"Tags", tagsText(v.Tags)},

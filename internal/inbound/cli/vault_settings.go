@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/quota"
 )
 
 // vaultSettings are the flags with which a vault is made or changed, as az has them.
@@ -18,7 +19,7 @@ type vaultSettings struct {
 	crossSubscription, crossRegion     string
 	jobAlerts                          string
 	retentionDays                      float64
-	tags                               []string
+	tags, quotas                       []string
 	location                           string
 	storage                            string
 	// changes says that what is not given stays as it is.
@@ -41,6 +42,7 @@ func (f *vaultSettings) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled or PermanentlyDisabled, which is for good"+initially("Disabled"))
 	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Enabled, for good, or Disabled; for GeoRedundant vaults")
 	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "alerts of jobs that fail: Enabled or Disabled"+initially("Enabled"))
+	flags.StringSliceVar(&f.quotas, "quotas", nil, "tighter quotas than the server's: on-demand-backups=N and restores=N a day of an instance, namespaces=N of one, instances=N, policies=N; 0 takes one away")
 	bindNoWait(cmd, &f.noWaiting)
 	for name, words := range map[string][]string{
 		"type": {"SystemAssigned", "None"}, "soft-delete-state": {"Off", "On", "AlwaysOn"}, "immutability-state": {"Disabled", "Unlocked", "Locked"},
@@ -67,6 +69,13 @@ func (f *vaultSettings) body(cmd *cobra.Command) (map[string]any, error) {
 	put(properties, f.crossSubscription, "featureSettings", "crossSubscriptionRestoreSettings", "state")
 	put(properties, f.crossRegion, "featureSettings", "crossRegionRestoreSettings", "state")
 	put(properties, f.jobAlerts, "monitoringSettings", "azureMonitorAlertSettings", "alertsForAllJobFailures")
+	if flags.Changed("quotas") {
+		quotas, err := quota.ParseOwn(f.quotas)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--quotas: %w", err)}
+		}
+		putValue(properties, quotas, "coffer", "quotas")
+	}
 	if flags.Changed("tags") {
 		tags, err := parseTags(f.tags, f.changes)
 		if err != nil {

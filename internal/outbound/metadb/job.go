@@ -44,19 +44,7 @@ func (v *view) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Job,
 	if err != nil || in == nil {
 		return nil, err
 	}
-	var f filter
-	f.add("vault = ?", in.row)
-	if q.Instance != "" {
-		f.add("instance = ?", q.Instance.Key())
-	}
-	if q.Status != "" {
-		f.add("status = ?", q.Status)
-	}
-	if q.Operation != "" {
-		f.add("operation = ?", q.Operation)
-	}
-	f.between("started", q.From, q.To)
-	f.after("started", q.After)
+	f := selectJobs(q, in.row)
 	var found []catalogue.Job
 	err = v.each(ctx, "read jobs", func(row scanner) error {
 		var j catalogue.Job
@@ -68,6 +56,37 @@ func (v *view) Jobs(ctx context.Context, q catalogue.JobQuery) ([]catalogue.Job,
 		return nil, err
 	}
 	return found, nil
+}
+
+// CountJobs counts them.
+func (v *view) CountJobs(ctx context.Context, q catalogue.JobQuery) (n int, err error) {
+	if !findable(key("instance", q.Instance), word("status", q.Status), word("operation", q.Operation)) || q.After != nil && !findable(word("name", q.After.Name)) {
+		return 0, nil
+	}
+	in, err := v.existing(ctx, q.Vault)
+	if err != nil || in == nil {
+		return 0, err
+	}
+	f := selectJobs(q, in.row)
+	_, err = v.one(ctx, "count jobs", func(row scanner) error { return row.Scan(&n) }, "SELECT COUNT(*) FROM jobs"+f.where(), f.values...)
+	return n, err
+}
+
+// selectJobs are the conditions of a query.
+func selectJobs(q catalogue.JobQuery, vault int64) (f filter) {
+	f.add("vault = ?", vault)
+	if q.Instance != "" {
+		f.add("instance = ?", q.Instance.Key())
+	}
+	if q.Status != "" {
+		f.add("status = ?", q.Status)
+	}
+	if q.Operation != "" {
+		f.add("operation = ?", q.Operation)
+	}
+	f.between("started", q.From, q.To)
+	f.after("started", q.After)
+	return f
 }
 
 // OpenJobs reads those of a cluster.

@@ -72,6 +72,12 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		if _, err := v.OpenClusters(ctx); err != nil {
 			return err
 		}
+		if _, err := v.CountJobs(ctx, catalogue.JobQuery{Vault: crashVault, Instance: crashVault, Operation: "x", From: now}); err != nil {
+			return err
+		}
+		if _, err := v.CountResources(ctx, catalogue.ResourceQuery{Type: "x", Under: crashVault}); err != nil {
+			return err
+		}
 		if _, err := v.Secrets(ctx, crashVault); err != nil {
 			return err
 		}

@@ -34,7 +34,33 @@ func (v *view) Resources(ctx context.Context, q catalogue.ResourceQuery) ([]cata
 	if !findable(key("scope", q.Under), word("type", q.Type), key("place", catalogue.ID(q.After))) {
 		return nil, nil
 	}
-	from, column, f := "resources r", "r.key", filter{}
+	from, column, f := selectResources(q)
+	var found []catalogue.Resource
+	err := v.each(ctx, "read resources", func(row scanner) error {
+		var r catalogue.Resource
+		err := scanResource(&r)(row)
+		found = append(found, r)
+		return err
+	}, "SELECT "+resourceColumns+" FROM "+from+f.page(column, q.Limit), f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// CountResources counts them.
+func (v *view) CountResources(ctx context.Context, q catalogue.ResourceQuery) (n int, err error) {
+	if !findable(key("scope", q.Under), word("type", q.Type), key("place", catalogue.ID(q.After))) {
+		return 0, nil
+	}
+	from, _, f := selectResources(q)
+	_, err = v.one(ctx, "count resources", func(row scanner) error { return row.Scan(&n) }, "SELECT COUNT(*) FROM "+from+f.where(), f.values...)
+	return n, err
+}
+
+// selectResources is where a query looks, by which column it is in order, and its conditions.
+func selectResources(q catalogue.ResourceQuery) (from, column string, f filter) {
+	from, column = "resources r", "r.key"
 	if q.Linked != nil {
 		from, column = "links l JOIN resources r ON r.id = l.resource", "l.key"
 		f.add("l.digest = ?", digest(q.Linked.Relation, q.Linked.Target))
@@ -49,17 +75,7 @@ func (v *view) Resources(ctx context.Context, q catalogue.ResourceQuery) ([]cata
 		f.add(column+" < ?", q.Under.Key()+"0")
 	}
 	f.add(column+" > ?", above)
-	var found []catalogue.Resource
-	err := v.each(ctx, "read resources", func(row scanner) error {
-		var r catalogue.Resource
-		err := scanResource(&r)(row)
-		found = append(found, r)
-		return err
-	}, "SELECT "+resourceColumns+" FROM "+from+f.page(column, q.Limit), f.values...)
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
+	return from, column, f
 }
 
 func scanResource(r *catalogue.Resource) func(scanner) error {

@@ -135,11 +135,14 @@ func (f *filter) after(column string, c *catalogue.PointCursor) {
 
 // page is the end of a statement: its conditions, order and limit.
 func (f *filter) page(order string, limit int) string {
-	where := ""
-	if len(f.conditions) > 0 {
-		where = " WHERE " + strings.Join(f.conditions, " AND ")
+	return f.where() + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+}
+
+func (f *filter) where() string {
+	if len(f.conditions) == 0 {
+		return ""
 	}
-	return where + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+	return " WHERE " + strings.Join(f.conditions, " AND ")
 }
 
 func checkLimit(limit int) error {

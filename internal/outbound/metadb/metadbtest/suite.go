@@ -49,6 +49,8 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"a resource is moved with all that belongs to it":             testMove,
 		"of many who move to one id exactly one does":                 testOneMover,
 		"jobs are selected, newest first, page by page":               testJobPages,
+		"jobs and resources are counted as they are selected":         testCounts,
+		"of what there may be so many of, no two take the last place": testLastPlace,
 		"a job is replaced":                                           testJobWrites,
 		"open jobs are found by their cluster, oldest first":          testOpenJobs,
 		"operations that ended long ago are deleted, and no others":   testOldOperations,

@@ -51,7 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"jobs are selected, newest first, page by page":               testJobPages,
 		"jobs and resources are counted as they are selected":         testCounts,
 		"of what there may be so many of, no two take the last place": testLastPlace,
-		"a job is replaced":                                           testJobWrites,
+		"a job is replaced": testJobWrites,
 		"open jobs are found by their cluster, oldest first":          testOpenJobs,
 		"operations that ended long ago are deleted, and no others":   testOldOperations,
 		"an operation is read as it was written":                      testOperations,

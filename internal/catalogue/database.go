@@ -39,8 +39,8 @@ type View interface {
 	// of the last one of the page before; limit is how many at most, 1 to 1,000.
 	Expiring(ctx context.Context, until time.Time, after string, limit int) ([]ID, error)
 	Due(ctx context.Context, q DueQuery) ([]Due, error)
-	// DueOf is that of one instance.
-	DueOf(ctx context.Context, instance ID) (Due, error)
+	// DueOf are those of some instances, up to 1,000, as far as they are there, in the order of their Keys.
+	DueOf(ctx context.Context, instances ...ID) ([]Due, error)
 	Slots(ctx context.Context, q SlotQuery) ([]Slot, error)
 	// Deletion is that of a recovery point of an instance, which may be gone.
 	Deletion(ctx context.Context, vault, instance ID, point string) (Deletion, error)
@@ -69,6 +69,9 @@ type View interface {
 // Tx reads, its own writes included, and writes.
 type Tx interface {
 	View
+	// Turn waits until no other transaction has its turn, which ends with the transaction. It is called before anything else is. Those who read and
+	// write many rows would otherwise be run again and again for each other.
+	Turn(ctx context.Context) error
 	// PutResource creates or replaces a resource, its links included, and answers it with its new Version. Created is kept where it
 	// was there already.
 	PutResource(ctx context.Context, r Resource, c Condition) (Resource, error)
@@ -79,11 +82,12 @@ type Tx interface {
 	// vault its jobs and the like. Version grows, and the rest stays. c is of the one that is moved; if the other id is not free, the error
 	// has coffer.CodePreconditionFailed. What lies below it, and what names it by its id, is the caller's to look after.
 	MoveResource(ctx context.Context, from, to ID, c Condition) (Resource, error)
-	// PutDue creates or replaces that of an instance that is there. DeleteDue is no error if there is none.
-	PutDue(ctx context.Context, d Due) error
+	// PutDue creates or replaces those of instances that are there, each of another. DeleteDue is no error if there is none.
+	PutDue(ctx context.Context, some ...Due) error
 	DeleteDue(ctx context.Context, instance ID) error
-	// AddSlot creates a slot of an instance that is there. If there is one of that time, the error has coffer.CodePreconditionFailed.
-	AddSlot(ctx context.Context, s Slot) error
+	// AddSlot creates slots of instances that are there. If there is one of an instance and a time already, the error has
+	// coffer.CodePreconditionFailed, and others of the same call may be written.
+	AddSlot(ctx context.Context, some ...Slot) error
 	// DeleteSlots deletes up to limit slots of before a time, and answers how many.
 	DeleteSlots(ctx context.Context, before time.Time, limit int) (int, error)
 	// PutDeletion and PutReading create or replace what is of a vault that is there.
@@ -101,10 +105,11 @@ type Tx interface {
 	PutAlert(ctx context.Context, a Alert) error
 	// DeleteAlerts deletes up to limit alerts that were closed before a time, and answers how many.
 	DeleteAlerts(ctx context.Context, before time.Time, limit int) (int, error)
-	// PutPoint, PutJob and PutOperation create or replace. The instance of a recovery point and the vault of a job are there.
+	// PutPoint, PutJob and PutOperation create or replace. The instance of a recovery point and the vault of a job are there; jobs of one call
+	// have other vaults or names.
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error
-	PutJob(ctx context.Context, j Job) error
+	PutJob(ctx context.Context, some ...Job) error
 	PutOperation(ctx context.Context, o Operation) error
 	// DeleteOperations deletes up to limit operations that ended before a time, and answers how many.
 	DeleteOperations(ctx context.Context, before time.Time, limit int) (int, error)

@@ -89,10 +89,14 @@ type Job struct {
 	Work json.RawMessage
 }
 
-// OpenJobQuery selects the jobs of all vaults that are carried out in a cluster and have not ended, the oldest first, and the first
-// name first where times are equal.
+// OpenJobQuery selects the jobs of all vaults that have not ended, the oldest first, and the first name first where times are equal:
+// those that are carried out in a cluster, or those of some instances, then in the order of the instances' Keys first.
 type OpenJobQuery struct {
 	Cluster ID
+	// Instances are up to 1,000. Either they or Cluster is set.
+	Instances []ID
+	// Operations, if it is not empty, selects by what they do.
+	Operations []string
 	// Limit is how many at most, 1 to 1,000.
 	Limit int
 }

@@ -66,6 +66,8 @@ type ResourceQuery struct {
 	Under ID
 	// Linked, if it is set, selects what has this link.
 	Linked *Link
+	// Among, if it is not empty, selects what is there of some, up to 1,000.
+	Among []ID
 	// After is the Key of the last resource of the page before.
 	After string
 	// Limit is how many at most, 1 to 1,000.

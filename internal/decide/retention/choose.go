@@ -40,6 +40,15 @@ func (p Policy) Choose(at, previous time.Time) Choice {
 	return Choice{Rule: p.Default(), Reason: "no tag is for it"}
 }
 
+// AsksForFirst says whether any tag is for the first of a period: otherwise, Choose does not look at previous.
+func (p Policy) AsksForFirst() bool {
+	return slices.ContainsFunc(p.Tags, func(t Tag) bool {
+		return slices.ContainsFunc(t.Criteria, func(c Criterion) bool {
+			return slices.ContainsFunc(c.First, func(f First) bool { return f != All })
+		})
+	})
+}
+
 // hasTimes says whether any tag is for times of the day.
 func (p Policy) hasTimes() bool {
 	return slices.ContainsFunc(p.Tags, func(t Tag) bool {

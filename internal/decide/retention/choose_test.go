@@ -25,6 +25,26 @@ func at(t testing.TB, text string) time.Time {
 	return got
 }
 
+func TestWhoAsksForTheFirstLooksAtTheOneBefore(t *testing.T) {
+	for criterion, asks := range map[string]bool{
+		`"absoluteCriteria":["FirstOfDay"]`: true, `"absoluteCriteria":["AllBackup"]`: false, `"daysOfTheWeek":["Sunday"]`: false,
+		`"daysOfTheWeek":["Sunday"],"absoluteCriteria":["FirstOfMonth"]`: true, `"daysOfMonth":[{"date":1}]`: false, `"monthsOfYear":["May"]`: false,
+	} {
+		policy := mustParse(t, body(hourly, "", []string{tag("Special", 10, criterion)}, rule("Special", lifecycle("OperationalStore", "P30D"))))
+		if got := policy.AsksForFirst(); got != asks {
+			t.Errorf("%s asks for the one before: %v, want %v", criterion, got, asks)
+		}
+		// Whether it does is seen by what it chooses, over weeks.
+		seen := false
+		for slot := at(t, "2026-04-27T02:30:00Z"); slot.Before(at(t, "2026-06-08T00:00:00Z")); slot = slot.Add(4 * time.Hour) {
+			seen = seen || policy.Choose(slot, time.Time{}).Rule.Name != policy.Choose(slot, slot.Add(-4*time.Hour)).Rule.Name
+		}
+		if seen != asks {
+			t.Errorf("%s chooses another rule by the one before: %v, want %v", criterion, seen, asks)
+		}
+	}
+}
+
 func TestTheRuleOfARecoveryPoint(t *testing.T) {
 	// 2026-11-15 is a Sunday.
 	for _, tt := range []struct{ name, criterion, at, previous, reason string }{

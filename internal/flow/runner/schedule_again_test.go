@@ -46,8 +46,8 @@ func TestASlotThatWasDealtWithLeavesItsJobAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		due.At, due.Slot = w.Clock.Now(), due.Slot.Add(-time.Minute)
-		return tx.PutDue(ctx, due)
+		due[0].At, due[0].Slot = w.Clock.Now(), due[0].Slot.Add(-time.Minute)
+		return tx.PutDue(ctx, due...)
 	})
 	w.until(w.Clock.Now().Add(time.Second))
 	w.look()

@@ -27,6 +27,8 @@ type Database struct {
 	write, read *sql.DB
 	// updates and views are how transactions are begun.
 	updates, views sql.TxOptions
+	// turn is the statement by which a transaction waits for its turn; empty where there is one writer anyway.
+	turn string
 	// judge says what an error of the driver means.
 	judge func(error) verdict
 }

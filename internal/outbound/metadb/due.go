@@ -22,31 +22,17 @@ func (v *view) Due(ctx context.Context, q catalogue.DueQuery) ([]catalogue.Due, 
 		}
 		f.add("(d.time, d.instance) > (?, ?)", micros(q.After.At), q.After.Instance.Key())
 	}
-	var found []catalogue.Due
-	err := v.each(ctx, "read what is due", func(row scanner) error {
-		var d catalogue.Due
-		err := scanDue(&d)(row)
-		found = append(found, d)
-		return err
-	}, "SELECT "+dueColumns+f.page("d.time, d.instance", q.Limit), f.values...)
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
+	return list(ctx, v, "read what is due", scanDue, "SELECT "+dueColumns+f.page("d.time, d.instance", q.Limit), f.values...)
 }
 
-// DueOf reads that of an instance.
-func (v *view) DueOf(ctx context.Context, instance catalogue.ID) (catalogue.Due, error) {
-	var found catalogue.Due
-	missing := notFound("nothing is due of %s", instance)
-	if !findable(key("instance", instance)) {
-		return found, missing
+// DueOf reads those of instances.
+func (v *view) DueOf(ctx context.Context, instances ...catalogue.ID) ([]catalogue.Due, error) {
+	if err := checkSome(instances); err != nil {
+		return nil, err
 	}
-	there, err := v.one(ctx, "read when an instance is due", scanDue(&found), "SELECT "+dueColumns+" WHERE d.instance = $1", instance.Key())
-	if err == nil && !there {
-		err = missing
-	}
-	return found, err
+	var f filter
+	f.among("d.instance", keysOf(instances))
+	return list(ctx, v, "read when instances are due", scanDue, "SELECT "+dueColumns+f.page("d.instance", maxPage), f.values...)
 }
 
 func scanDue(d *catalogue.Due) func(scanner) error {
@@ -59,18 +45,23 @@ func scanDue(d *catalogue.Due) func(scanner) error {
 	}
 }
 
-// PutDue creates or replaces that of an instance.
-func (t *transaction) PutDue(ctx context.Context, d catalogue.Due) error {
-	if err := checkText(key("instance", d.Instance), word("schedule", d.Schedule), word("policy", d.Policy)); err != nil {
+// PutDue creates or replaces those of instances.
+func (t *transaction) PutDue(ctx context.Context, some ...catalogue.Due) error {
+	instances := make([]catalogue.ID, len(some))
+	for i, d := range some {
+		if err := checkText(key("instance", d.Instance), word("schedule", d.Schedule), word("policy", d.Policy)); err != nil {
+			return err
+		}
+		instances[i] = d.Instance
+	}
+	if _, err := t.rowsOf(ctx, instances); err != nil {
 		return err
 	}
-	n, err := t.exec(ctx, "write when an instance is due",
-		"INSERT INTO due (instance, time, slot, schedule, policy) SELECT key, $1, $2, $3, $4 FROM resources WHERE key = $5"+
-			" ON CONFLICT (instance) DO UPDATE SET time = excluded.time, slot = excluded.slot, schedule = excluded.schedule, policy = excluded.policy",
-		micros(d.At), maybe(d.Slot), d.Schedule, d.Policy, d.Instance.Key())
-	if err == nil && n == 0 {
-		err = noResource(d.Instance)
-	}
+	_, err := insert(ctx, t, "write when instances are due", "due (instance, time, slot, schedule, policy)", some,
+		func(d catalogue.Due) []any {
+			return []any{d.Instance.Key(), micros(d.At), maybe(d.Slot), d.Schedule, d.Policy}
+		},
+		" ON CONFLICT (instance) DO UPDATE SET time = excluded.time, slot = excluded.slot, schedule = excluded.schedule, policy = excluded.policy")
 	return err
 }
 

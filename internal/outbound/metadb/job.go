@@ -3,7 +3,8 @@ package metadb
 import (
 	"context"
 	"database/sql"
-	"strconv"
+	"errors"
+	"slices"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -89,34 +90,39 @@ func selectJobs(q catalogue.JobQuery, vault int64) (f filter) {
 	return f
 }
 
-// OpenJobs reads those of a cluster.
+// OpenJobs reads those of a cluster, or of instances.
 func (v *view) OpenJobs(ctx context.Context, q catalogue.OpenJobQuery) ([]catalogue.Job, error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := errors.Join(checkLimit(q.Limit), checkSome(q.Instances)); err != nil {
 		return nil, err
 	}
-	if !findable(key("cluster", q.Cluster)) {
+	if (q.Cluster == "") == (len(q.Instances) == 0) {
+		return nil, errors.New("open jobs were asked for that are neither those of a cluster nor those of instances")
+	}
+	if !findable(key("cluster", q.Cluster)) || slices.ContainsFunc(q.Operations, func(o string) bool { return !findable(word("operation", o)) }) {
 		return nil, nil
 	}
-	var found []catalogue.Job
-	err := v.each(ctx, "read open jobs", func(row scanner) error {
-		var j catalogue.Job
-		var vault catalogue.ID
-		err := scanJob(&j, "")(prefixed{row, &vault})
-		j.Vault = vault
-		found = append(found, j)
-		return err
-	}, "SELECT (SELECT spelling FROM resources WHERE id = jobs.vault), "+jobColumns+
-		" FROM jobs WHERE cluster = $1 AND ended IS NULL ORDER BY started, name LIMIT "+strconv.Itoa(q.Limit), q.Cluster.Key())
-	if err != nil {
-		return nil, err
+	order, f := "started, name", filter{}
+	if q.Cluster != "" {
+		f.add("cluster = ?", q.Cluster.Key())
+	} else {
+		order = "instance, started, name"
+		f.among("instance", keysOf(q.Instances))
 	}
-	return found, nil
+	if len(q.Operations) > 0 {
+		f.among("operation", q.Operations)
+	}
+	f.add("ended IS NULL")
+	return list(ctx, v, "read open jobs", scanOpenJob,
+		"SELECT (SELECT spelling FROM resources WHERE id = jobs.vault), "+jobColumns+" FROM jobs"+f.page(order, q.Limit), f.values...)
 }
 
-// OpenClusters reads where there are open jobs.
+// OpenClusters reads where there are open jobs. An index is asked for the next cluster after each, however many jobs each has.
 func (v *view) OpenClusters(ctx context.Context) ([]catalogue.ID, error) {
 	return v.clusters(ctx, "read the clusters of open jobs",
-		"SELECT cluster, MIN(cluster_spelling) FROM jobs WHERE cluster > '' AND ended IS NULL GROUP BY cluster ORDER BY cluster")
+		"WITH RECURSIVE c (cluster) AS (SELECT MIN(cluster) FROM jobs WHERE ended IS NULL AND cluster > ''"+
+			" UNION ALL SELECT (SELECT MIN(cluster) FROM jobs WHERE ended IS NULL AND cluster > c.cluster) FROM c WHERE c.cluster IS NOT NULL)"+
+			" SELECT cluster, (SELECT cluster_spelling FROM jobs WHERE ended IS NULL AND cluster = c.cluster ORDER BY started, name LIMIT 1) FROM c"+
+			" WHERE cluster IS NOT NULL")
 }
 
 // clusters reads keys of clusters and how they are spelled. What is in no cluster has an empty one.
@@ -146,6 +152,15 @@ type prefixed struct {
 // Scan implements scanner.
 func (p prefixed) Scan(to ...any) error { return p.row.Scan(append([]any{p.first}, to...)...) }
 
+func scanOpenJob(j *catalogue.Job) func(scanner) error {
+	return func(row scanner) error {
+		var vault catalogue.ID
+		err := scanJob(j, "")(prefixed{row, &vault})
+		j.Vault = vault
+		return err
+	}
+}
+
 func scanJob(j *catalogue.Job, vault catalogue.ID) func(scanner) error {
 	return func(row scanner) error {
 		var started int64
@@ -157,24 +172,32 @@ func scanJob(j *catalogue.Job, vault catalogue.ID) func(scanner) error {
 	}
 }
 
-// PutJob creates or replaces one.
-func (t *transaction) PutJob(ctx context.Context, j catalogue.Job) error {
-	err := checkText(key("vault", j.Vault), word("name of a job", j.Name), key("instance", j.Instance),
-		word("status of a job", j.Status), word("operation of a job", j.Operation), key("cluster", j.Cluster))
+// PutJob creates or replaces some.
+func (t *transaction) PutJob(ctx context.Context, some ...catalogue.Job) error {
+	vaults := make([]catalogue.ID, len(some))
+	for i, j := range some {
+		err := checkText(key("vault", j.Vault), word("name of a job", j.Name), key("instance", j.Instance),
+			word("status of a job", j.Status), word("operation of a job", j.Operation), key("cluster", j.Cluster))
+		if err != nil {
+			return err
+		}
+		vaults[i] = j.Vault
+	}
+	rows, err := t.rowsOf(ctx, vaults)
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(ctx, "write a job",
-		"INSERT INTO jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body, cluster, cluster_spelling, work)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM resources WHERE key = $12"+
-			" ON CONFLICT (vault, name) DO UPDATE SET instance = excluded.instance, instance_spelling = excluded.instance_spelling,"+
+	_, err = insert(ctx, t, "write jobs",
+		"jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body, cluster, cluster_spelling, work)", some,
+		func(j catalogue.Job) []any {
+			return []any{
+				rows[j.Vault.Key()], j.Name, j.Instance.Key(), string(j.Instance), j.Status, j.Operation, micros(j.Started), maybe(j.Ended), bytes(j.Body),
+				j.Cluster.Key(), string(j.Cluster), bytes(j.Work),
+			}
+		},
+		" ON CONFLICT (vault, name) DO UPDATE SET instance = excluded.instance, instance_spelling = excluded.instance_spelling,"+
 			" status = excluded.status, operation = excluded.operation, started = excluded.started, ended = excluded.ended, body = excluded.body,"+
-			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, work = excluded.work",
-		j.Name, j.Instance.Key(), string(j.Instance), j.Status, j.Operation, micros(j.Started), maybe(j.Ended), bytes(j.Body),
-		j.Cluster.Key(), string(j.Cluster), bytes(j.Work), j.Vault.Key())
-	if err == nil && n == 0 {
-		err = noResource(j.Vault)
-	}
+			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, work = excluded.work")
 	return err
 }
 

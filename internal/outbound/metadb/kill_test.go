@@ -153,7 +153,9 @@ func whole(ctx context.Context, v catalogue.View, n int) (bool, error) {
 	d, err := v.Deletion(ctx, id, id, "p")
 	is(d.Work, err)
 	due, err := v.DueOf(ctx, id)
-	is(fmt.Appendf(nil, `{"number":%d}`, due.At.Unix()), err)
+	for _, d := range due {
+		is(fmt.Appendf(nil, `{"number":%d}`, d.At.Unix()), err)
+	}
 	slots, err := v.Slots(ctx, catalogue.SlotQuery{Instance: id, Limit: 2})
 	for _, s := range slots {
 		is([]byte(s.Job), err)

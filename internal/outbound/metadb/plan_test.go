@@ -13,7 +13,7 @@ import (
 )
 
 // gathered are the lines of a plan that read what a query has gathered before, by the names that it has given that.
-var gathered = regexp.MustCompile(`(?m)^SCAN d$`)
+var gathered = regexp.MustCompile(`(?m)^SCAN [cd]$`)
 
 // TestPagesAreReadInTheOrderOfAnIndex asks SQLite how it goes about each statement: none sorts, and none reads all to find some.
 func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 	linked := &catalogue.Link{Relation: "r", Target: "old"}
 	err := db.View(t.Context(), func(ctx context.Context, v catalogue.View) error {
 		for _, q := range []catalogue.ResourceQuery{
-			{}, {Type: "x"}, {Under: crashVault}, {Type: "x", Under: crashVault, After: "y"}, {Linked: linked}, {Type: "x", Linked: linked, Under: crashVault, After: "y"},
+			{}, {Type: "x"}, {Under: crashVault}, {Type: "x", Under: crashVault, After: "y"}, {Linked: linked}, {Among: []catalogue.ID{crashVault, crashInstance(2)}}, {Type: "x", Linked: linked, Under: crashVault, After: "y"},
 		} {
 			q.Limit = 100
 			if _, err := v.Resources(ctx, q); err != nil {
@@ -67,6 +67,9 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 			}
 		}
 		if _, err := v.OpenJobs(ctx, catalogue.OpenJobQuery{Cluster: crashVault, Limit: 100}); err != nil {
+			return err
+		}
+		if _, err := v.OpenJobs(ctx, catalogue.OpenJobQuery{Instances: []catalogue.ID{crashVault, crashInstance(2)}, Operations: []string{"a", "b"}, Limit: 100}); err != nil {
 			return err
 		}
 		if _, err := v.OpenClusters(ctx); err != nil {
@@ -149,7 +152,7 @@ func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
 			return err
 		}
 	}
-	_, due := v.DueOf(ctx, crashVault)
+	_, due := v.DueOf(ctx, crashVault, crashInstance(2))
 	_, total := v.Total(ctx, crashVault)
 	_, deletion := v.Deletion(ctx, crashVault, crashInstance(2), "old")
 	_, alert := v.Alert(ctx, crashVault, "old")

@@ -66,7 +66,9 @@ func OpenPostgres(ctx context.Context, c Postgres) (*Database, error) {
 	d := &Database{
 		write: db, read: db, judge: judgePostgres(place),
 		updates: sql.TxOptions{Isolation: sql.LevelSerializable},
-		views:   sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		// A lock of a table is waited for before the transaction's state of the database is taken: a lock that a SELECT takes would come too late.
+		turn:  "LOCK TABLE turns IN EXCLUSIVE MODE",
+		views: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	}
 	if err := d.start(ctx); err != nil {
 		return nil, errors.Join(d.answer(ctx, "open it", err), d.Close())

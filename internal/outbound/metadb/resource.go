@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (v *view) Resource(ctx context.Context, id catalogue.ID) (catalogue.Resourc
 
 // Resources reads a page.
 func (v *view) Resources(ctx context.Context, q catalogue.ResourceQuery) ([]catalogue.Resource, error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := errors.Join(checkLimit(q.Limit), checkSome(q.Among)); err != nil {
 		return nil, err
 	}
 	if !findable(key("scope", q.Under), word("type", q.Type), key("place", catalogue.ID(q.After))) {
@@ -50,6 +51,9 @@ func (v *view) Resources(ctx context.Context, q catalogue.ResourceQuery) ([]cata
 
 // CountResources counts them.
 func (v *view) CountResources(ctx context.Context, q catalogue.ResourceQuery) (n int, err error) {
+	if err := checkSome(q.Among); err != nil {
+		return 0, err
+	}
 	if !findable(key("scope", q.Under), word("type", q.Type), key("place", catalogue.ID(q.After))) {
 		return 0, nil
 	}
@@ -65,6 +69,9 @@ func selectResources(q catalogue.ResourceQuery) (from, column string, f filter) 
 		from, column = "links l JOIN resources r ON r.id = l.resource", "l.key"
 		f.add("l.digest = ?", digest(q.Linked.Relation, q.Linked.Target))
 	}
+	if len(q.Among) > 0 {
+		f.among("r.key", keysOf(q.Among))
+	}
 	if q.Type != "" {
 		f.add("r.type = ?", strings.ToLower(q.Type))
 	}
@@ -74,7 +81,9 @@ func selectResources(q catalogue.ResourceQuery) (from, column string, f filter) 
 		above = max(above, q.Under.Key()+"/")
 		f.add(column+" < ?", q.Under.Key()+"0")
 	}
-	f.add(column+" > ?", above)
+	if above != "" || len(q.Among) == 0 {
+		f.add(column+" > ?", above)
+	}
 	return from, column, f
 }
 
@@ -115,7 +124,58 @@ func (v *view) existing(ctx context.Context, id catalogue.ID) (*existing, error)
 		return nil, err
 	}
 	e.created.At = fromMicros(created)
+	v.know(id.Key(), e.row)
 	return &e, nil
+}
+
+// keysOf are the keys of ids that can have been stored.
+func keysOf(ids []catalogue.ID) []string {
+	keys := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if findable(key("id", id)) {
+			keys = append(keys, id.Key())
+		}
+	}
+	return keys
+}
+
+// rowsOf are the rows of resources, by their keys. If one is not there, that is an error.
+func (v *view) rowsOf(ctx context.Context, ids []catalogue.ID) (map[string]int64, error) {
+	var unknown []string
+	for _, id := range ids {
+		if _, known := v.rows[id.Key()]; !known {
+			unknown = append(unknown, id.Key())
+		}
+	}
+	slices.Sort(unknown)
+	if unknown = slices.Compact(unknown); len(unknown) > 0 {
+		var f filter
+		f.among("key", unknown)
+		err := v.each(ctx, "read resources", func(row scanner) error {
+			var key string
+			var id int64
+			err := row.Scan(&key, &id)
+			v.know(key, id)
+			return err
+		}, "SELECT key, id FROM resources WHERE "+f.conditions[0], f.values...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range ids {
+		if _, there := v.rows[id.Key()]; !there {
+			return nil, noResource(id)
+		}
+	}
+	return v.rows, nil
+}
+
+// know remembers the row of a resource.
+func (v *view) know(key string, row int64) {
+	if v.rows == nil {
+		v.rows = map[string]int64{}
+	}
+	v.rows[key] = row
 }
 
 // PutResource creates or replaces one.
@@ -196,6 +256,7 @@ func (t *transaction) MoveResource(ctx context.Context, from, to catalogue.ID, c
 	if err := check(to, taken, catalogue.Condition{New: true}); err != nil {
 		return moved, err
 	}
+	delete(t.rows, from.Key())
 	// What is due follows by its foreign key.
 	_, err = t.exec(ctx, "move a resource", "UPDATE resources SET key = $1, spelling = $2, type = $3, version = version + 1 WHERE id = $4",
 		to.Key(), string(to), strings.ToLower(to.Type()), was.row)
@@ -220,6 +281,7 @@ func (t *transaction) DeleteResource(ctx context.Context, id catalogue.ID, c cat
 	if err := check(id, was, c); err != nil {
 		return err
 	}
+	delete(t.rows, id.Key())
 	_, err = t.exec(ctx, "delete a resource", "DELETE FROM resources WHERE id = $1", was.row)
 	return err
 }

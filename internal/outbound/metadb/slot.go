@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -40,26 +41,31 @@ func (v *view) Slots(ctx context.Context, q catalogue.SlotQuery) ([]catalogue.Sl
 	return found, nil
 }
 
-// AddSlot creates one. That there is one of an instance and a time is held by the key of the table, whoever else writes.
-func (t *transaction) AddSlot(ctx context.Context, s catalogue.Slot) error {
-	if err := checkText(key("instance", s.Instance), word("outcome of a slot", string(s.Outcome)), word("job of a slot", s.Job)); err != nil {
-		return err
+// AddSlot creates some. That there is one of an instance and a time is held by the key of the table, whoever else writes.
+func (t *transaction) AddSlot(ctx context.Context, some ...catalogue.Slot) error {
+	instances := make([]catalogue.ID, len(some))
+	for i, s := range some {
+		if err := checkText(key("instance", s.Instance), word("outcome of a slot", string(s.Outcome)), word("job of a slot", s.Job)); err != nil {
+			return err
+		}
+		instances[i] = s.Instance
 	}
-	in, err := t.existing(ctx, s.Instance)
+	rows, err := t.rowsOf(ctx, instances)
 	if err != nil {
 		return err
 	}
-	if in == nil {
-		return noResource(s.Instance)
+	n, err := insert(ctx, t, "write slots", "slots (instance, time, outcome, job, noted, missed, since)", some,
+		func(s catalogue.Slot) []any {
+			return []any{rows[s.Instance.Key()], micros(s.At), string(s.Outcome), s.Job, micros(s.Noted), s.Missed, maybe(s.Since)}
+		}, " ON CONFLICT (instance, time) DO NOTHING")
+	if err != nil || n == int64(len(some)) {
+		return err
 	}
-	n, err := t.exec(ctx, "write a slot",
-		"INSERT INTO slots (instance, time, outcome, job, noted, missed, since) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (instance, time) DO NOTHING",
-		in.row, micros(s.At), string(s.Outcome), s.Job, micros(s.Noted), s.Missed, maybe(s.Since))
-	if err == nil && n == 0 {
-		err = coffer.Errorf(coffer.CodePreconditionFailed, "the slot %s of %s was dealt with already", s.At.UTC().Format(time.RFC3339Nano), s.Instance).
-			WithHint("leave it to whoever has dealt with it")
+	what := fmt.Sprintf("one of %d slots was", len(some))
+	if len(some) == 1 {
+		what = fmt.Sprintf("the slot %s of %s was", some[0].At.UTC().Format(time.RFC3339Nano), some[0].Instance)
 	}
-	return err
+	return coffer.Errorf(coffer.CodePreconditionFailed, "%s dealt with already", what).WithHint("leave it to whoever has dealt with it")
 }
 
 // DeleteSlots deletes those of long ago.

@@ -24,6 +24,8 @@ type view struct {
 	// failed is the first error of the database itself. Nothing is done after it: SQLite ends a transaction by itself where the disk
 	// is full, and what followed would be written alone.
 	failed error
+	// rows are those of resources that were met, by their keys.
+	rows map[string]int64
 }
 
 // transaction writes as well.
@@ -116,6 +118,25 @@ func (f *filter) add(condition string, values ...any) {
 	f.conditions = append(f.conditions, condition)
 }
 
+// among selects what a column has one of some values. The list is filled up with its last value to one of a few lengths, so that there are
+// few statements to be prepared.
+func (f *filter) among(column string, values []string) {
+	if len(values) == 0 {
+		f.conditions = append(f.conditions, "FALSE")
+		return
+	}
+	length := 1
+	for length < len(values) {
+		length *= 4
+	}
+	var list strings.Builder
+	for i := range length {
+		f.values = append(f.values, values[min(i, len(values)-1)])
+		list.WriteString(",$" + strconv.Itoa(len(f.values)))
+	}
+	f.conditions = append(f.conditions, column+" IN ("+list.String()[1:]+")")
+}
+
 // between bounds a column of times; both ends are included, and a zero one is without a bound.
 func (f *filter) between(column string, from, to time.Time) {
 	if !from.IsZero() {
@@ -148,6 +169,13 @@ func (f *filter) where() string {
 func checkLimit(limit int) error {
 	if limit < 1 || limit > maxPage {
 		return fmt.Errorf("a page of %d rows was asked for: 1 to %d are possible", limit, maxPage)
+	}
+	return nil
+}
+
+func checkSome(ids []catalogue.ID) error {
+	if len(ids) > maxPage {
+		return fmt.Errorf("%d ids were asked for: up to %d are possible", len(ids), maxPage)
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func testHostileQueries(t *testing.T, db catalogue.Database, text string) {
 		mustBe(t, coffer.CodeResourceNotFound, missing)
 		_, missing = v.Operation(t.Context(), text)
 		mustBe(t, coffer.CodeResourceNotFound, missing)
-		for _, q := range []catalogue.ResourceQuery{{Type: text}, {Under: id}, {Linked: &catalogue.Link{Relation: text, Target: text}}} {
+		for _, q := range []catalogue.ResourceQuery{{Type: text}, {Under: id}, {Among: []catalogue.ID{id}}, {Linked: &catalogue.Link{Relation: text, Target: text}}} {
 			q.Limit = 1
 			if found, err := v.Resources(t.Context(), q); err != nil || len(found) > 0 {
 				t.Errorf("%.10q finds %d (%v)", text, len(found), err)
@@ -219,8 +219,12 @@ func testHostileQueries(t *testing.T, db catalogue.Database, text string) {
 				t.Errorf("%.10q finds %d jobs (%v)", text, len(found), err)
 			}
 		}
-		_, missing = v.DueOf(t.Context(), id)
-		mustBe(t, coffer.CodeResourceNotFound, missing)
+		if due, err := v.DueOf(t.Context(), id, vault); err != nil || len(due) > 0 {
+			t.Errorf("%.10q has %d that are due (%v)", text, len(due), err)
+		}
+		if found, err := v.OpenJobs(t.Context(), catalogue.OpenJobQuery{Instances: []catalogue.ID{id}, Operations: []string{text}, Limit: 1}); err != nil || len(found) > 0 {
+			t.Errorf("%.10q finds %d open jobs (%v)", text, len(found), err)
+		}
 		_, missing = v.Alert(t.Context(), vault, text)
 		mustBe(t, coffer.CodeResourceNotFound, missing)
 		_, missing = v.Deletion(t.Context(), vault, id, text)

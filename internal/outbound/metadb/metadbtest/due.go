@@ -58,9 +58,16 @@ func testDue(t *testing.T, db catalogue.Database) {
 			}
 		}
 		got, err := v.DueOf(t.Context(), all[5].Instance)
-		mustMatch(t, "that of one instance", all[5], got)
-		_, missing := v.DueOf(t.Context(), instance(99))
-		mustBe(t, coffer.CodeResourceNotFound, missing)
+		mustMatch(t, "that of one instance", all[5:6], got)
+		if err != nil {
+			return err
+		}
+		got, err = v.DueOf(t.Context(), instance(5), instance(99), catalogue.ID(strings.ToUpper(string(instance(2)))), instance(5), instance(4))
+		want := slices.DeleteFunc(slices.Clone(all), func(d catalogue.Due) bool {
+			return !slices.Contains([]catalogue.ID{instance(2), instance(4), instance(5)}, d.Instance)
+		})
+		slices.SortFunc(want, func(a, b catalogue.Due) int { return cmp.Compare(a.Instance.Key(), b.Instance.Key()) })
+		mustMatch(t, "those of some instances", want, got)
 		return err
 	})
 	mustUpdate(t, db, func(tx catalogue.Tx) error {

@@ -81,11 +81,11 @@ func testMove(t *testing.T, db catalogue.Database) {
 			secrets, secretsErr := v.Secrets(t.Context(), id)
 			slots, slotsErr := v.Slots(t.Context(), catalogue.SlotQuery{Instance: id, Limit: 5})
 			jobs, jobsErr := v.Jobs(t.Context(), catalogue.JobQuery{Vault: id, Limit: 5})
-			_, due := v.DueOf(t.Context(), id)
-			if len(points) != n || len(secrets) != n || len(slots) != n || len(jobs) != n || (due == nil) != (n == 1) || n == 1 && points[0].Instance != to {
+			due, dueErr := v.DueOf(t.Context(), id)
+			if len(points) != n || len(secrets) != n || len(slots) != n || len(jobs) != n || len(due) != n || n == 1 && points[0].Instance != to {
 				t.Errorf("%s has %v %v %v %v %v", id, points, secrets, slots, jobs, due)
 			}
-			return errors.Join(err, secretsErr, slotsErr, jobsErr)
+			return errors.Join(err, secretsErr, slotsErr, jobsErr, dueErr)
 		})
 	}
 	// It is found at its new place in every order.

@@ -88,8 +88,6 @@ func testMissing(t *testing.T, db catalogue.Database) {
 			mustBe(t, coffer.CodeResourceNotFound, err)
 			_, err = v.Operation(t.Context(), string(in))
 			mustBe(t, coffer.CodeResourceNotFound, err)
-			_, err = v.DueOf(t.Context(), in)
-			mustBe(t, coffer.CodeResourceNotFound, err)
 			_, err = v.Alert(t.Context(), in, "a")
 			mustBe(t, coffer.CodeResourceNotFound, err)
 			_, err = v.Deletion(t.Context(), in, in, "p")
@@ -97,7 +95,8 @@ func testMissing(t *testing.T, db catalogue.Database) {
 			slots, err := v.Slots(t.Context(), catalogue.SlotQuery{Instance: in, Limit: 1})
 			alerts, alertsErr := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: in, Limit: 1})
 			readings, readingsErr := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: in, Limit: 1})
-			if err := errors.Join(err, alertsErr, readingsErr); err != nil || len(slots)+len(alerts)+len(readings) > 0 {
+			due, dueErr := v.DueOf(t.Context(), in)
+			if err := errors.Join(err, alertsErr, readingsErr, dueErr); err != nil || len(slots)+len(alerts)+len(readings)+len(due) > 0 {
 				t.Errorf("lists of %q: %v %v %v, %v", in, slots, alerts, readings, err)
 			}
 			points, err := v.Points(t.Context(), catalogue.PointQuery{Instance: in, Limit: 1})

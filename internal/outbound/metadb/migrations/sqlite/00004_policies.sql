@@ -30,6 +30,9 @@ CREATE INDEX due_by_time ON due (time, instance);
 INSERT INTO due (instance, time, slot, schedule, policy)
 SELECT key, 0, CAST(unixepoch('subsec') * 1000000 AS INTEGER), '', '' FROM resources WHERE type = 'microsoft.dataprotection/backupvaults/backupinstances';
 
+-- Finds the open jobs of instances.
+CREATE INDEX jobs_open_of_instance ON jobs (instance, started, name) WHERE ended IS NULL;
+
 CREATE TABLE slots (
 	instance INTEGER NOT NULL REFERENCES resources (id) ON DELETE CASCADE,
 	time     INTEGER NOT NULL,

@@ -239,9 +239,9 @@ func (s *service) newJobs() *vault.Jobs {
 	jobs := &vault.Jobs{Keeper: s.keeper, Clusters: s.clusters.hub, Runs: func(session catalogue.ClusterSession, identity string) vault.Runs {
 		return clusterclient.New(session, identity)
 	}}
-	s.runner = runner.New(runner.Config{Jobs: jobs, Log: s.log, NowFunc: time.Now})
-	jobs.Wake = s.runner.Wake
 	mine := s.clusters.replicas.Mine
+	s.runner = runner.New(runner.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now})
+	jobs.Wake = s.runner.Wake
 	s.scheduler = scheduler.New(scheduler.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now, Observe: newScheduleMetrics(s.registry).observe})
 	s.lifecycle = lifecycle.New(lifecycle.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now})
 	return jobs

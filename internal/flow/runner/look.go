@@ -102,7 +102,7 @@ func (l *look) advance(ctx context.Context, change func(s job.State, now time.Ti
 	case coffer.CodeOf(err) == coffer.CodeResourceNotFound:
 		return nil // its vault is gone, and the job with it
 	case err == nil && state.Ended():
-		l.Log.Info("job ended", "vault", l.kept.Vault, "job", l.kept.Name, "operation", l.kept.Operation, "cluster", l.kept.Cluster, "status", state.Body.Status)
+		l.ended(l.kept, string(state.Body.Status))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
@@ -22,15 +24,21 @@ const (
 	// maxClusters is how many clusters are looked at at a time, and maxJobs how many jobs of one.
 	maxClusters = 64
 	maxJobs     = 4
+	// restTime is for how long a cluster is left alone that nobody can reach: its jobs wait, however many begin meanwhile. lull is how long the
+	// runner waits between looks, however often it is woken: many jobs may begin at once.
+	restTime = 10 * time.Second
+	lull     = 500 * time.Millisecond
 	// lookTime is how long a look at one cluster may take. What was not reached is looked at next time.
 	lookTime = 2 * time.Minute
 	// sweepInterval is how often old run objects are looked for, and deleted instances whose time is over.
 	sweepInterval = time.Hour
 )
 
-// Config is what a Runner needs; all of it.
+// Config is what a Runner needs; all of it but Mine.
 type Config struct {
 	Jobs *vault.Jobs
+	// Mine says whether a cluster that nobody can reach falls to this replica: one of them says in its jobs that they wait. Nil is all.
+	Mine func(cluster catalogue.ID) bool
 	Log  *slog.Logger
 	// NowFunc is the clock.
 	NowFunc func() time.Time
@@ -41,15 +49,19 @@ type Runner struct {
 	Config
 	woken chan struct{}
 
-	// mu guards busy, the clusters that are being looked at, and written, when jobs were written last.
-	mu      sync.Mutex
-	busy    map[string]bool
-	written map[string]time.Time
+	// mu guards busy, the clusters that are being looked at, written, when jobs were written last, and resting, until when clusters are left
+	// alone.
+	mu               sync.Mutex
+	busy             map[string]bool
+	written, resting map[string]time.Time
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
-	return &Runner{Config: c, woken: make(chan struct{}, 1), busy: map[string]bool{}, written: map[string]time.Time{}}
+	if c.Mine == nil {
+		c.Mine = func(catalogue.ID) bool { return true }
+	}
+	return &Runner{Config: c, woken: make(chan struct{}, 1), busy: map[string]bool{}, written: map[string]time.Time{}, resting: map[string]time.Time{}}
 }
 
 // Wake has the runner look at once. It does not wait.
@@ -77,6 +89,11 @@ func (r *Runner) keepLooking(ctx context.Context) {
 	for {
 		if err := r.look(ctx, &looks); err != nil && ctx.Err() == nil {
 			r.Log.Error("open jobs cannot be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lull):
 		}
 		select {
 		case <-ctx.Done():
@@ -116,7 +133,8 @@ func (r *Runner) look(ctx context.Context, looks *errgroup.Group) error {
 	for _, id := range r.Jobs.Clusters.Linked() {
 		linked[id.Key()] = true
 	}
-	open, elsewhere, err := r.Jobs.OpenClusters(ctx, func(id catalogue.ID) bool { return linked[id.Key()] })
+	here := func(id catalogue.ID) bool { return linked[id.Key()] }
+	open, err := r.Jobs.OpenClusters(ctx, func(id catalogue.ID) bool { return !here(id) && (!r.Mine(id) || r.rests(id)) }, here)
 	if err != nil {
 		return err
 	}
@@ -126,7 +144,7 @@ func (r *Runner) look(ctx context.Context, looks *errgroup.Group) error {
 	}
 	r.forget()
 	for _, id := range append(open, owing...) {
-		if elsewhere[id] || !r.take(id) {
+		if !r.take(id) {
 			continue
 		}
 		began := looks.TryGo(func() error {
@@ -171,26 +189,50 @@ func (r *Runner) cluster(ctx context.Context, id catalogue.ID) error {
 	if err != nil && coffer.CodeOf(err) == "" {
 		return err
 	}
-	if failed := r.carryAll(ctx, id, open, session, err); failed != nil || err != nil {
-		return failed
+	r.rest(id, err != nil)
+	if err != nil {
+		return r.waitAll(ctx, id, open, err)
+	}
+	if err := r.carryAll(ctx, id, open, session); err != nil {
+		return err
 	}
 	return r.deletions(ctx, id, session)
 }
 
-// carryAll looks at the jobs of a cluster. err is why there is no session.
-func (r *Runner) carryAll(ctx context.Context, id catalogue.ID, open []catalogue.Job, session catalogue.ClusterSession, err error) error {
+// waitAll writes in all jobs of a cluster that they wait for it. why is why there is no session.
+func (r *Runner) waitAll(ctx context.Context, id catalogue.ID, open []catalogue.Job, why error) error {
+	found, ok := errors.AsType[*coffer.Error](why)
+	if !ok {
+		return why
+	}
+	now := r.now()
+	wait := func(s job.State) job.State { return s.Wait(found, now) }
+	changed := func(kept catalogue.Job) bool {
+		state, err := job.Read(kept)
+		if err != nil {
+			r.Log.Error("a job cannot be carried out", "cluster", id, "vault", kept.Vault, "job", kept.Name, "error", err)
+		}
+		return err == nil && !vault.Unchanged(kept, wait(state))
+	}
+	// All that cannot be read are told.
+	if len(slices.DeleteFunc(open, func(kept catalogue.Job) bool { return !changed(kept) })) == 0 {
+		return nil
+	}
+	ended, err := r.Jobs.AdvanceOpen(ctx, id, wait)
+	for _, kept := range ended {
+		r.ended(kept, kept.Status)
+	}
+	return err
+}
+
+// carryAll looks at the jobs of a cluster.
+func (r *Runner) carryAll(ctx context.Context, id catalogue.ID, open []catalogue.Job, session catalogue.ClusterSession) error {
 	jobs, jobsCtx := errgroup.WithContext(ctx)
 	jobs.SetLimit(maxJobs)
 	for _, kept := range open {
 		jobs.Go(func() error {
 			one := look{Runner: r, kept: kept}
-			var failed error
-			if err != nil {
-				failed = one.wait(jobsCtx, err)
-			} else {
-				failed = one.carry(jobsCtx, session)
-			}
-			if failed != nil && ctx.Err() == nil {
+			if failed := one.carry(jobsCtx, session); failed != nil && ctx.Err() == nil {
 				// The others do not wait for it.
 				r.Log.Error("a job cannot be carried out", "cluster", id, "vault", kept.Vault, "job", kept.Name, "error", failed)
 			}
@@ -198,6 +240,31 @@ func (r *Runner) carryAll(ctx context.Context, id catalogue.ID, open []catalogue
 		})
 	}
 	return jobs.Wait()
+}
+
+func (r *Runner) ended(kept catalogue.Job, status string) {
+	r.Log.Info("job ended", "vault", kept.Vault, "job", kept.Name, "operation", kept.Operation, "cluster", kept.Cluster, "status", status)
+}
+
+// rest leaves a cluster alone for a while, if it is away.
+func (r *Runner) rest(id catalogue.ID, away bool) {
+	until := r.now().Add(restTime)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if away {
+		r.resting[id.Key()] = until
+	} else {
+		delete(r.resting, id.Key())
+	}
+}
+
+// rests says whether a cluster is left alone. A clock that is put back does not make it longer.
+func (r *Runner) rests(id catalogue.ID) bool {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	until, rests := r.resting[id.Key()]
+	return rests && now.Before(until) && until.Sub(now) <= restTime
 }
 
 // now is in UTC, to the microsecond, as the database keeps it.
@@ -215,7 +282,7 @@ func (r *Runner) due(kept catalogue.Job) bool {
 	return true
 }
 
-// forget drops what is not needed of jobs that were not written for long.
+// forget drops what is not needed of jobs that were not written for long, and of clusters that have rested.
 func (r *Runner) forget() {
 	now := r.now()
 	r.mu.Lock()
@@ -223,6 +290,11 @@ func (r *Runner) forget() {
 	for key, last := range r.written {
 		if now.Sub(last) > interval {
 			delete(r.written, key)
+		}
+	}
+	for key, until := range r.resting {
+		if !now.Before(until) {
+			delete(r.resting, key)
 		}
 	}
 }

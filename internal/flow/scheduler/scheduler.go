@@ -18,9 +18,10 @@ const (
 	interval = time.Second
 	// others is for how long what is due is left to the replica that it falls to.
 	others = 15 * time.Second
-	// pageSize is how many due rows are read at a time, and batch how many instances are dealt with in one transaction.
+	// pageSize is how many due rows are read at a time, and batch how many instances are dealt with in one transaction: enough for what each
+	// transaction costs to be little, and few enough for others to wait for a moment only, and seldom to get in its way.
 	pageSize = 500
-	batch    = 50
+	batch    = 100
 	// pause is for how long an instance is left alone that could not be dealt with.
 	pause = time.Minute
 )
@@ -104,8 +105,8 @@ func (s *Scheduler) takes(due catalogue.Due, now time.Time) bool {
 	return s.Mine(due.Instance) || now.Sub(due.At) > others
 }
 
-// begin deals with some instances, and with each alone if that fails: one that cannot be read keeps nobody else waiting. Where it is the
-// database that fails, that is nobody's fault: begin answers the error, and all of them are dealt with at the next look.
+// begin deals with some instances, and with each half of them apart if that fails: one that cannot be read keeps nobody else waiting. Where it
+// is the database that fails, that is nobody's fault: begin answers the error, and all of them are dealt with at the next look.
 func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) error {
 	if len(some) == 0 || ctx.Err() != nil {
 		return ctx.Err()
@@ -116,12 +117,11 @@ func (s *Scheduler) begin(ctx context.Context, some []catalogue.ID) error {
 		return nil
 	}
 	if len(some) > 1 {
-		for _, id := range some {
-			if err := s.begin(ctx, []catalogue.ID{id}); err != nil {
-				return err
-			}
+		half := len(some) / 2
+		if err := s.begin(ctx, some[:half]); err != nil {
+			return err
 		}
-		return nil
+		return s.begin(ctx, some[half:])
 	}
 	if ctx.Err() != nil || coffer.CodeOf(err) == coffer.CodeDatabaseUnavailable {
 		return err

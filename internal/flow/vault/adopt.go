@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -25,15 +24,15 @@ func policyMark(r catalogue.Resource) string {
 
 // keepTo does what the policy says beside its schedule: recovery points that there are adopt one that has changed, if it is for them too, and
 // there is an alert if the newest good one is older than its objective.
-func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due catalogue.Due) error {
+func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
 	// Of an instance whose protection was stopped meanwhile, it is not known by which policy it was looked at last: it adopts this one.
-	if s.policy.Adopt && due.Policy != s.next.Policy {
+	if s.policy.Adopt && s.was.Policy != s.next.Policy {
 		if err := s.adopt(ctx, tx); err != nil {
 			return err
 		}
 	}
 	if s.policy.Objective == nil {
-		return s.meets(ctx, tx, due, "there is no recoveryPointObjective any more")
+		return s.meets(ctx, tx, "there is no recoveryPointObjective any more")
 	}
 	newest, err := newestGood(ctx, tx, s.resource.ID)
 	if err != nil {
@@ -49,7 +48,7 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due ca
 		if deadline.Before(s.next.At) {
 			s.next.At = deadline
 		}
-		return s.meets(ctx, tx, due, "the objective is another one, and is met until "+deadline.Format(time.RFC3339))
+		return s.meets(ctx, tx, "the objective is another one, and is met until "+deadline.Format(time.RFC3339))
 	}
 	if later := s.now.Add(idleLook); later.Before(s.next.At) {
 		s.next.At = later
@@ -61,8 +60,8 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled, due ca
 
 // meets closes the alert of an instance that met no objective, once a change of its policy has it meet one. Without a change, it is the next
 // good backup that does.
-func (s *scheduled) meets(ctx context.Context, tx catalogue.Tx, due catalogue.Due, reason string) error {
-	if due.Policy == s.next.Policy {
+func (s *scheduled) meets(ctx context.Context, tx catalogue.Tx, reason string) error {
+	if s.was.Policy == s.next.Policy {
 		return nil
 	}
 	return closeAlert(ctx, tx, s.resource.ID, alert.Over{Kind: alert.ObjectiveMissed, Reason: reason}, "the policy "+s.config.Policy.Name(), s.now)
@@ -84,14 +83,11 @@ func newestGood(ctx context.Context, v catalogue.View, id catalogue.ID) (newest 
 
 // adopt promises to the recovery points that there are what the policy says now.
 func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
-	terms, err := termsOf(ctx, tx, s.resource, s.now)
+	terms, err := termsOf(s.resource, s.settings, s.now)
 	if err != nil {
 		return err
 	}
-	policy, err := tx.Resource(ctx, s.config.Policy)
-	if err != nil {
-		return err
-	}
+	policy := s.keptPolicy
 	kept, judged, err := s.judged(ctx, tx, s.now)
 	if err != nil {
 		return err
@@ -131,7 +127,7 @@ func repromise(body []byte, promised retention.Point, policy catalogue.Resource)
 			stores[i].ExpiryTime = &expires
 		}
 	}
-	version := strconv.FormatInt(policy.Version, 10)
+	version := versionOf(policy)
 	change := object{
 		"retentionTagName": promised.Rule, "retentionTagVersion": version, "policyName": policy.ID.Name(), "policyVersion": version,
 		"expiryTime": expires, "recoveryPointDataStoresDetails": stores,

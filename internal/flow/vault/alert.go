@@ -80,7 +80,8 @@ func (j *Jobs) reportEnd(ctx context.Context, tx catalogue.Tx, kept catalogue.Jo
 }
 
 // reportSlot raises alerts for a slot that did not go by the schedule.
-func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s scheduled, slot catalogue.Slot, underway *catalogue.Job, why error) error {
+func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
+	slot, underway := s.slot, s.underway
 	at := slot.At.UTC().Format(time.RFC3339)
 	raise := func(kind string, message, hint string) error {
 		if slot.Missed > 0 {
@@ -105,14 +106,14 @@ func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s scheduled, slo
 			return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s waits for its cluster, and will catch up", s.resource.ID.Name(), at, underway.Name),
 				"see why the cluster "+s.config.Cluster.Name()+" cannot be reached: coffer cluster show")
 		}
-		found := coffer.Errorf(coffer.CodeResourceNotFound, "%w", why)
+		found := coffer.Errorf(coffer.CodeResourceNotFound, "%w", s.why)
 		return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s could not begin: %s", s.resource.ID.Name(), at, found.Message), found.Hint)
 	}
 	return nil
 }
 
 // counted are the slots that were missed, in words.
-func counted(s scheduled) string {
+func counted(s *scheduled) string {
 	if s.due.More {
 		return fmt.Sprintf("more than %d", s.due.Missed)
 	}

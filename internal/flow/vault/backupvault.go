@@ -73,16 +73,21 @@ func settingsBefore(p Proposal) (*decide.Settings, error) {
 	if p.Before == nil {
 		return nil, nil
 	}
-	text, err := Shown(*p.Before)
-	if err != nil {
-		return nil, err
-	}
-	body, err := decode[arm.VaultResource](Proposal{ID: p.ID, Body: text})
-	if err != nil {
-		return nil, err
-	}
-	was, err := decide.Parse(&body, nil)
+	was, err := settingsOf(*p.Before)
 	return &was, err
+}
+
+// settingsOf are those of a vault that is kept.
+func settingsOf(r catalogue.Resource) (decide.Settings, error) {
+	text, err := Shown(r)
+	if err != nil {
+		return decide.Settings{}, err
+	}
+	body, err := decode[arm.VaultResource](Proposal{ID: r.ID, Body: text})
+	if err != nil {
+		return decide.Settings{}, err
+	}
+	return decide.Parse(&body, nil)
 }
 
 // vaultFacts are what a client finds of its settings, complete, and what the server adds. What the client has said of storage

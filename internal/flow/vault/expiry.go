@@ -75,7 +75,7 @@ func judgePoints(ctx context.Context, v catalogue.View, id catalogue.ID, now tim
 	if err != nil {
 		return gone, err
 	}
-	terms, err := termsOf(ctx, v, *r, now)
+	terms, err := termsOf(*r, gone.of.settings, now)
 	if err != nil {
 		return gone, err
 	}
@@ -112,19 +112,17 @@ func (p protected) judged(ctx context.Context, v catalogue.View, now time.Time) 
 // readersOf are the jobs under way that read recovery points of an instance, by the names of those.
 func readersOf(ctx context.Context, v catalogue.View, id catalogue.ID) (map[string]string, error) {
 	readers := map[string]string{}
-	for _, operation := range []string{string(job.RestoreData), string(job.RestorePlan)} {
-		open, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: operation, Limit: pageSize})
+	open, err := openJobs(ctx, v, pageSize, []catalogue.ID{id}, job.RestoreData, job.RestorePlan)
+	if err != nil {
+		return nil, err
+	}
+	for _, kept := range open {
+		state, err := job.Read(kept)
 		if err != nil {
 			return nil, err
 		}
-		for _, kept := range open {
-			state, err := job.Read(kept)
-			if err != nil {
-				return nil, err
-			}
-			if state.Work.Restore != nil {
-				readers[state.Work.Restore.BackupName] = "the job " + kept.Name
-			}
+		if state.Work.Restore != nil {
+			readers[state.Work.Restore.BackupName] = "the job " + kept.Name
 		}
 	}
 	return readers, nil

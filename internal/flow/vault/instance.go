@@ -115,11 +115,8 @@ func vaultSettings(ctx context.Context, v catalogue.View, id catalogue.ID) (loca
 	if err != nil {
 		return "", s, err
 	}
-	was, err := settingsBefore(Proposal{ID: id, Before: &r})
-	if err != nil {
-		return "", s, err
-	}
-	return was.Location, *was, nil
+	s, err = settingsOf(r)
+	return s.Location, s, err
 }
 
 // policyOf is the policy that an instance follows, which has to be there.

@@ -98,7 +98,7 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 		return removal, err
 	}
 	// A recovery point that was made after it would be nobody's.
-	if err := mustBeIdle(ctx, tx, r.ID, anyOperation); err != nil {
+	if err := mustBeIdle(ctx, tx, r.ID); err != nil {
 		return removal, err
 	}
 	keeps, err := guardOf(ctx, tx, r.ID, now)

@@ -3,7 +3,9 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
 // Jobs begins what is carried out in clusters, keeps what becomes of it, and asks clusters what only they know. It may be used
@@ -63,8 +66,10 @@ type protected struct {
 	resource catalogue.Resource
 	config   instance.Configuration
 	vault    catalogue.Resource
-	location string
+	settings decide.Settings
 	policy   retention.Policy
+	// keptPolicy is the policy as it is kept.
+	keptPolicy catalogue.Resource
 }
 
 // readProtected reads an instance, and refuses one whose protection does not allow an operation.
@@ -83,36 +88,28 @@ func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID, o pro
 }
 
 // protectedOf is what belongs to an instance.
-func protectedOf(ctx context.Context, v catalogue.View, r catalogue.Resource) (p protected, err error) {
-	p.resource = r
-	if p.vault, err = v.Resource(ctx, r.ID.Parent()); err != nil {
-		return p, err
-	}
-	if p.location, _, err = vaultSettings(ctx, v, r.ID.Parent()); err != nil {
-		return p, err
-	}
-	if p.config, err = configurationOf(p.resource, p.location); err != nil {
-		return p, err
-	}
-	p.policy, _, err = readPolicy(ctx, v, p.config.Policy)
-	return p, err
+func protectedOf(ctx context.Context, v catalogue.View, r catalogue.Resource) (protected, error) {
+	return newCommons(v).protectedOf(ctx, r)
 }
 
-func readPolicy(ctx context.Context, v catalogue.View, id catalogue.ID) (policy retention.Policy, version string, err error) {
-	r, err := v.Resource(ctx, id)
-	if err != nil {
-		return policy, "", err
+// readPolicy reads a policy, and answers it as it is kept as well.
+func readPolicy(ctx context.Context, v catalogue.View, id catalogue.ID) (policy retention.Policy, kept catalogue.Resource, err error) {
+	if kept, err = v.Resource(ctx, id); err != nil {
+		return policy, kept, err
 	}
-	body, err := arm.Decode[arm.PolicyResource](r.Body)
+	body, err := arm.Decode[arm.PolicyResource](kept.Body)
 	if err == nil {
 		// What is kept was judged when it was sent.
 		policy, err = retention.Parse(body.Properties, "properties", retention.Minutes())
 	}
 	if err != nil {
-		return policy, "", unreadable(id, err)
+		return policy, kept, unreadable(id, err)
 	}
-	return policy, strconv.FormatInt(r.Version, 10), nil
+	return policy, kept, nil
 }
+
+// versionOf is the version of a policy as recovery points tell it.
+func versionOf(policy catalogue.Resource) string { return strconv.FormatInt(policy.Version, 10) }
 
 // identity is who the vault is in clusters.
 func (p protected) identity() string { return catalogue.VaultIdentity(p.vault.ID, p.vault.Created.At) }
@@ -120,7 +117,7 @@ func (p protected) identity() string { return catalogue.VaultIdentity(p.vault.ID
 // request is what all jobs of an instance have in common.
 func (p protected) request(by Caller, operation arm.Word, name string, now time.Time) job.Request {
 	return job.Request{
-		Name: name, Vault: p.vault.ID, Instance: p.resource.ID, FriendlyName: p.config.FriendlyName, Location: p.location,
+		Name: name, Vault: p.vault.ID, Instance: p.resource.ID, FriendlyName: p.config.FriendlyName, Location: p.settings.Location,
 		Source: p.config.Cluster, Target: p.config.Cluster, Policy: p.config.Policy, Operation: operation, Now: now,
 		Work: job.Work{
 			Identity: p.identity(), By: by.Principal.ObjectID, Name: by.Principal.Name, Request: by.Request, Remote: by.Remote,
@@ -129,23 +126,40 @@ func (p protected) request(by Caller, operation arm.Word, name string, now time.
 }
 
 // start keeps a new job.
-func start(ctx context.Context, tx catalogue.Tx, r job.Request) error {
+func (j *Jobs) start(ctx context.Context, tx catalogue.Tx, r job.Request) error {
 	cluster, err := tx.Resource(ctx, r.Target)
 	if err != nil {
 		return err
 	}
-	known, err := ClusterFactsOf(cluster)
+	kept, err := j.newJob(ctx, r, cluster)
 	if err != nil {
 		return err
 	}
-	r.Work.ClusterUID = known.ClusterUID
+	return tx.PutJob(ctx, kept)
+}
+
+// newJob is a new job in its cluster. Where that cannot be reached, it says at once that it waits, and the runner has nothing to write: whole
+// regions are away at times, when thousands of backups begin.
+func (j *Jobs) newJob(ctx context.Context, r job.Request, cluster catalogue.Resource) (catalogue.Job, error) {
 	kept := catalogue.Job{Vault: r.Vault, Name: r.Name, Instance: r.Instance, Operation: string(r.Operation), Started: r.Now, Cluster: r.Target}
-	return putJob(ctx, tx, kept, job.Begin(r))
+	known, err := ClusterFactsOf(cluster)
+	if err != nil {
+		return kept, err
+	}
+	r.Work.ClusterUID = known.ClusterUID
+	state := job.Begin(r)
+	if known.State != ClusterConnected {
+		_, err := j.Clusters.Session(ctx, r.Target)
+		if away, ok := errors.AsType[*coffer.Error](err); ok {
+			state = state.Wait(away, r.Now)
+		}
+	}
+	return stated(kept, state), nil
 }
 
 // begin keeps a new job that somebody has asked for, with its operation and its audit entry.
 func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action string, r job.Request) (Begun, error) {
-	if err := start(ctx, tx, r); err != nil {
+	if err := j.start(ctx, tx, r); err != nil {
 		return Begun{}, err
 	}
 	id := r.Vault.Child("backupJobs", r.Name)
@@ -163,13 +177,13 @@ func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action str
 	return Begun{Job: id, Operation: operation}, tx.AppendAudit(ctx, entry)
 }
 
-// putJob keeps a job in a state.
-func putJob(ctx context.Context, tx catalogue.Tx, j catalogue.Job, s job.State) error {
+// stated is a job in a state.
+func stated(j catalogue.Job, s job.State) catalogue.Job {
 	j.Status, j.Body, j.Work = string(s.Body.Status), facts(s.Body), facts(s.Work)
 	if s.Ended() {
 		j.Ended = *s.Body.EndTime
 	}
-	return tx.PutJob(ctx, j)
+	return j
 }
 
 // Advance changes a job that has not ended, and answers what it is then. What its end brings with it, a recovery point, the end of an
@@ -189,6 +203,37 @@ func (j *Jobs) Advance(ctx context.Context, vault catalogue.ID, name string, cha
 	return state, err
 }
 
+// AdvanceOpen changes all jobs that are under way in a cluster at once, up to 1,000, and answers those of them that end by that.
+func (j *Jobs) AdvanceOpen(ctx context.Context, cluster catalogue.ID, change func(s job.State) job.State) (ended []catalogue.Job, err error) {
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		ended = nil
+		open, err := tx.OpenJobs(ctx, catalogue.OpenJobQuery{Cluster: cluster, Limit: pageSize})
+		if err != nil {
+			return err
+		}
+		var changed []catalogue.Job
+		for _, kept := range open {
+			was, err := job.Read(kept)
+			if err != nil {
+				continue // It keeps no other waiting; who carries it out alone says so.
+			}
+			state := change(was)
+			switch {
+			case Unchanged(kept, state):
+			case state.Ended():
+				if err := j.keep(ctx, tx, kept, state); err != nil {
+					return err
+				}
+				ended = append(ended, stated(kept, state))
+			default:
+				changed = append(changed, stated(kept, state))
+			}
+		}
+		return tx.PutJob(ctx, changed...)
+	})
+	return ended, err
+}
+
 // Unchanged says whether a job lies in the catalogue as it is.
 func Unchanged(kept catalogue.Job, s job.State) bool {
 	return bytes.Equal(kept.Body, facts(s.Body)) && bytes.Equal(kept.Work, facts(s.Work))
@@ -199,7 +244,7 @@ func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s 
 	if Unchanged(kept, s) {
 		return nil
 	}
-	if err := putJob(ctx, tx, kept, s); err != nil || !s.Ended() {
+	if err := tx.PutJob(ctx, stated(kept, s)); err != nil || !s.Ended() {
 		return err
 	}
 	now := *s.Body.EndTime
@@ -235,48 +280,41 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	if err != nil || r == nil {
 		return deadline, err
 	}
-	location, _, err := vaultSettings(ctx, tx, id.Parent())
+	p, err := protectedOf(ctx, tx, *r)
 	if err != nil {
 		return deadline, err
 	}
-	config, err := configurationOf(*r, location)
+	previous, err := previousSlot(ctx, tx, id, p.policy, s)
 	if err != nil {
 		return deadline, err
 	}
-	policy, version, err := readPolicy(ctx, tx, config.Policy)
-	if err != nil {
-		return deadline, err
+	if p.policy.Objective != nil {
+		deadline = p.policy.Objective.After(s.Work.Taken)
 	}
-	previous, err := previousSlot(ctx, tx, id, s)
-	if err != nil {
-		return deadline, err
-	}
-	if policy.Objective != nil {
-		deadline = policy.Objective.After(s.Work.Taken)
-	}
-	body, expiry := s.Point(policy, version, previous)
+	body, expiry := s.Point(p.policy, versionOf(p.keptPolicy), previous)
 	return deadline, tx.PutPoint(ctx, catalogue.Point{
 		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(),
 		SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
 	})
 }
 
-// anyOperation is every job.
-const anyOperation arm.Word = ""
-
-// mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it.
+// mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it; no operation is any.
 func mustBeIdle(ctx context.Context, v catalogue.View, id catalogue.ID, operations ...arm.Word) error {
-	for _, operation := range operations {
-		found, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: string(operation), Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(found) > 0 {
-			return coffer.Errorf(coffer.CodeJobUnderway, "the job %s (%s) of the backup instance %s is under way", found[0].Name, found[0].Operation, id.Name()).
-				WithHint("wait for its end, or cancel it: %s/cancel", id.Parent().Child("backupJobs", found[0].Name))
-		}
+	found, err := openJobs(ctx, v, 1, []catalogue.ID{id}, operations...)
+	if err != nil || len(found) == 0 {
+		return err
 	}
-	return nil
+	return coffer.Errorf(coffer.CodeJobUnderway, "the job %s (%s) of the backup instance %s is under way", found[0].Name, found[0].Operation, id.Name()).
+		WithHint("wait for its end, or cancel it: %s/cancel", id.Parent().Child("backupJobs", found[0].Name))
+}
+
+// openJobs are jobs of instances that are under way; no operation is any.
+func openJobs(ctx context.Context, v catalogue.View, limit int, instances []catalogue.ID, operations ...arm.Word) ([]catalogue.Job, error) {
+	q := catalogue.OpenJobQuery{Instances: instances, Limit: limit}
+	for _, o := range operations {
+		q.Operations = append(q.Operations, string(o))
+	}
+	return v.OpenJobs(ctx, q)
 }
 
 // CancelJob asks for the end of a job. What is cancelled already stays so.
@@ -365,32 +403,31 @@ func (j *Jobs) Open(ctx context.Context, cluster catalogue.ID) ([]catalogue.Job,
 	})
 }
 
-// OpenClusters are the clusters that have jobs under way. elsewhere says of which of them another server holds the link.
-func (j *Jobs) OpenClusters(ctx context.Context, linked func(catalogue.ID) bool) (open []catalogue.ID, elsewhere map[catalogue.ID]bool, err error) {
+// OpenClusters are the clusters that have jobs under way, without those that are skipped, and those whose link another server holds. linked
+// says of a cluster that this one does.
+func (j *Jobs) OpenClusters(ctx context.Context, skipped, linked func(catalogue.ID) bool) (open []catalogue.ID, err error) {
 	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		elsewhere = map[catalogue.ID]bool{}
-		var err error
-		if open, err = v.OpenClusters(ctx); err != nil {
+		all, err := v.OpenClusters(ctx)
+		if err != nil {
 			return err
 		}
-		for _, id := range open {
-			if linked(id) {
-				continue
-			}
-			r, err := find(ctx, v, id)
+		open = slices.DeleteFunc(all, skipped)
+		elsewhere := map[string]bool{}
+		for some := range slices.Chunk(slices.DeleteFunc(slices.Clone(open), linked), pageSize) {
+			found, err := among(ctx, v, some)
 			if err != nil {
 				return err
 			}
-			if r == nil {
-				continue
+			for key, r := range found {
+				f, err := ClusterFactsOf(r)
+				if err != nil {
+					return err
+				}
+				elsewhere[key] = f.State == ClusterConnected
 			}
-			f, err := ClusterFactsOf(*r)
-			if err != nil {
-				return err
-			}
-			elsewhere[id] = f.State == ClusterConnected
 		}
+		open = slices.DeleteFunc(open, func(id catalogue.ID) bool { return elsewhere[id.Key()] })
 		return nil
 	})
-	return open, elsewhere, err
+	return open, err
 }

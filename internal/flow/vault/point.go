@@ -12,10 +12,10 @@ import (
 )
 
 // previousSlot is the slot of the recovery point before the one that a backup of the schedule has made, by which it is the first of its day
-// or is not; zero is none.
-func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, s job.State) (previous time.Time, err error) {
+// or is not; zero is none, or that the policy does not ask.
+func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State) (previous time.Time, err error) {
 	slot, good := s.Work.Slot, !s.Work.Partial
-	if slot.IsZero() {
+	if slot.IsZero() || !policy.AsksForFirst() {
 		return previous, nil
 	}
 	// What is older is of another year.

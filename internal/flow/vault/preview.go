@@ -9,6 +9,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
+	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
 // usualRuns is how many runs are told if nobody says how many.
@@ -118,8 +119,14 @@ func (k *Keeper) PreviewChange(ctx context.Context, id catalogue.ID, body []byte
 		if err != nil {
 			return answer, err
 		}
+		_, settings, err := vaultSettings(ctx, v, id.Parent())
+		if err != nil {
+			return answer, err
+		}
 		users := catalogue.ResourceQuery{Type: typeInstance, Linked: &catalogue.Link{Relation: catalogue.LinkPolicy, Target: id.Key()}}
-		err = each(ctx, v, users, func(r catalogue.Resource) error { return k.changes(ctx, v, r, was, policy, &answer) })
+		err = each(ctx, v, users, func(r catalogue.Resource) error {
+			return k.changes(ctx, v, protected{resource: r, settings: settings, policy: was}, policy, &answer)
+		})
 		return answer, err
 	})
 }
@@ -146,15 +153,7 @@ func (k *Keeper) PreviewFollowing(ctx context.Context, id, policy catalogue.ID) 
 		if err != nil {
 			return answer, err
 		}
-		location, _, err := vaultSettings(ctx, v, id.Parent())
-		if err != nil {
-			return answer, err
-		}
-		config, err := configurationOf(r, location)
-		if err != nil {
-			return answer, err
-		}
-		was, _, err := readPolicy(ctx, v, config.Policy)
+		p, err := protectedOf(ctx, v, r)
 		if err != nil {
 			return answer, err
 		}
@@ -162,7 +161,7 @@ func (k *Keeper) PreviewFollowing(ctx context.Context, id, policy catalogue.ID) 
 		if err != nil {
 			return answer, err
 		}
-		return answer, k.changes(ctx, v, r, was, next, &answer)
+		return answer, k.changes(ctx, v, p, next, &answer)
 	})
 }
 
@@ -170,8 +169,9 @@ func (k *Keeper) PreviewFollowing(ctx context.Context, id, policy catalogue.ID) 
 const mostChanges = 10_000
 
 // changes adds what following another policy does to the recovery points of an instance.
-func (k *Keeper) changes(ctx context.Context, v catalogue.View, r catalogue.Resource, was, next retention.Policy, into *arm.PreviewedChanges) error {
-	terms, err := termsOf(ctx, v, r, k.now())
+func (k *Keeper) changes(ctx context.Context, v catalogue.View, p protected, next retention.Policy, into *arm.PreviewedChanges) error {
+	r := p.resource
+	terms, err := termsOf(r, p.settings, k.now())
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (k *Keeper) changes(ctx context.Context, v catalogue.View, r catalogue.Reso
 		return err
 	}
 	before, after := terms, terms
-	before.KeepAtLeast, after.KeepAtLeast = was.KeepAtLeast, next.KeepAtLeast
+	before.KeepAtLeast, after.KeepAtLeast = p.policy.KeepAtLeast, next.KeepAtLeast
 	for _, c := range next.PreviewChange(points, before, after) {
 		switch {
 		case c.Deletes:
@@ -203,12 +203,8 @@ func (k *Keeper) changes(ctx context.Context, v catalogue.View, r catalogue.Reso
 }
 
 // termsOf is what has to be known of an instance to judge its recovery points, but for what its policy says.
-func termsOf(ctx context.Context, v catalogue.View, r catalogue.Resource, now time.Time) (retention.Terms, error) {
+func termsOf(r catalogue.Resource, settings decide.Settings, now time.Time) (retention.Terms, error) {
 	record, err := ProtectionOf(r)
-	if err != nil {
-		return retention.Terms{}, err
-	}
-	_, settings, err := vaultSettings(ctx, v, r.ID.Parent())
 	return retention.Terms{
 		Now: now, Suspended: record.State == protection.Suspended, Stopped: !record.State.Expires(), Immutable: settings.Immutability != arm.StateDisabled,
 	}, err

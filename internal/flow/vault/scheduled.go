@@ -2,11 +2,11 @@ package vault
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/job"
@@ -22,6 +22,8 @@ type Scheduled struct {
 	Slot     catalogue.Slot
 	// Start is when its backup should have begun.
 	Start time.Time
+
+	cluster catalogue.ID
 }
 
 // Due is a page of the instances whose schedules are to be looked at.
@@ -29,30 +31,30 @@ func (j *Jobs) Due(ctx context.Context, q catalogue.DueQuery) ([]catalogue.Due, 
 	return view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]catalogue.Due, error) { return v.Due(ctx, q) })
 }
 
-// BeginDue looks at the schedules of instances, all in one transaction: it begins the backups that are due, writes down which could not
-// begin, and when to look again. To look twice, or beside others, does nothing twice.
+// BeginDue looks at the schedules of instances, up to 1,000, all in one transaction: it begins the backups that are due, writes down which
+// could not begin, and when to look again. To look twice, or beside others, does nothing twice.
 func (j *Jobs) BeginDue(ctx context.Context, instances []catalogue.ID) (done []Scheduled, err error) {
 	now := j.Keeper.now()
-	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		done = nil
-		for _, id := range instances {
-			one, err := j.beginDue(ctx, tx, id, now)
-			if err != nil {
-				return err
-			}
-			if one != nil {
-				done = append(done, *one)
-			}
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) (err error) {
+		if err := tx.Turn(ctx); err != nil {
+			return err
 		}
-		return nil
+		done, err = j.beginDue(ctx, tx, instances, now)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(done) > 0 {
+	if slices.ContainsFunc(done, func(s Scheduled) bool { return s.Slot.Job != "" && j.reaches(ctx, s.cluster) }) {
 		j.wake()
 	}
 	return done, nil
+}
+
+// reaches says whether there is a way to a cluster from here: otherwise, a job in it is for another server to carry out, or has to wait.
+func (j *Jobs) reaches(ctx context.Context, cluster catalogue.ID) bool {
+	_, err := j.Clusters.Session(ctx, cluster)
+	return err == nil
 }
 
 // scheduled is an instance at a look at its schedule.
@@ -60,73 +62,94 @@ type scheduled struct {
 	protected
 	// since is when it began to be protected.
 	now, since time.Time
-	next       catalogue.Due
-	due        schedule.Due
+	// was is what was due, and next what is due after the look.
+	was, next catalogue.Due
+	due       schedule.Due
+
+	// slot is what becomes of the slot that is due, and job the one that begins for it; nil is none. why says why none can begin.
+	slot catalogue.Slot
+	job  *catalogue.Job
+	why  error
+	// underway is the backup that is still under way.
+	underway *catalogue.Job
 }
 
-func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, id catalogue.ID, now time.Time) (*Scheduled, error) {
-	due, err := tx.DueOf(ctx, id)
-	if missing(err) {
-		return nil, nil // the instance is gone
-	}
-	if err != nil || due.At.After(now) {
-		return nil, err // another replica was first
-	}
-	s, err := readScheduled(ctx, tx, due, now)
+// beginDue reads what is needed for all instances, finds what there is to do for each, and writes it for all: a look at many takes little
+// longer than a look at one.
+func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, instances []catalogue.ID, now time.Time) ([]Scheduled, error) {
+	c := newCommons(tx)
+	all, err := c.readSchedules(ctx, instances, now)
 	if err != nil {
 		return nil, err
 	}
-	if s.next.Policy != "" {
-		if err := j.keepTo(ctx, tx, &s, due); err != nil {
+	var due []*scheduled
+	for _, s := range all {
+		if s.next.Policy != "" {
+			if err := j.keepTo(ctx, tx, s); err != nil {
+				return nil, err
+			}
+		}
+		if !s.due.Slot.IsZero() {
+			due = append(due, s)
+		}
+	}
+	if err := j.readSlots(ctx, c, due); err != nil {
+		return nil, err
+	}
+	done, err := j.beginSlots(ctx, tx, due)
+	if err != nil {
+		return nil, err
+	}
+	next := make([]catalogue.Due, len(all))
+	for i, s := range all {
+		next[i] = s.next
+	}
+	return done, tx.PutDue(ctx, next...)
+}
+
+// readSchedules reads what is due of instances. What is not due is left out: another replica was first, or the instance is gone.
+func (c *commons) readSchedules(ctx context.Context, instances []catalogue.ID, now time.Time) ([]*scheduled, error) {
+	due, err := c.view.DueOf(ctx, instances...)
+	if err != nil {
+		return nil, err
+	}
+	due = slices.DeleteFunc(due, func(d catalogue.Due) bool { return d.At.After(now) })
+	ids := make([]catalogue.ID, len(due))
+	for i, d := range due {
+		ids[i] = d.Instance
+	}
+	resources, err := among(ctx, c.view, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*scheduled, len(due))
+	for i, d := range due {
+		if all[i], err = c.readSchedule(ctx, d, resources[d.Instance.Key()], now); err != nil {
 			return nil, err
 		}
 	}
-	if s.due.Slot.IsZero() {
-		return nil, tx.PutDue(ctx, s.next)
-	}
-	// What is due may have been set back. A job of that slot has its recovery point by now, and whoever began it again wrote both anew.
-	before, err := tx.Slots(ctx, catalogue.SlotQuery{Instance: id, From: s.due.Slot, To: s.due.Slot, Limit: 1})
-	if err != nil || len(before) > 0 {
-		if err == nil {
-			err = tx.PutDue(ctx, s.next)
-		}
-		return nil, err
-	}
-	slot, err := j.beginSlot(ctx, tx, s)
-	if err != nil {
-		return nil, err
-	}
-	return &Scheduled{Instance: s.resource.ID, Slot: slot, Start: s.policy.Timetable().Start(slot.At, id.Key())}, tx.PutDue(ctx, s.next)
+	return all, nil
 }
 
-// readScheduled reads what there is to do for an instance. One that backs up nothing now is looked at again later, from then on.
-func readScheduled(ctx context.Context, v catalogue.View, due catalogue.Due, now time.Time) (s scheduled, err error) {
-	s.now = now
-	s.next = catalogue.Due{Instance: due.Instance, At: now.Add(idleLook), Slot: due.Slot}
-	r, err := v.Resource(ctx, due.Instance)
-	if err != nil {
-		return s, err
-	}
+// readSchedule reads what there is to do for an instance. One that backs up nothing now is looked at again later, from then on.
+func (c *commons) readSchedule(ctx context.Context, due catalogue.Due, r catalogue.Resource, now time.Time) (*scheduled, error) {
+	s := &scheduled{now: now, was: due, next: catalogue.Due{Instance: due.Instance, At: now.Add(idleLook), Slot: due.Slot}}
 	record, err := ProtectionOf(r)
 	if err != nil || !record.State.Schedules() || record.Deleting {
 		return s, err
 	}
-	if s.protected, err = protectedOf(ctx, v, r); err != nil {
-		return s, err
-	}
-	policy, err := v.Resource(ctx, s.config.Policy)
-	if err != nil {
+	if s.protected, err = c.protectedOf(ctx, r); err != nil {
 		return s, err
 	}
 	if s.next.Schedule = s.policy.Timetable().Digest(); s.next.Schedule != due.Schedule {
 		// Another schedule began with the change: what was due by it before that was not missed.
-		for _, changed := range []time.Time{record.Since, r.Changed.At, policy.Changed.At} {
+		for _, changed := range []time.Time{record.Since, r.Changed.At, s.keptPolicy.Changed.At} {
 			if changed.After(s.next.Slot) && !changed.After(now) {
 				s.next.Slot = changed
 			}
 		}
 	}
-	s.since, s.next.Policy = record.Since, policyMark(policy)
+	s.since, s.next.Policy = record.Since, policyMark(s.keptPolicy)
 	s.due = s.policy.Timetable().Due(due.Instance.Key(), s.next.Slot, now)
 	if !s.due.Look.IsZero() {
 		s.next.At = s.due.Look
@@ -137,102 +160,167 @@ func readScheduled(ctx context.Context, v catalogue.View, due catalogue.Due, now
 	return s, nil
 }
 
-// beginSlot begins the backup of a slot, or writes down why it does not.
-func (j *Jobs) beginSlot(ctx context.Context, tx catalogue.Tx, s scheduled) (catalogue.Slot, error) {
-	slot := catalogue.Slot{
+// readSlots finds what becomes of the slots that are due: the backup that begins, or why it does not.
+func (j *Jobs) readSlots(ctx context.Context, c *commons, due []*scheduled) error {
+	if len(due) == 0 {
+		return nil
+	}
+	var instances, clusters []catalogue.ID
+	for _, s := range due {
+		instances, clusters = append(instances, s.resource.ID), append(clusters, s.config.Cluster)
+	}
+	// Of an instance, one backup is under way at a time.
+	open, err := openJobs(ctx, c.view, pageSize, instances, job.ScheduledBackup, job.OnDemandBackup)
+	if err != nil {
+		return err
+	}
+	underway := map[string]*catalogue.Job{}
+	for i, kept := range open {
+		underway[kept.Instance.Key()] = &open[i]
+	}
+	if err := c.readClusters(ctx, clusters); err != nil {
+		return err
+	}
+	for _, s := range due {
+		s.underway = underway[s.resource.ID.Key()]
+		if err := j.readSlot(ctx, c, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Jobs) readSlot(ctx context.Context, c *commons, s *scheduled) error {
+	s.slot = catalogue.Slot{
 		Instance: s.resource.ID, At: s.due.Slot, Outcome: catalogue.SlotBegun, Noted: s.now, Missed: s.due.Missed, Since: s.due.First,
 	}
 	if s.due.Late {
-		slot.Outcome = catalogue.SlotCaughtUp
+		s.slot.Outcome = catalogue.SlotCaughtUp
 	}
-	underway, err := openBackup(ctx, tx, s.resource.ID)
+	if s.underway != nil {
+		state, err := job.Read(*s.underway)
+		if s.slot.Outcome = catalogue.SlotOverrun; !state.Work.Begun {
+			// It has not begun in its cluster yet, and is the one that catches up.
+			s.slot.Outcome = catalogue.SlotMissed
+		}
+		return err
+	}
+	cluster, err := c.cluster(ctx, s.config.Cluster)
+	if missing(err) {
+		s.slot.Outcome, s.why = catalogue.SlotMissed, err
+		return nil
+	}
 	if err != nil {
-		return slot, err
+		return err
 	}
-	var why error
-	if underway == nil {
-		slot.Job, why = s.jobName(), s.begin(ctx, tx)
-	} else {
-		slot.Outcome, err = j.overrun(ctx, tx, *underway, slot.At)
+	s.slot.Job = s.jobName()
+	s.job, err = j.backup(ctx, c.view, s, cluster)
+	return err
+}
+
+// beginSlots begins the backups of slots, or writes down why they do not begin.
+func (j *Jobs) beginSlots(ctx context.Context, tx catalogue.Tx, due []*scheduled) (done []Scheduled, err error) {
+	var slots []catalogue.Slot
+	var begun []catalogue.Job
+	for _, s := range due {
+		slots = append(slots, s.slot)
+		if s.job != nil {
+			begun = append(begun, *s.job)
+		}
 	}
-	switch code := coffer.CodeOf(why); {
-	case err != nil:
-		return slot, err
-	case code == coffer.CodeResourceNotFound:
-		slot.Job, slot.Outcome = "", catalogue.SlotMissed
-	case why != nil:
-		return slot, why
+	// The slots first: what is due may have been set back. A job of that slot has its recovery point by now, and whoever began it again wrote
+	// both anew. Of many, it is not known which one that is: the scheduler looks at fewer of them then.
+	err = tx.AddSlot(ctx, slots...)
+	if coffer.CodeOf(err) == coffer.CodePreconditionFailed && len(due) == 1 {
+		return nil, nil
 	}
-	if err := tx.AddSlot(ctx, slot); err != nil {
-		return slot, err
+	if err == nil {
+		err = tx.PutJob(ctx, begun...)
 	}
-	return slot, j.reportSlot(ctx, tx, s, slot, underway, why)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range due {
+		if s.slot.Outcome == catalogue.SlotOverrun {
+			err = j.overrun(ctx, tx, *s.underway, s.slot.At)
+		}
+		if err == nil {
+			err = j.reportSlot(ctx, tx, s)
+		}
+		if err != nil {
+			return nil, err
+		}
+		done = append(done, Scheduled{
+			Instance: s.resource.ID, Slot: s.slot, Start: s.policy.Timetable().Start(s.slot.At, s.resource.ID.Key()), cluster: s.config.Cluster,
+		})
+	}
+	return done, nil
 }
 
 // jobName is that of the slot's job and its run: whoever begins it, it is the same.
-func (s scheduled) jobName() string {
+func (s *scheduled) jobName() string {
 	made := s.resource.ID.Key() + " " + s.resource.Created.At.UTC().Format(time.RFC3339Nano)
 	return uuid.NewSHA1(uuid.NewSHA1(uuid.Nil, []byte(made)), []byte(s.due.Slot.UTC().Format(time.RFC3339))).String()
 }
 
-func (s scheduled) begin(ctx context.Context, tx catalogue.Tx) error {
-	previous, err := previousSlot(ctx, tx, s.resource.ID, job.State{Work: job.Work{Slot: s.due.Slot}})
+// backup is the job that begins for the slot.
+func (j *Jobs) backup(ctx context.Context, v catalogue.View, s *scheduled, cluster catalogue.Resource) (*catalogue.Job, error) {
+	previous, err := previousSlot(ctx, v, s.resource.ID, s.policy, job.State{Work: job.Work{Slot: s.due.Slot}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// The recovery point gets its tag once it is known to be good; this is the one that it has then.
 	choice := s.policy.Choose(s.due.Slot, previous)
-	r := s.request(Caller{Principal: catalogue.Principal{Name: "the schedule of " + s.config.Policy.Name()}}, job.ScheduledBackup, s.jobName(), s.now)
+	r := s.request(Caller{Principal: catalogue.Principal{Name: "the schedule of " + s.config.Policy.Name()}}, job.ScheduledBackup, s.slot.Job, s.now)
 	spec := s.config.Backup
 	r.PolicyRule, r.Work.Rule, r.Work.Slot, r.Work.Backup = s.policy.BackupRule, choice.Rule.Name, s.due.Slot, &spec
-	return start(ctx, tx, r)
+	kept, err := j.newJob(ctx, r, cluster)
+	return &kept, err
 }
 
-// overrun marks the job that is still under way when a slot is due. One that has not begun in its cluster yet is the one that catches up.
-func (j *Jobs) overrun(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, slot time.Time) (catalogue.SlotOutcome, error) {
+// overrun marks the job that is still under way when a slot is due.
+func (j *Jobs) overrun(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, slot time.Time) error {
 	state, err := job.Read(kept)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if !state.Work.Begun {
-		return catalogue.SlotMissed, nil
-	}
-	return catalogue.SlotOverrun, j.keep(ctx, tx, kept, state.Overrun(slot))
-}
-
-// openBackup is the backup of an instance that is under way, or nil.
-func openBackup(ctx context.Context, v catalogue.View, id catalogue.ID) (*catalogue.Job, error) {
-	for _, operation := range []arm.Word{job.ScheduledBackup, job.OnDemandBackup} {
-		found, err := v.Jobs(ctx, catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Operation: string(operation), Limit: 1})
-		if err != nil || len(found) > 0 {
-			return first(found), err
-		}
-	}
-	return nil, nil
-}
-
-func first(jobs []catalogue.Job) *catalogue.Job {
-	if len(jobs) == 0 {
-		return nil
-	}
-	return &jobs[0]
+	return j.keep(ctx, tx, kept, state.Overrun(slot))
 }
 
 // look has the schedule of an instance looked at soon: it, or its policy, has changed.
 func look(ctx context.Context, tx catalogue.Tx, instance catalogue.ID, now time.Time) error {
-	due, err := tx.DueOf(ctx, instance)
-	if missing(err) {
-		due, err = catalogue.Due{Instance: instance}, nil
-	}
+	return lookAt(ctx, tx, []catalogue.ID{instance}, now)
+}
+
+func lookAt(ctx context.Context, tx catalogue.Tx, instances []catalogue.ID, now time.Time) error {
+	kept, err := tx.DueOf(ctx, instances...)
 	if err != nil {
 		return err
 	}
-	due.At = now
-	return tx.PutDue(ctx, due)
+	was := map[string]catalogue.Due{}
+	for _, due := range kept {
+		was[due.Instance.Key()] = due
+	}
+	next := make([]catalogue.Due, len(instances))
+	for i, id := range instances {
+		next[i] = was[id.Key()]
+		next[i].Instance, next[i].At = id, now
+	}
+	return tx.PutDue(ctx, next...)
 }
 
 // lookAtFollowers has the schedules of all instances looked at that follow a policy.
 func lookAtFollowers(ctx context.Context, tx catalogue.Tx, policy catalogue.Resource, now time.Time) error {
+	var followers []catalogue.ID
 	q := catalogue.ResourceQuery{Type: typeInstance, Linked: &catalogue.Link{Relation: catalogue.LinkPolicy, Target: policy.ID.Key()}}
-	return each(ctx, tx, q, func(r catalogue.Resource) error { return look(ctx, tx, r.ID, now) })
+	err := each(ctx, tx, q, func(r catalogue.Resource) error { followers = append(followers, r.ID); return nil })
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(followers, pageSize) {
+		if err := lookAt(ctx, tx, some, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -242,6 +242,7 @@ func (p *program) newInstanceList() *cobra.Command {
 func (p *program) newInstanceDelete() *cobra.Command {
 	var at instanceFlags
 	var yes, noWait, retain bool
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: "delete", Short: "End the protection of a cluster, and delete its recovery points with their snapshots", Args: noArgs,
 		Long: `End the protection of a cluster, and delete its recovery points with their snapshots. Where the vault has soft delete, as new vaults have, the
@@ -256,18 +257,22 @@ works also where the cluster is gone.`,
 			if err != nil {
 				return err
 			}
-			return p.removeInstance(cmd.Context(), s, id, removal{yes: yes, noWait: noWait, retain: retain})
+			return p.removeInstance(cmd.Context(), s, id, removal{yes: yes, noWait: noWait, retain: retain, guarded: guarded})
 		},
 	}
 	at.bind(p, cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&retain, "retain-data", false, "leave the recovery points where they are")
+	guarded.bind(cmd)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }
 
 // removal says how a backup instance is deleted.
-type removal struct{ yes, noWait, retain bool }
+type removal struct {
+	yes, noWait, retain bool
+	guarded             guardedFlags
+}
 
 // removeInstance deletes a backup instance once a person has read what goes with it.
 func (p *program) removeInstance(ctx context.Context, s session, id string, r removal) error {
@@ -295,6 +300,9 @@ func (p *program) removeInstance(ctx context.Context, s session, id string, r re
 			return err
 		}
 	} else if _, err := fmt.Fprintln(p.Err, what); err != nil {
+		return err
+	}
+	if err := r.guarded.unlock(ctx, p, s, string(catalogue.ID(id).Parent()), id); err != nil {
 		return err
 	}
 	if err := p.removeAt(ctx, s, instanceNoun(), name, path, r.noWait); err != nil || r.retain || n == 0 {

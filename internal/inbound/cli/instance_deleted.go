@@ -135,6 +135,7 @@ func (p *program) newDeletedUndelete() *cobra.Command {
 func (p *program) newDeletedPurge() *cobra.Command {
 	var at instanceFlags
 	var yes, noWait, retain bool
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: "purge", Short: "Delete a deleted backup instance for good, with its recovery points", Args: noArgs,
 		Long: `Delete a deleted backup instance for good, with its recovery points and their snapshots. Where soft delete is AlwaysOn, that is possible only
@@ -157,7 +158,11 @@ With --retain-data, recovery points are left where they are, and only the vault 
 					return err
 				}
 			}
-			if err := p.act(cmd.Context(), s, path, nil, "purge backup instance "+name, noWait); err != nil {
+			body, err := guarded.body(cmd.Context(), s, string(catalogue.ID(id).Parent()))
+			if err != nil {
+				return err
+			}
+			if err := p.act(cmd.Context(), s, path, body, "purge backup instance "+name, noWait); err != nil {
 				return err
 			}
 			done := "Backup instance %s is purged."
@@ -171,6 +176,7 @@ With --retain-data, recovery points are left where they are, and only the vault 
 	at.bind(p, cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&retain, "retain-data", false, "leave the recovery points where they are")
+	guarded.bind(cmd)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

@@ -21,13 +21,15 @@ type protectionChange struct {
 	operation        protection.Operation
 	// doing and done are for people; %s is the instance's name.
 	doing, done string
+	// guarded says that a resource guard may cover it.
+	guarded bool
 	// before, if it is there, says what there is to know first.
 	before func(ctx context.Context, s session, id string) (string, error)
 }
 
 func (p *program) newInstanceStop() *cobra.Command {
 	return p.newProtectionChange(protectionChange{
-		use: "stop-protection", short: "Make no more backups, and keep all recovery points for ever", operation: protection.StopProtection,
+		use: "stop-protection", short: "Make no more backups, and keep all recovery points for ever", operation: protection.StopProtection, guarded: true,
 		long:  `Make no more backups, and keep all recovery points for ever: nothing expires. Jobs that are under way go on, and restores are possible.`,
 		doing: "stop the protection of backup instance %s", done: "The protection of backup instance %s is stopped: it is not backed up, and nothing of it expires.",
 	})
@@ -35,7 +37,7 @@ func (p *program) newInstanceStop() *cobra.Command {
 
 func (p *program) newInstanceSuspend() *cobra.Command {
 	return p.newProtectionChange(protectionChange{
-		use: "suspend-backup", short: "Make no more backups, and keep recovery points as the policy says", operation: protection.SuspendBackups,
+		use: "suspend-backup", short: "Make no more backups, and keep recovery points as the policy says", operation: protection.SuspendBackups, guarded: true,
 		long: `Make no more backups, and keep recovery points as the policy says: they expire, but for the newest good one. Jobs that are under way go on, and
 restores are possible.`,
 		doing: "suspend the backups of backup instance %s", done: "The backups of backup instance %s are suspended: it is not backed up, and its recovery points expire, but for the newest good one.",
@@ -55,6 +57,7 @@ the newest good one: the command says how many.`,
 func (p *program) newProtectionChange(c protectionChange) *cobra.Command {
 	var at instanceFlags
 	var noWait bool
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: c.use, Short: c.short, Long: c.long, Args: noArgs,
 		Example: "  coffer backup-instance " + c.use + " -g shop -v shop-vault -n shop",
@@ -73,8 +76,12 @@ func (p *program) newProtectionChange(c protectionChange) *cobra.Command {
 					p.told("%s", note)
 				}
 			}
+			body, err := guarded.body(ctx, s, string(catalogue.ID(id).Parent()))
+			if err != nil {
+				return err
+			}
 			name := catalogue.ID(id).Name()
-			if err := p.act(ctx, s, id+"/"+string(c.operation), nil, fmt.Sprintf(c.doing, name), noWait); err != nil {
+			if err := p.act(ctx, s, id+"/"+string(c.operation), body, fmt.Sprintf(c.doing, name), noWait); err != nil {
 				return err
 			}
 			p.told(c.done, name)
@@ -82,6 +89,9 @@ func (p *program) newProtectionChange(c protectionChange) *cobra.Command {
 		},
 	}
 	at.bind(p, cmd)
+	if c.guarded {
+		guarded.bind(cmd)
+	}
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

@@ -239,6 +239,7 @@ func (p *program) newInstanceRestoreInitialize() *cobra.Command {
 func (p *program) newInstanceRestoreTrigger() *cobra.Command {
 	var f vaultRestore
 	var wait bool
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Restore a recovery point, or a part of it", Args: noArgs,
 		Example: `  coffer backup-instance restore trigger -g shop -v shop-vault -n shop --recovery-point-id latest --wait
@@ -251,6 +252,11 @@ func (p *program) newInstanceRestoreTrigger() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(guarded.requests) > 0 {
+				if request.ResourceGuardOperationRequests, err = guarded.named(ctx, s, string(catalogue.ID(id).Parent())); err != nil {
+					return err
+				}
+			}
 			job, err := p.startJob(ctx, s, id+"/restore", request, "restore "+catalogue.ID(id).Name())
 			if err != nil {
 				return err
@@ -260,6 +266,7 @@ func (p *program) newInstanceRestoreTrigger() *cobra.Command {
 	}
 	f.bind(p, cmd)
 	f.bindFile(cmd)
+	guarded.bind(cmd)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }

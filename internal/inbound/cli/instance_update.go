@@ -121,6 +121,7 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 	var at instanceFlags
 	var f instanceChange
 	var noWait bool
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: "update", Short: "Have a backup instance follow another policy, or back up other things; what is not given stays as it is", Args: noArgs,
 		Aliases: []string{"update-policy"},
@@ -131,12 +132,16 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := guarded.put(cmd.Context(), s, string(v.ID.Parent()), body); err != nil {
+				return err
+			}
 			doing := "update backup instance " + v.ID.Name()
 			return p.write(cmd.Context(), s, instanceNoun(), write{method: http.MethodPatch, id: string(v.ID), body: body, doing: doing, noWait: noWait})
 		},
 	}
 	at.bind(p, cmd)
 	f.bind(p, cmd)
+	guarded.bind(cmd)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

@@ -134,6 +134,7 @@ func (p *program) atPolicy(ctx context.Context, at policyFlags) (session, string
 func (p *program) newPolicyCreate() *cobra.Command {
 	var at policyFlags
 	var file string
+	var guarded guardedFlags
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a backup policy, or replace one", Args: noArgs,
 		Example: `  coffer backup-policy get-default-policy-template --datasource-type AzureKubernetesService -o json > policy.json
@@ -150,28 +151,50 @@ func (p *program) newPolicyCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			requests, err := guarded.named(cmd.Context(), s, string(catalogue.ID(id).Parent()))
+			if err != nil {
+				return err
+			}
+			if len(requests) > 0 {
+				if body.Properties["resourceGuardOperationRequests"], err = json.Marshal(requests); err != nil {
+					return err
+				}
+			}
 			return p.write(cmd.Context(), s, policyNoun(), write{method: http.MethodPut, id: id, body: body, doing: "create backup policy " + at.name})
 		},
 	}
 	at.bind(p, cmd)
 	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of the policy: a file, or - for what is piped in")
+	guarded.bind(cmd)
 	return cmd
 }
 
+// policyBody is a policy as it is sent.
+type policyBody struct {
+	Properties map[string]json.RawMessage `json:"properties"`
+}
+
 // readPolicy reads a policy as the template has it, or with the resource around it, as `backup-policy show` prints it.
-func (p *program) readPolicy(file string) (any, error) {
+func (p *program) readPolicy(file string) (body policyBody, err error) {
 	text, err := p.readInput("--policy", file)
 	if err != nil {
-		return nil, err
+		return body, err
 	}
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(text, &parts); err != nil {
-		return nil, fmt.Errorf("--policy %s is no policy: %w", file, err)
+		return body, fmt.Errorf("--policy %s is no policy: %w", file, err)
 	}
+	body.Properties = parts
 	if properties, ok := parts["properties"]; ok {
-		return map[string]any{"properties": properties}, nil
+		body.Properties = nil
+		if err := json.Unmarshal(properties, &body.Properties); err != nil {
+			return body, fmt.Errorf("--policy %s is no policy: properties: %w", file, err)
+		}
 	}
-	return map[string]any{"properties": parts}, nil
+	if body.Properties == nil {
+		body.Properties = map[string]json.RawMessage{}
+	}
+	return body, nil
 }
 
 func (p *program) newPolicyShow() *cobra.Command {

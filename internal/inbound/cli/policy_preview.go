@@ -92,8 +92,7 @@ func (p *program) policyProperties(file string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	resource, _ := body.(map[string]any)
-	text, err := json.Marshal(resource["properties"])
+	text, err := json.Marshal(body.Properties)
 	if err != nil {
 		return nil, fmt.Errorf("--policy %s: %w", file, err)
 	}

@@ -140,7 +140,7 @@ func newRoot(c Config) *cobra.Command {
 	flags.StringVarP(&p.output, "output", "o", "table", "how results are shown: table, json or yaml")
 	root.AddCommand(p.newBackup(), p.newRestore(), p.newStorageLocation(), p.newVelero(), p.newExtension())
 	root.AddCommand(
-		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
+		p.newLogin(), p.newLogout(), p.newProfile(), p.newBackupVault(), p.newResourceGuard(), p.newBackupPolicy(), p.newServicePrincipal(), p.newRole(),
 		p.newResourceGroup(), p.newSubscription(), p.newRest(),
 		p.newCluster(), p.newTrustedAccess(), p.newProtect(),
 		p.newBackupInstance(), p.newRecoveryPoint(), p.newJob(), p.newAlert(),

@@ -20,7 +20,7 @@ const vaultCollection = "providers/Microsoft.DataProtection/backupVaults"
 
 func (p *program) newBackupVault() *cobra.Command {
 	cmd := group("backup-vault", "Make, list, show, change and delete Backup vaults of a server",
-		p.newVaultCreate(), p.newVaultShow(), p.newVaultList(), p.newVaultUpdate(), p.newVaultDelete(), p.newVaultPending(), p.newVaultMeter())
+		p.newVaultCreate(), p.newVaultShow(), p.newVaultList(), p.newVaultUpdate(), p.newVaultDelete(), p.newVaultPending(), p.newGuardMapping(), p.newVaultMeter())
 	cmd.Aliases = []string{"vault"}
 	return p.onServer(cmd)
 }
@@ -120,6 +120,7 @@ func vaultFields(text json.RawMessage) ([]field, error) {
 		{"Cross-region restore", stateText(features.CrossRegionRestoreSettings)},
 		{"Quotas", quotas},
 		{"Security level", string(v.Properties.SecureScore)},
+		{"Under a resource guard", said(v.Properties.IsVaultProtectedByResourceGuard)},
 		{"Identity", identity},
 		{"Tags", tagsText(v.Tags)},
 		{"State", string(v.Properties.ProvisioningState)},

@@ -22,6 +22,7 @@ type vaultSettings struct {
 	tags, quotas                       []string
 	location                           string
 	storage                            string
+	guarded                            guardedFlags
 	// changes says that what is not given stays as it is.
 	changes, noWaiting bool
 }
@@ -43,6 +44,7 @@ func (f *vaultSettings) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Enabled, for good, or Disabled; for GeoRedundant vaults")
 	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "alerts of jobs that fail: Enabled or Disabled"+initially("Enabled"))
 	flags.StringSliceVar(&f.quotas, "quotas", nil, "tighter quotas than the server's: on-demand-backups=N and restores=N a day of an instance, namespaces=N of one, instances=N, policies=N; 0 takes one away")
+	f.guarded.bind(cmd)
 	bindNoWait(cmd, &f.noWaiting)
 	for name, words := range map[string][]string{
 		"type": {"SystemAssigned", "None"}, "soft-delete-state": {"Off", "On", "AlwaysOn"}, "immutability-state": {"Disabled", "Unlocked", "Locked"},
@@ -132,6 +134,9 @@ func (p *program) newVaultCreate() *cobra.Command {
 			if body["location"], err = s.location(cmd.Context(), f.location, id); err != nil {
 				return err
 			}
+			if err := f.guarded.put(cmd.Context(), s, id, body); err != nil {
+				return err
+			}
 			doing := "create backup vault " + catalogue.ID(id).Name()
 			return p.write(cmd.Context(), s, vaultNoun(), write{method: http.MethodPut, id: id, body: body, doing: doing, noWait: f.noWaiting})
 		},
@@ -178,6 +183,9 @@ func (p *program) newVaultUpdate() *cobra.Command {
 			}
 			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {
+				return err
+			}
+			if err := f.guarded.put(cmd.Context(), s, id, body); err != nil {
 				return err
 			}
 			doing := "update backup vault " + catalogue.ID(id).Name()

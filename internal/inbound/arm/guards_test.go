@@ -129,37 +129,44 @@ func TestNobodyGoesPastAGuardAlone(t *testing.T) {
 	inProperties := func(body string) string {
 		return `{"properties":{"resourceGuardOperationRequests":REQUESTS,` + body + `}}`
 	}
+	settings, deletions := newGuarded(t, ""), newGuarded(t, "")
+	settings.putPoint("p1", time.Now())
+	deletions.putPoint("p1", time.Now())
+	soft := func(w *world, days int) {
+		w.as(tom, 200, "", http.MethodPatch, vaultID, fmt.Sprintf(`{"properties":{"securitySettings":{"softDeleteSettings":{"state":"On","retentionDurationInDays":%d}}}}`, days))
+	}
+	resume := func(w *world) { w.as(tom, 202, "", http.MethodPost, instanceID+"/resumeProtection", "") }
+	const requests = `{"resourceGuardOperationRequests":REQUESTS}`
 	for _, c := range []struct {
 		name         string
+		w            *world
 		operation    guard.Operation
 		before       func(w *world)
 		method, path string
 		body         string
 		status       int
 	}{
-		{"a deletion by a request that has a body", guard.DeleteInstance, nil, http.MethodDelete, instanceID, `{"resourceGuardOperationRequests":REQUESTS}`, 200},
-		{"a purge", guard.DeleteInstance, func(w *world) { w.past(guard.DeleteInstance, http.MethodDelete, instanceID) }, http.MethodPost, deleted + "/providers/Coffer.Backup/purge", `{"resourceGuardOperationRequests":REQUESTS}`, 202},
-		{"to stop protection", guard.StopProtection, nil, http.MethodPost, instanceID + "/stopProtection", `{"ResourceGuardOperationRequests":REQUESTS}`, 202},
-		{"to suspend backups", guard.SuspendBackups, nil, http.MethodPost, instanceID + "/suspendBackups", `{"resourceGuardOperationRequests":REQUESTS}`, 202},
-		{"to suspend what is stopped, so that it expires", guard.SuspendBackups, func(w *world) { w.past(guard.StopProtection, http.MethodPost, instanceID+"/stopProtection") }, http.MethodPost, instanceID + "/suspendBackups", `{"resourceGuardOperationRequests":REQUESTS}`, 202},
-		{"to restore", guard.Restore, nil, http.MethodPost, instanceID + "/restore", restore, 202},
-		{"soft delete off", guard.ReduceSoftDelete, nil, http.MethodPatch, vaultID, inProperties(`"securitySettings":{"softDeleteSettings":{"state":"Off"}}`), 200},
-		{"soft delete off, by a whole vault", guard.ReduceSoftDelete, nil, http.MethodPut, vaultID, strings.NewReplacer(`"state":"On"`, `"state":"Off"`, `"properties":{`, `"properties":{"resourceGuardOperationRequests":REQUESTS,`).Replace(vaultBody), 200},
-		{"shorter soft delete", guard.ReduceSoftDelete, func(w *world) {
-			w.as(tom, 200, "", http.MethodPatch, vaultID, `{"properties":{"securitySettings":{"softDeleteSettings":{"retentionDurationInDays":30}}}}`)
-		}, http.MethodPatch, vaultID, inProperties(`"securitySettings":{"softDeleteSettings":{"retentionDurationInDays":20}}`), 200},
-		{"immutability off", guard.ReduceImmutability, func(w *world) {
+		{"a deletion by a request that has a body", deletions, guard.DeleteInstance, nil, http.MethodDelete, instanceID, requests, 200},
+		{"a purge", deletions, guard.DeleteInstance, nil, http.MethodPost, deleted + "/providers/Coffer.Backup/purge", requests, 202},
+		{"to stop protection", settings, guard.StopProtection, nil, http.MethodPost, instanceID + "/stopProtection", `{"ResourceGuardOperationRequests":REQUESTS}`, 202},
+		{"to suspend what is stopped, so that it expires", settings, guard.SuspendBackups, nil, http.MethodPost, instanceID + "/suspendBackups", requests, 202},
+		{"to suspend backups", settings, guard.SuspendBackups, resume, http.MethodPost, instanceID + "/suspendBackups", requests, 202},
+		{"to stop what is suspended", settings, guard.StopProtection, nil, http.MethodPost, instanceID + "/stopProtection", requests, 202},
+		{"soft delete off", settings, guard.ReduceSoftDelete, nil, http.MethodPatch, vaultID, inProperties(`"securitySettings":{"softDeleteSettings":{"state":"Off"}}`), 200},
+		{"soft delete off, by a whole vault", settings, guard.ReduceSoftDelete, func(w *world) { soft(w, 14) }, http.MethodPut, vaultID, strings.NewReplacer(`"state":"On"`, `"state":"Off"`, `"properties":{`, `"properties":{"resourceGuardOperationRequests":REQUESTS,`).Replace(vaultBody), 200},
+		{"shorter soft delete", settings, guard.ReduceSoftDelete, func(w *world) { soft(w, 30) }, http.MethodPatch, vaultID, inProperties(`"securitySettings":{"softDeleteSettings":{"retentionDurationInDays":20}}`), 200},
+		{"immutability off", settings, guard.ReduceImmutability, func(w *world) {
 			w.as(tom, 200, "", http.MethodPatch, vaultID, `{"properties":{"securitySettings":{"immutabilitySettings":{"state":"Unlocked"}}}}`)
 		}, http.MethodPatch, vaultID, inProperties(`"securitySettings":{"immutabilitySettings":{"state":"Disabled"}}`), 200},
-		{"a policy that keeps for less long", guard.ChangePolicy, nil, http.MethodPut, policyID, weaker, 200},
-		{"another policy, that keeps for less long", guard.MovePolicy, func(w *world) { w.as(tom, 200, "", http.MethodPut, policyID+"0", other) }, http.MethodPatch, instanceID, inProperties(`"policyInfo":{"policyId":"` + policyID + `0"}`), 200},
-		{"to release a hold", guard.ReleaseHold, func(w *world) {
+		{"another policy, that keeps for less long", settings, guard.MovePolicy, func(w *world) { w.as(tom, 200, "", http.MethodPut, policyID+"0", other) }, http.MethodPatch, instanceID, inProperties(`"policyInfo":{"policyId":"` + policyID + `0"}`), 200},
+		{"a policy that keeps for less long", settings, guard.ChangePolicy, nil, http.MethodPut, policyID, weaker, 200},
+		{"to release a hold", settings, guard.ReleaseHold, func(w *world) {
 			w.as(tom, 200, "", http.MethodPost, instanceID+"/recoveryPoints/p1/providers/Coffer.Backup/hold", `{"reason":"Case 42"}`)
-		}, http.MethodPost, instanceID + "/recoveryPoints/p1/providers/Coffer.Backup/releaseHold", `{"resourceGuardOperationRequests":REQUESTS}`, 200},
+		}, http.MethodPost, instanceID + "/recoveryPoints/p1/providers/Coffer.Backup/releaseHold", requests, 200},
+		{"to restore", settings, guard.Restore, nil, http.MethodPost, instanceID + "/restore", restore, 202},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newGuarded(t, "")
-			w.putPoint("p1", time.Now())
+			w := c.w
 			if c.before != nil {
 				c.before(w)
 			}
@@ -189,11 +196,12 @@ func TestNobodyGoesPastAGuardAlone(t *testing.T) {
 			refused(coffer.CodeGuarded)
 			take()
 			refused(coffer.CodeLinkedAuthorizationFailed, request)
-			w.grant(sue, tom, access.MUAOperatorID, guardID)
+			take = w.grant(sue, tom, access.MUAOperatorID, guardID)
 			got := w.as(tom, c.status, "", c.method, c.path, naming("/nothing", strings.ToUpper(request)))
 			if strings.Contains(got.text, "OperationRequests") {
 				t.Errorf("what was named is kept: %s", got.text)
 			}
+			take()
 			used := 0
 			for _, e := range w.audit() {
 				if string(e.Target) == request && e.Action == c.operation.Action() && strings.Contains(string(e.After), "Backup MUA Operator") && strings.Contains(string(e.After), w.objectID(sue)) {
@@ -221,16 +229,6 @@ func TestNobodyGoesPastAGuardAlone(t *testing.T) {
 		w.as(tom, 200, "", http.MethodPost, instanceID+"/recoveryPoints/p1/providers/Coffer.Backup/releaseHold", "")
 		w.as(tom, 202, "", http.MethodPost, instanceID+"/backup", `{"backupRuleOptions":{"ruleName":"BackupIntervals"}}`)
 	})
-}
-
-// past does what takes the role, with it.
-func (w *world) past(o guard.Operation, method, path string) {
-	w.t.Helper()
-	take := w.grant(sue, tom, access.MUAOperatorID, security)
-	if got := w.do(tom, method, path+version, named(o)); got.status > 299 {
-		w.t.Fatalf("%s %s: %d %s", method, path, got.status, got.text)
-	}
-	take()
 }
 
 // TestWhatWasNamedOnceIsNotNamedLater holds that a request that was named for one change is not in the next one, which is merged into what

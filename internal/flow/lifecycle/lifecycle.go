@@ -16,8 +16,10 @@ import (
 const (
 	// interval is how often is looked for what has expired.
 	interval = 15 * time.Second
-	// rest is for how long an instance is left alone of which nothing could be let go: its newest recovery point is kept however old it is.
-	rest = 2 * time.Minute
+	// leastRest is for how long an instance is left alone of which nothing could be let go: its newest recovery point is kept however old it
+	// is. Each time that it is so again it is twice as long, up to mostRest.
+	leastRest = 30 * time.Second
+	mostRest  = 2 * time.Minute
 	// pageSize is how many instances are read at a time, and atOnce how many are judged at a time.
 	pageSize = 500
 	atOnce   = 4
@@ -37,16 +39,28 @@ type Config struct {
 type Lifecycle struct {
 	Config
 
-	// resting is until when instances are left alone.
-	resting map[string]time.Time
+	// resting are the instances that are left alone.
+	resting map[string]rest
 	// metered is which vaults were measured on the day, and measure when it is looked for others.
 	metered map[string]bool
 	day     time.Time
 	measure time.Time
 }
 
+// rest is until when an instance is left alone, and for how long that is in all.
+type rest struct {
+	until time.Time
+	time  time.Duration
+}
+
+// after is the rest after this one.
+func (r rest) after(now time.Time) rest {
+	next := max(leastRest, min(2*r.time, mostRest))
+	return rest{until: now.Add(next), time: next}
+}
+
 // New makes a Lifecycle.
-func New(c Config) *Lifecycle { return &Lifecycle{Config: c, resting: map[string]time.Time{}} }
+func New(c Config) *Lifecycle { return &Lifecycle{Config: c, resting: map[string]rest{}} }
 
 // Run looks until ctx ends.
 func (l *Lifecycle) Run(ctx context.Context) {
@@ -69,7 +83,7 @@ func (l *Lifecycle) Run(ctx context.Context) {
 
 // Look judges all instances that have recovery points whose time is up.
 func (l *Lifecycle) Look(ctx context.Context) error {
-	now, seen := l.NowFunc(), map[string]time.Time{}
+	now, seen := l.NowFunc(), map[string]rest{}
 	for after := ""; ; {
 		page, err := l.Jobs.Expiring(ctx, after, pageSize)
 		if err != nil {
@@ -79,9 +93,8 @@ func (l *Lifecycle) Look(ctx context.Context) error {
 		var judged errgroup.Group
 		judged.SetLimit(atOnce)
 		for i, id := range page {
-			until, resting := l.resting[id.Key()]
-			if resting && now.Before(until) {
-				seen[id.Key()] = until
+			if r, resting := l.resting[id.Key()]; resting && now.Before(r.until) {
+				seen[id.Key()] = r
 				continue
 			}
 			judged.Go(func() error {
@@ -92,7 +105,7 @@ func (l *Lifecycle) Look(ctx context.Context) error {
 		_ = judged.Wait()
 		for i, id := range page {
 			if kept[i] {
-				seen[id.Key()] = now.Add(rest)
+				seen[id.Key()] = l.resting[id.Key()].after(now)
 			}
 		}
 		switch {

@@ -124,6 +124,12 @@ func (v *vaulted) mustHavePolicy(t *testing.T, vault, name string) {
 // mustSchedule makes a policy of a vault with an interval and a retention.
 func (v *vaulted) mustSchedule(t *testing.T, vault, name, interval, retention string) {
 	t.Helper()
+	v.mustRead(t, v.policyText(t, interval, retention), "backup-policy", "create", "-v", vault, "--backup-policy-name", name, "--policy", "-")
+}
+
+// policyText is a policy with an interval and a retention.
+func (v *vaulted) policyText(t *testing.T, interval, retention string) string {
+	t.Helper()
 	policy := v.must(t, "backup-policy", "get-default-policy-template", "--datasource-type", "AzureKubernetesService", "-o", "json")
 	for from, to := range map[string]string{"R/2023-01-04T09:00:00+00:00/PT4H": interval, `"P7D"`: `"` + retention + `"`} {
 		if !strings.Contains(policy, from) {
@@ -131,7 +137,7 @@ func (v *vaulted) mustSchedule(t *testing.T, vault, name, interval, retention st
 		}
 		policy = strings.ReplaceAll(policy, from, to)
 	}
-	v.mustRead(t, policy, "backup-policy", "create", "-v", vault, "--backup-policy-name", name, "--policy", "-")
+	return policy
 }
 
 // mustBind asks for trusted access of a vault to a cluster.

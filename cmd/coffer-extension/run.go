@@ -126,7 +126,7 @@ func run(ctx context.Context, o options) error {
 func contentHandler(read *flow.Reader, stall time.Duration, log *slog.Logger) *reader.Handler {
 	return reader.New(reader.Config{
 		Contents: read.Contents, Plan: read.Plan, Report: read.Report, Diff: read.Diff, TestReport: read.TestReport,
-		Coverage: read.Coverage, Logs: read.Logs, Inventory: read.Inventory, Log: log, Stall: stall,
+		Coverage: read.Coverage, Logs: read.Logs, Inventory: read.Inventory, Holdings: read.Holdings, Log: log, Stall: stall,
 	})
 }
 

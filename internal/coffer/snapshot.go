@@ -68,6 +68,17 @@ type PresentRequest struct {
 	Run string
 }
 
+// RunSnapshots are the snapshots of one run whose API objects are there.
+type RunSnapshots struct {
+	// Run is its UID.
+	Run       string
+	Snapshots int
+	// Bytes is how large volumes made of them would be at least, as far as that is known.
+	Bytes int64
+	// Created is when the first of them was asked for.
+	Created time.Time
+}
+
 // Snapshots takes, presents and deletes CSI snapshots. All methods may be called concurrently and repeated: each
 // looks at what exists and does what is missing.
 type Snapshots interface {
@@ -79,6 +90,8 @@ type Snapshots interface {
 	Cut(ctx context.Context, r SnapshotRequest) error
 	// Observe says how the snapshots that a run asked for, or presented, stand.
 	Observe(ctx context.Context, run string) ([]SnapshotState, error)
+	// Cuts tells of the snapshots that any run has cut and whose API objects are there, once for each run; not of those that were presented.
+	Cuts(ctx context.Context) ([]RunSnapshots, error)
 	// Release removes the API objects of the snapshots of a run that match, and leaves the snapshots themselves on
 	// the storage. It answers false as long as something is left to be removed. A nil match is all.
 	Release(ctx context.Context, run string, match func(SnapshotState) bool) (bool, error)

@@ -25,6 +25,8 @@ type Runs interface {
 	RestoresOf(ctx context.Context, location, backup string) ([]string, error)
 	// BackupUnderway says whether a Backup of this name is not final.
 	BackupUnderway(ctx context.Context, location, backup string) (bool, error)
+	// NameOfRun is the name and the location of the Backup with a UID; empty if there is none.
+	NameOfRun(ctx context.Context, uid string) (location, name string, err error)
 	// RemoveBackup removes the Backup object of this name and location, if there is one.
 	RemoveBackup(ctx context.Context, location, backup string) error
 }
@@ -102,6 +104,9 @@ func (d *deletion) validate(ctx context.Context) error {
 		return coffer.Errorf(coffer.CodeBackupInUse, "backup %s is still being made", name).
 			WithHint("wait for it, or cancel it by deleting the Backup object: `kubectl delete -n %s backups.%s %s`", d.object.Namespace, v1alpha1.Group, name)
 	}
+	if err := d.checkRun(ctx); err != nil {
+		return err
+	}
 	restores, err := d.runs.RestoresOf(ctx, location, name)
 	if err != nil {
 		return err
@@ -111,6 +116,12 @@ func (d *deletion) validate(ctx context.Context) error {
 			WithHint("delete it once they are done")
 	}
 	_, err = d.snapshots(ctx)
+	if coffer.CodeOf(err) == coffer.CodeBackupNotFound && d.object.Spec.Run != "" {
+		left, leftErr := d.left(ctx)
+		if leftErr != nil || len(left) > 0 {
+			return leftErr
+		}
+	}
 	return err
 }
 
@@ -143,10 +154,14 @@ func (d *deletion) deleteSnapshots(ctx context.Context) error {
 		return err
 	}
 	captured, err := d.snapshots(ctx)
+	if err != nil && (coffer.CodeOf(err) != coffer.CodeBackupNotFound || d.object.Spec.Run == "") {
+		return err
+	}
+	left, err := d.left(ctx)
 	if err != nil {
 		return err
 	}
-	d.update(func() { d.object.Status.SnapshotsTotal, d.object.Status.SnapshotsDeleted = len(captured), 0 })
+	d.update(func() { d.object.Status.SnapshotsTotal, d.object.Status.SnapshotsDeleted = len(captured)+len(left), 0 })
 	calls, callCtx := errgroup.WithContext(ctx)
 	calls.SetLimit(parallelCalls)
 	for _, v := range captured {
@@ -158,7 +173,10 @@ func (d *deletion) deleteSnapshots(ctx context.Context) error {
 			return d.save(callCtx)
 		})
 	}
-	return calls.Wait()
+	if err := calls.Wait(); err != nil {
+		return err
+	}
+	return d.deleteLeft(ctx, len(left))
 }
 
 // deleteArchive removes the blobs, the manifest among them, and the claim last of all: the name is free only when

@@ -740,6 +740,32 @@ func (s *worldSnapshots) Observe(_ context.Context, run string) ([]coffer.Snapsh
 	return states, nil
 }
 
+// Cuts implements coffer.Snapshots.
+func (s *worldSnapshots) Cuts(context.Context) ([]coffer.RunSnapshots, error) {
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	byRun := map[string]*coffer.RunSnapshots{}
+	for id, x := range s.snapshots {
+		run, _, _ := strings.Cut(id, "/")
+		if x.presented {
+			continue
+		}
+		if byRun[run] == nil {
+			byRun[run] = &coffer.RunSnapshots{Run: run, Created: x.state.CutTime}
+		}
+		byRun[run].Snapshots++
+		byRun[run].Bytes += x.state.RestoreSize
+	}
+	var found []coffer.RunSnapshots
+	for _, r := range byRun {
+		found = append(found, *r)
+	}
+	return found, nil
+}
+
 // Release implements coffer.Snapshots.
 func (s *worldSnapshots) Release(_ context.Context, run string, match func(coffer.SnapshotState) bool) (bool, error) {
 	return s.remove(run, match, false)

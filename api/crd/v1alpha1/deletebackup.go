@@ -12,6 +12,11 @@ type DeleteBackupSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
 	BackupName string `json:"backupName"`
+	// Run is the UID of the Backup that made the recovery point. With it, what that run has left is deleted, too, if it never
+	// sealed a recovery point: its snapshots, and the blobs that it wrote. What another run made is refused.
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`
+	// +optional
+	Run string `json:"run,omitempty"`
 }
 
 // DeleteBackupStatus is what became of a DeleteBackup.

@@ -61,6 +61,20 @@ func (r *runs) BackupUnderway(ctx context.Context, location, backup string) (boo
 	return found != nil && !found.Status.Phase.Final(), err
 }
 
+// NameOfRun implements flow.Runs.
+func (r *runs) NameOfRun(ctx context.Context, uid string) (location, name string, err error) {
+	var all v1alpha1.BackupList
+	if err := r.client.List(ctx, &all, client.InNamespace(r.namespace)); err != nil {
+		return "", "", fmt.Errorf("list Backups: %w", err)
+	}
+	for i := range all.Items {
+		if b := &all.Items[i]; string(b.UID) == uid {
+			return b.Spec.StorageLocation, b.Name, nil
+		}
+	}
+	return "", "", nil
+}
+
 // RemoveBackup implements flow.Runs.
 func (r *runs) RemoveBackup(ctx context.Context, location, backup string) error {
 	found, err := r.backup(ctx, location, backup)

@@ -60,6 +60,7 @@ func NewGate(c GateConfig) http.Handler {
 	for pattern, subresource := range map[string]string{
 		content.ContentsPattern: content.ResourceBackups + "/" + content.SubresourceContents,
 		content.CoveragePattern: content.ResourceBackups + "/" + content.SubresourceContents,
+		content.HoldingsPattern: content.ResourceBackups + "/" + content.SubresourceContents,
 		content.PlanPattern:     content.ResourceRestores + "/" + content.SubresourceContents,
 		content.ReportPattern:   content.ResourceRestores + "/" + content.SubresourceContents,
 		content.DiffPattern:     content.ResourceRestores + "/" + content.SubresourceContents,

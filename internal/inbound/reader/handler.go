@@ -30,6 +30,8 @@ type Config struct {
 	Coverage  func(ctx context.Context, location, backup string) (coffer.Manifest, coffer.Coverage, error)
 	Logs      func(ctx context.Context, kind, name string, each func(text []byte) error) error
 	Inventory func(ctx context.Context) (flow.Inventory, error)
+	// Holdings tells what lies in a storage location, and what backups have left in the cluster, as flow.Reader does.
+	Holdings func(ctx context.Context, location string, to flow.HoldingsTo) error
 	// Log is told of every request. Nil means nobody is.
 	Log *slog.Logger
 	// Streams is how many answers are given at the same time. Zero means 4.
@@ -73,6 +75,7 @@ func New(c Config) *Handler {
 	h.stream(content.CoveragePattern, h.coverage)
 	h.stream(content.LogsPattern, h.logs)
 	h.stream(content.InventoryPattern, h.inventory)
+	h.stream(content.HoldingsPattern, h.holdings)
 	return h
 }
 

@@ -32,6 +32,9 @@ const (
 	beingDeletedAnnotation = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted"
 )
 
+// retainPrefix is what the names of our copies of classes begin with.
+const retainPrefix = "coffer-retain-"
+
 // Snapshots is a coffer.Snapshots.
 type Snapshots struct {
 	client client.Client
@@ -104,7 +107,7 @@ func (s *Snapshots) retainingClass(ctx context.Context, name string) (string, er
 	}
 	retaining := &snapshotv1.VolumeSnapshotClass{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        "coffer-retain-" + coffer.ShortHash(string(content)),
+			Name:        retainPrefix + coffer.ShortHash(string(content)),
 			Labels:      map[string]string{managedByLabel: managedBy},
 			Annotations: map[string]string{"clusterbackup.dataprotection.microsoft.com/copy-of": name},
 		},

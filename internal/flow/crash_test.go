@@ -440,6 +440,8 @@ type noRuns struct {
 	restores []string
 	underway bool
 	removed  int
+	// name is that of the Backup that any UID has; empty is none.
+	name string
 }
 
 // RestoresOf implements Runs.
@@ -450,6 +452,14 @@ func (n *noRuns) RestoresOf(context.Context, string, string) ([]string, error) {
 // BackupUnderway implements Runs.
 func (n *noRuns) BackupUnderway(context.Context, string, string) (bool, error) {
 	return n.underway, n.w.call()
+}
+
+// NameOfRun implements Runs.
+func (n *noRuns) NameOfRun(context.Context, string) (location, name string, err error) {
+	if n.name != "" {
+		location = "default"
+	}
+	return location, n.name, n.w.call()
 }
 
 // RemoveBackup implements Runs.

@@ -156,7 +156,7 @@ func (c *Cluster) Put(resource, name string, labels map[string]string) {
 func (c *Cluster) keep(resource, name string, o map[string]any) map[string]any {
 	c.made++
 	meta, _ := o["metadata"].(map[string]any)
-	meta["uid"], meta["creationTimestamp"] = fmt.Sprintf("uid-%d", c.made), c.now().Format(time.RFC3339)
+	meta["uid"], meta["creationTimestamp"] = fmt.Sprintf("00000000-0000-4000-8000-%012d", c.made), c.now().Format(time.RFC3339)
 	text, err := json.Marshal(o)
 	if err != nil {
 		panic(err)

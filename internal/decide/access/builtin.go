@@ -58,6 +58,9 @@ const (
 	ActionSlotRead    = "Coffer.Backup/slots/read"
 	// ActionMeterRead shows what a vault takes up.
 	ActionMeterRead = "Coffer.Backup/meter/read"
+	// ActionOrphanRead shows what is in clusters and in no catalogue, and the reverse, and ActionOrphanRemove removes it.
+	ActionOrphanRead   = "Coffer.Backup/orphans/read"
+	ActionOrphanRemove = "Coffer.Backup/orphans/remove/action"
 	// ActionForgetDeletions gives up deleting what has expired in a cluster. Who may delete does not have it by that.
 	ActionForgetDeletions = "Coffer.Backup/pendingDeletions/forget/action"
 	// ActionPrincipalRead to ActionSecretDelete are about service principals. All but reading are Owner's alone: a secret of a service
@@ -145,7 +148,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJobs/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJob/action",
 		"Microsoft.DataProtection/subscriptions/resourceGroups/providers/locations/fetchSecondaryRecoveryPoints/action",
-		ActionCoverage, ActionAlertRead, ActionPendingRead, ActionSlotRead, ActionMeterRead,
+		ActionCoverage, ActionAlertRead, ActionPendingRead, ActionSlotRead, ActionMeterRead, ActionOrphanRead,
 	}
 	operator := append(slices.Clone(reader),
 		"Microsoft.Storage/storageAccounts/read",
@@ -176,7 +179,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/backupVaults/backupInstances/resumeProtection/action",
 		"Microsoft.DataProtection/backupVaults/backupInstances/sync/action",
 		"Microsoft.DataProtection/backupVaults/deletedBackupInstances/undelete/action",
-		ActionHold,
+		ActionHold, ActionOrphanRemove,
 	)
 	return []Role{
 		{ID: BackupReaderID, Name: "Backup Reader", Description: "Can view backup services, but can't make changes", Actions: reader},

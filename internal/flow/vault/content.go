@@ -140,27 +140,12 @@ type readFunc[T any] func(r io.Reader, each func(T) error) error
 
 // ReadPart asks the extension of a cluster, and answers a part of the items; more says that there are others after it.
 func ReadPart[T any](ctx context.Context, j *Jobs, s Source, at *url.URL, cut Cut, read readFunc[T]) (items []T, more bool, err error) {
-	session, err := j.session(ctx, s.Cluster)
-	if err != nil {
-		return nil, false, err
-	}
-	asked, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://cluster", http.NoBody)
-	if err != nil {
-		return nil, false, err
-	}
-	asked.URL.Path, asked.URL.RawPath, asked.URL.RawQuery = at.Path, at.RawPath, at.RawQuery
-	answer, err := session.Content(s.Identity).RoundTrip(asked)
-	if err != nil {
-		return nil, false, unreadContent(s, err)
-	}
-	defer func() { _ = answer.Body.Close() }()
 	longest := maxPlainLine
 	if cut.Objects {
 		longest = maxContentLine
 	}
-	lines := &bounded{from: answer.Body, longest: longest}
 	seen, size := 0, int64(0)
-	err = read(lines, func(item T) error {
+	err = readEach(ctx, j, s, at, longest, read, func(item T, lines *bounded) error {
 		seen++
 		switch {
 		case seen <= cut.Skip:
@@ -173,10 +158,42 @@ func ReadPart[T any](ctx context.Context, j *Jobs, s Source, at *url.URL, cut Cu
 		items = append(items, item)
 		return nil
 	})
-	if err == nil || errors.Is(err, errEnough) {
-		return items, more, nil
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, false, err
 	}
-	return nil, false, contentError(s, answer.StatusCode, err)
+	return items, more, nil
+}
+
+// readEach asks the extension of a cluster, and calls each for all items of the answer, with what was read up to there. Only when readEach answers nil
+// was that the whole answer. Errors of each are answered as they are.
+func readEach[T any](ctx context.Context, j *Jobs, s Source, at *url.URL, longest int, read readFunc[T], each func(item T, lines *bounded) error) error {
+	session, err := j.session(ctx, s.Cluster)
+	if err != nil {
+		return err
+	}
+	asked, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://cluster", http.NoBody)
+	if err != nil {
+		return err
+	}
+	asked.URL.Path, asked.URL.RawPath, asked.URL.RawQuery = at.Path, at.RawPath, at.RawQuery
+	answer, err := session.Content(s.Identity).RoundTrip(asked)
+	if err != nil {
+		return unreadContent(s, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	lines := &bounded{from: answer.Body, longest: longest}
+	var own error
+	err = read(lines, func(item T) error {
+		own = each(item, lines)
+		return own
+	})
+	switch {
+	case own != nil:
+		return own
+	case err != nil:
+		return contentError(s, answer.StatusCode, err)
+	}
+	return nil
 }
 
 // bounded refuses an answer with a line that is longer than any can be.

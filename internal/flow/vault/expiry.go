@@ -134,6 +134,8 @@ type Owed struct {
 	Identity   string `json:"identity"`
 	ClusterUID string `json:"clusterUid,omitempty"`
 	Location   string `json:"location"`
+	// Run is the UID of the Backup that made it, of an orphan: what that has left is deleted with it.
+	Run string `json:"run,omitempty"`
 }
 
 // expire makes a deletion of a recovery point.
@@ -193,7 +195,7 @@ func ReadOwed(d catalogue.Deletion) (work Owed, err error) {
 
 // Spec is what the run of a deletion is told.
 func (o Owed) Spec(point string) v1alpha1.DeleteBackupSpec {
-	return v1alpha1.DeleteBackupSpec{StorageLocation: o.Location, BackupName: point}
+	return v1alpha1.DeleteBackupSpec{StorageLocation: o.Location, BackupName: point, Run: o.Run}
 }
 
 // Deleted forgets a deletion: the cluster says that the recovery point is gone.

@@ -252,10 +252,14 @@ func TestWhoMayNotReadTheTargetOfARestoreIsNotShownWhatIsThere(t *testing.T) {
 func TestWhatAClusterIsAskedIsAskedByWhoeverHasItsLink(t *testing.T) {
 	w := newInstance(t)
 	w.putPoint("p1", time.Now())
-	w.aks.Read(&extensionReader{answers: map[string]string{"/v1/inventory": lines(`{"extensionVersion":"1"}`)}})
+	w.aks.Read(&extensionReader{answers: map[string]string{
+		"/v1/inventory": lines(`{"extensionVersion":"1"}`), "/v1/storage-locations/default/holdings": lines(`{"location":{}}`),
+	}})
 	second := w.passing(w.URL, w.Client().Transport)
 	for _, ask := range []struct{ method, path, body, answer string }{
 		{http.MethodGet, vaultID + "/providers/Coffer.Backup/inventory" + version + "&clusterId=" + cluster, "", `"extensionVersion":"1"`},
+		{http.MethodGet, vaultID + "/providers/Coffer.Backup/orphans" + version, "", `"kind":"RecoveryPoint"`},
+		{http.MethodPost, vaultID + "/providers/Coffer.Backup/removeOrphans" + version, `{"clusterId":"` + cluster + `","ids":["Archive/a/b"]}`, `"outcome":"Refused"`},
 		{http.MethodPost, instanceID + "/validateRestore" + version, `{"restoreRequestObject":` + bareRestore + `}`, `"StorageLocation"`},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), ask.method, second.URL+ask.path, strings.NewReader(ask.body))

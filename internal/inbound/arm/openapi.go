@@ -51,6 +51,7 @@ var (
 		"coffer.backup/purge":           arm.SuspendRequest{},
 		"coffer.backup/releasehold":     arm.SuspendRequest{},
 		"microsoft.dataprotection/backupvaults/backupresourceguardproxies/unlockdelete": arm.UnlockDeleteRequest{},
+		"coffer.backup/removeorphans": arm.RemoveOrphansRequest{},
 	}
 	repliesOf = map[string]any{
 		"microsoft.resourcegraph/resources":                        graphAnswer{},
@@ -61,6 +62,8 @@ var (
 		"coffer.backup/pendingdeletions":                           []arm.PendingDeletion{},
 		"coffer.backup/slots":                                      []arm.Slot{},
 		"coffer.backup/meter":                                      []arm.MeterReading{},
+		"coffer.backup/orphans":                                    []arm.Orphan{},
+		"coffer.backup/removeorphans":                              arm.RemovedOrphans{},
 		"coffer.backup/jointoken":                                  vault.JoinToken{},
 		"coffer.backup/contents":                                   []content.Item{},
 		"coffer.backup/coverage":                                   []content.CoverageItem{},

@@ -86,6 +86,8 @@ func TestTheDocumentDescribesEveryRoute(t *testing.T) {
 		vaultTemplate + "/providers/Coffer.Backup/alerts/{alert}/acknowledge",
 		vaultTemplate + "/providers/Coffer.Backup/pendingDeletions",
 		vaultTemplate + "/providers/Coffer.Backup/meter",
+		vaultTemplate + "/providers/Coffer.Backup/orphans",
+		vaultTemplate + "/providers/Coffer.Backup/removeOrphans",
 		vaultTemplate + "/backupInstances/{backupInstance}/providers/Coffer.Backup/slots",
 	} {
 		if d.Paths.Value(known) == nil {

@@ -73,7 +73,7 @@ func New(c Config) *Server {
 	s := &Server{Config: c, turns: make(chan struct{}, maxRequests), graphs: make(chan struct{}, maxGraphs), reads: make(chan struct{}, maxContents)}
 	s.routes = newRoutes(s.resourceRoutes(), s.recordRoutes(), s.instanceRoutes(), s.accessRoutes(), s.auditRoutes(), s.locationRoutes(), s.graphRoutes(), s.clusterRoutes(),
 		s.directoryRoutes(), s.operationRoutes(), s.jobRoutes(), s.contentRoutes(), s.protectionRoutes(), s.previewRoutes(),
-		s.softDeleteRoutes(), s.holdRoutes(), s.guardRoutes(), s.alertRoutes(), s.scheduleRoutes(), s.meterRoutes())
+		s.softDeleteRoutes(), s.holdRoutes(), s.guardRoutes(), s.alertRoutes(), s.scheduleRoutes(), s.meterRoutes(), s.orphanRoutes())
 	return s
 }
 

@@ -20,7 +20,8 @@ const vaultCollection = "providers/Microsoft.DataProtection/backupVaults"
 
 func (p *program) newBackupVault() *cobra.Command {
 	cmd := group("backup-vault", "Make, list, show, change and delete Backup vaults of a server",
-		p.newVaultCreate(), p.newVaultShow(), p.newVaultList(), p.newVaultUpdate(), p.newVaultDelete(), p.newVaultPending(), p.newGuardMapping(), p.newVaultMeter())
+		p.newVaultCreate(), p.newVaultShow(), p.newVaultList(), p.newVaultUpdate(), p.newVaultDelete(), p.newVaultPending(), p.newGuardMapping(), p.newVaultMeter(),
+		p.newVaultOrphans())
 	cmd.Aliases = []string{"vault"}
 	return p.onServer(cmd)
 }

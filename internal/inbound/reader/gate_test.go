@@ -40,6 +40,10 @@ func (r *rights) gate(t *testing.T) http.Handler {
 			return each([]byte(kind + "\n"))
 		},
 		Inventory: func(context.Context) (flow.Inventory, error) { return flow.Inventory{Drivers: []string{"disk"}}, nil },
+		Holdings: func(_ context.Context, location string, to flow.HoldingsTo) error {
+			return errors.Join(to.Location(true), to.Snapshots(coffer.RunSnapshots{Run: "r", Snapshots: 2}),
+				to.Archive(flow.Archive{Name: location + "-1", Sealed: true, Backup: &flow.BackupRun{UID: "u", Vault: "v", Final: true}}))
+		},
 		Plan: func(context.Context, string, func(flow.StoredPlan) error, func(restorerecord.Step) error) error {
 			return nil
 		},
@@ -107,6 +111,9 @@ func TestAVaultReadsWhatTheClusterLetsItAndNothingElse(t *testing.T) {
 		{"the log of a restore", "/v1/logs/restores/a", "connector", "restorer", http.StatusOK, "Restore"},
 		{"the log of a restore that it may not", "/v1/logs/restores/a", "connector", "wizard", http.StatusForbidden, ""},
 		{"the log of a backup that it may not", "/v1/logs/backups/a", "connector", "restorer", http.StatusForbidden, ""},
+		{"holdings", "/v1/storage-locations/default/holdings", "connector", "operator", http.StatusOK, `{"archive":{"name":"default-1","sealed":true,"blobs":0,"bytes":0,"modified":"0001-01-01T00:00:00Z","backup":{"uid":"u","vault":"v","final":true}}}`},
+		{"holdings by who may only see the inventory", "/v1/storage-locations/default/holdings", "connector", "wizard", http.StatusForbidden, "backups/contents"},
+		{"holdings with a parameter", "/v1/storage-locations/default/holdings?all=true", "connector", "operator", http.StatusBadRequest, "not known"},
 		{"the inventory", "/v1/inventory", "connector", "wizard", http.StatusOK, `"drivers":["disk"]`},
 		{"no trusted access", "/v1/inventory", "connector", "stranger", http.StatusForbidden, "trusted access"},
 		{"contents by who may only see the inventory", contents, "connector", "wizard", http.StatusForbidden, "backups/contents"},

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
+)
+
+func orphanNoun() noun {
+	return noun{
+		name: "orphan", heading: []string{"ORPHAN", "CLUSTER", "INSTANCE", "TIME", "SIZE", "SNAPSHOTS LEFT", "WHY", "KEPT, FOR"}, row: orphanRow,
+	}
+}
+
+func orphanRow(text json.RawMessage) ([]string, error) {
+	o, err := decodeAs[arm.Orphan](text)
+	cluster := catalogue.ID(o.ClusterID).Name()
+	if err == nil && o.Kind == arm.OrphanNotAsked {
+		return []string{"not known", cluster, "", "", "", "", oneLine(o.Reason), ""}, nil
+	}
+	size, left := "", ""
+	if o.Bytes > 0 {
+		size = bytesText(o.Bytes)
+	}
+	if o.Snapshots > 0 {
+		left = strconv.Itoa(o.Snapshots) + " of " + bytesText(o.SnapshotBytes)
+	}
+	return []string{o.ID, cluster, catalogue.ID(o.BackupInstanceID).Name(), timeText(o.Time), size, left, oneLine(o.Reason), oneLine(o.Kept)}, err
+}
+
+func (p *program) newVaultOrphans() *cobra.Command {
+	var at scopeFlags
+	cmd := &cobra.Command{
+		Use: "orphans", Short: "List what is in the clusters of a Backup vault and not in its catalogue, and the reverse", Args: noArgs,
+		Long: `List what a Backup vault has made in its clusters and their storage locations, and does not have in its catalogue, and the recovery points of the catalogue whose
+archive is not there. Nothing is changed. Each cluster is asked; one that cannot be is listed as not known. What other vaults, people or Velero have made is
+no orphan.`,
+		Example: "  coffer backup-vault orphans -g shop -v shop-vault",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, vault, err := p.atVault(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return p.list(cmd.Context(), s, orphanNoun(), vault+ownProvider+"orphans")
+		},
+	}
+	at.bindVault(p, cmd)
+	cmd.AddCommand(p.newVaultOrphansRemove())
+	return cmd
+}
+
+func (p *program) newVaultOrphansRemove() *cobra.Command {
+	var at scopeFlags
+	var cluster string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "remove ORPHAN...", Short: "Remove orphans of a cluster, by their names", Args: cobra.ArbitraryArgs,
+		Long: `Remove orphans of one cluster, named as they were listed. One that is not as it was then is refused: a backup may have ended since. What is in the cluster is deleted
+like an expired recovery point, with its snapshots: it is a pending deletion until then. A recovery point without an archive leaves the catalogue.`,
+		Example: "  coffer backup-vault orphans remove -g shop -v shop-vault --cluster-id /subscriptions/.../managedClusters/production Archive/0f3a.../9c1d22aa",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			s, vault, err := p.atVault(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			if cluster == "" {
+				return errors.New("name the cluster with --cluster-id, as `coffer backup-vault orphans -o json` has it")
+			}
+			if len(names) == 0 {
+				return errors.New("name the orphans, as `coffer backup-vault orphans` lists them")
+			}
+			if !yes {
+				if err := p.confirm(fmt.Sprintf("Remove %d orphans in %s for good?", len(names), catalogue.ID(cluster).Name())); err != nil {
+					return err
+				}
+			}
+			asked, err := json.Marshal(arm.RemoveOrphansRequest{ClusterID: cluster, IDs: names})
+			if err != nil {
+				return err
+			}
+			reply, err := s.Do(cmd.Context(), Call{Method: http.MethodPost, Path: vault + ownProvider + "removeOrphans", Body: asked})
+			if err != nil {
+				return err
+			}
+			return p.showRemovedOrphans(reply.Body)
+		},
+	}
+	at.bindVault(p, cmd)
+	cmd.Flags().StringVar(&cluster, "cluster-id", "", "the id of the cluster")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// showRemovedOrphans prints what became of each. That one was refused is an error.
+func (p *program) showRemovedOrphans(body []byte) error {
+	done, err := decodeAs[arm.RemovedOrphans](body)
+	if err != nil {
+		return err
+	}
+	refused := 0
+	rows := [][]string{{"ORPHAN", "WHAT BECAME OF IT", "WHY"}}
+	for _, o := range done.Value {
+		became := map[arm.Word]string{arm.OrphanToBeDeleted: "to be deleted", arm.OrphanRemoved: "removed", arm.OrphanRefused: "refused"}[o.Outcome]
+		if o.Outcome == arm.OrphanRefused {
+			refused++
+		}
+		rows = append(rows, []string{printable(o.ID), became, printable(oneLine(o.Reason))})
+	}
+	if err := p.render(done.Value, func() error { return p.table(rows) }); err != nil || refused == 0 {
+		return err
+	}
+	return fmt.Errorf("%d of %d orphans were not removed", refused, len(done.Value))
+}

@@ -1,5 +1,7 @@
 package arm
 
+import "time"
+
 import "encoding/json"
 
 // Bounds of texts that have no bound of their own.
@@ -49,6 +51,23 @@ type Vault struct {
 	BcdrSecurityLevel               Word     `json:"bcdrSecurityLevel,omitempty"`
 	IsVaultProtectedByResourceGuard *bool    `json:"isVaultProtectedByResourceGuard,omitempty"`
 	ReplicatedRegions               []string `json:"replicatedRegions,omitempty"`
+}
+
+// DeletedVault are the properties of a Backup vault that was deleted and can be had again.
+type DeletedVault struct {
+	Vault
+
+	OriginalBackupVaultID           string                `json:"originalBackupVaultId"`
+	OriginalBackupVaultName         string                `json:"originalBackupVaultName"`
+	OriginalBackupVaultResourcePath string                `json:"originalBackupVaultResourcePath"`
+	ResourceDeletionInfo            *ResourceDeletionInfo `json:"resourceDeletionInfo"`
+}
+
+// ResourceDeletionInfo says when a vault was deleted, by which request, and when it is gone for good.
+type ResourceDeletionInfo struct {
+	DeletionTime       time.Time `json:"deletionTime"`
+	ScheduledPurgeTime time.Time `json:"scheduledPurgeTime"`
+	DeleteActivityID   string    `json:"deleteActivityId,omitempty"`
 }
 
 // StorageSetting says how often what a vault holds is stored, and where.

@@ -269,7 +269,7 @@ func kinds(sealer catalogue.Sealer, tenant string, policies retention.Limits) va
 	return vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.StorageKind(),
 		vault.ClusterKind(tenant), vault.BindingKind(), vault.ExtensionKind(sealer, tenant),
-		vault.BackupVaultKind(tenant), vault.PolicyKind(policies), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.GuardKind(), vault.GuardProxyKind(),
+		vault.BackupVaultKind(tenant), vault.PolicyKind(policies), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.DeletedVaultKind(), vault.GuardKind(), vault.GuardProxyKind(),
 	)
 }
 

@@ -73,7 +73,7 @@ func newThrough(t *testing.T) *through {
 	const tenant = "11111111-1111-8111-8111-111111111111"
 	keeper := &vault.Keeper{DB: db, Now: now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(w.world.Sealer, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.GuardKind(), vault.GuardProxyKind())}
+		vault.ExtensionKind(w.world.Sealer, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.DeletedVaultKind(), vault.GuardKind(), vault.GuardProxyKind())}
 	jobs := &vault.Jobs{Keeper: keeper, Clusters: w.links, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs { return clusterclient.New(s, identity) }}
 	w.runner = func() *runner.Runner { return runner.New(runner.Config{Jobs: jobs, Log: log, NowFunc: now}) }
 	routes := arm.New(arm.Config{

@@ -134,6 +134,7 @@ func backupRoles() []Role {
 		"Microsoft.DataProtection/locations/getBackupStatus/action",
 		"Microsoft.DataProtection/locations/operationStatus/read",
 		"Microsoft.DataProtection/locations/operationResults/read",
+		"Microsoft.DataProtection/locations/deletedVaults/read",
 		"Microsoft.DataProtection/backupVaults/read",
 		"Microsoft.DataProtection/backupVaults/operationStatus/read",
 		"Microsoft.DataProtection/backupVaults/operationResults/read",

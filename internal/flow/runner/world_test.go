@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	newID := func() string { return fmt.Sprintf("33333333-3333-8333-8333-%012d", n.Add(1)) }
 	keeper := &vault.Keeper{DB: w.Database, Now: w.Clock.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(w.Sealer, tenant), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.GuardKind(), vault.GuardProxyKind())}
+		vault.ExtensionKind(w.Sealer, tenant), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.DeletedVaultKind(), vault.GuardKind(), vault.GuardProxyKind())}
 	info := catalogue.ClusterInfo{UID: "kube-system", Namespace: "coffer", VaultsNamespace: "coffer-vaults"}
 	w.cluster, w.other = vaultworld.NewCluster(t, w.Clock.Now, info), vaultworld.NewCluster(t, w.Clock.Now, info)
 	w.clusters.Set(clusterID, w.cluster)

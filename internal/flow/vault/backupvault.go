@@ -45,7 +45,7 @@ func BackupVaultKind(tenant string) Kind {
 			}
 			return Verdict{Facts: vaultFacts(settings, identity, body.Properties.StorageSettings != nil, guarded), Consents: consents}, nil
 		},
-		Removable: mustHoldNothing,
+		Removable: mustHoldNothing, Bury: buryVault,
 	}
 }
 

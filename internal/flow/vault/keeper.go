@@ -58,6 +58,9 @@ type Kind struct {
 	Removing func(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, now time.Time) error
 	// Removable, if it is there, is the error why a resource has to stay. What lies below one that may go goes with it.
 	Removable func(ctx context.Context, v catalogue.View, r catalogue.Resource) error
+	// Bury, if it is there, puts away a resource that is to be deleted so that it can be had again, with what lies below it. It answers what
+	// became of it, or nil if it is to go for good.
+	Bury func(ctx context.Context, tx catalogue.Tx, k *Keeper, by Caller, r catalogue.Resource, c catalogue.Condition, now time.Time) (*catalogue.Resource, error)
 	// Secrets, if it is there, opens what Judge has sealed.
 	Secrets catalogue.Sealer
 	// Created and Deleted are the HTTP statuses of what was; 0 is 201, and 200. Typed clients take those of Azure's own API, which
@@ -113,6 +116,8 @@ type Put struct {
 	// Patch merges Body into what is there, as RFC 7396 says, instead of replacing it.
 	Patch bool
 	If    catalogue.Condition
+	// Undelete is the id of a deleted vault that is to be this one again, before Body is kept; without a Body it is as it was. Empty is none.
+	Undelete catalogue.ID
 }
 
 // Kept is what became of a Put.
@@ -140,8 +145,16 @@ func (k *Keeper) Put(ctx context.Context, by Caller, p Put) (kept Kept, err erro
 		return Kept{}, err
 	}
 	now := k.now()
+	if p.Undelete != "" && len(p.Body) == 0 {
+		p.Body, p.Patch = json.RawMessage("{}"), true
+	}
 	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		kept = Kept{kind: kind}
+		if p.Undelete != "" {
+			if err := k.undeleteVault(ctx, tx, by, p.ID, p.Undelete, now); err != nil {
+				return err
+			}
+		}
 		before, err := find(ctx, tx, p.ID)
 		if err != nil {
 			return err
@@ -345,17 +358,25 @@ func (k *Keeper) remove(ctx context.Context, tx catalogue.Tx, by Caller, kind Ki
 			return operation, err
 		}
 	}
-	if err := k.deleteBelow(ctx, tx, by, r.ID, now); err != nil {
-		return operation, err
+	var buried *catalogue.Resource
+	if kind.Bury != nil {
+		if buried, err = kind.Bury(ctx, tx, k, by, r, c, now); err != nil {
+			return operation, err
+		}
 	}
-	if err := tx.DeleteResource(ctx, r.ID, c); err != nil {
-		return operation, err
+	if buried == nil {
+		if err := k.deleteBelow(ctx, tx, by, r.ID, now); err != nil {
+			return operation, err
+		}
+		if err := tx.DeleteResource(ctx, r.ID, c); err != nil {
+			return operation, err
+		}
 	}
 	operation = k.done(by, r.ID, "Delete", now)
 	if err := tx.PutOperation(ctx, operation); err != nil {
 		return operation, err
 	}
-	return operation, appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", r.ID, kind.DeletedStatus()), &r, nil)
+	return operation, appendEntry(ctx, tx, by.entry(now, kind.Action()+"/delete", r.ID, kind.DeletedStatus()), &r, buried)
 }
 
 // missing is why one that is not there cannot be deleted, or nil.

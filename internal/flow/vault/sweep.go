@@ -24,6 +24,7 @@ const (
 // Sweep deletes what nobody asks for any more. What of one kind cannot be deleted does not keep the others.
 func (k *Keeper) Sweep(ctx context.Context) error {
 	return errors.Join(
+		k.purgeVaults(ctx),
 		k.sweep(ctx, operationLife, catalogue.Tx.DeleteOperations),
 		k.sweep(ctx, slotLife, catalogue.Tx.DeleteSlots),
 		k.sweep(ctx, alertLife, catalogue.Tx.DeleteAlerts),

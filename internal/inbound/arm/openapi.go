@@ -21,6 +21,7 @@ import (
 // propertiesOf are the types of the properties of resources, by resource type in lower case. Others have any.
 var propertiesOf = map[string]any{
 	"microsoft.dataprotection/backupvaults":                                arm.Vault{},
+	"microsoft.dataprotection/locations/deletedvaults":                     arm.DeletedVault{},
 	"microsoft.dataprotection/backupvaults/backuppolicies":                 arm.Policy{},
 	"microsoft.dataprotection/backupvaults/backupinstances":                arm.Instance{},
 	"microsoft.dataprotection/backupvaults/backupinstances/recoverypoints": arm.RecoveryPoint{},

@@ -71,9 +71,11 @@ func (s *Server) putResource(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	kept, err := s.Keeper.Put(ctx, r.caller, vault.Put{
-		ID: r.target.ID, Body: r.body, Patch: r.http.Method == http.MethodPatch, If: condition,
-	})
+	put := vault.Put{ID: r.target.ID, Body: r.body, Patch: r.http.Method == http.MethodPatch, If: condition}
+	if put.Undelete, err = undeleted(r); err != nil {
+		return answer{}, err
+	}
+	kept, err := s.Keeper.Put(ctx, r.caller, put)
 	if err != nil {
 		return answer{}, err
 	}
@@ -114,7 +116,7 @@ func (s *Server) listResources(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if len(found) == 0 && after == "" && visible(r.target.ID) {
+	if len(found) == 0 && after == "" && visible(r.target.ID) && !strings.EqualFold(r.target.ID.Type(), typeLocation) {
 		// Whoever may not read there is told the same of what is there and of what is not.
 		if err := s.Keeper.MustExist(ctx, r.target.ID); err != nil {
 			return answer{}, err

@@ -117,7 +117,7 @@ func newWorld(t *testing.T) *world {
 	}
 	keeper := &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newID, Kinds: vault.NewKinds(
 		vault.SubscriptionKind(tenant), vault.GroupKind(), vault.ClusterKind(tenant), vault.BindingKind(),
-		vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.GuardKind(), vault.GuardProxyKind())}
+		vault.ExtensionKind(plain{}, tenant), vault.StorageKind(), vault.BackupVaultKind(tenant), vault.PolicyKind(retention.Limits{}), vault.InstanceKind(), vault.DeletedInstanceKind(), vault.DeletedVaultKind(), vault.GuardKind(), vault.GuardProxyKind())}
 	w.jobs = &vault.Jobs{Keeper: keeper, Clusters: w.links, Runs: func(s catalogue.ClusterSession, identity string) vault.Runs {
 		return clusterclient.New(s, identity)
 	}}

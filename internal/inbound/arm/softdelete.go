@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
+	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -58,6 +60,18 @@ func retainData(r request) (bool, error) {
 		return false, coffer.Errorf(coffer.CodeInvalidInput, "retainData is %.20q: write true or false", text)
 	}
 	return retain, nil
+}
+
+// undeletedHeader names, in a PUT of a vault, the deleted vault that it is to be again.
+const undeletedHeader = "x-ms-deleted-vault-id"
+
+// undeleted is the deleted vault that a request wants to have again, or empty.
+func undeleted(r request) (catalogue.ID, error) {
+	text := r.http.Header.Get(undeletedHeader)
+	if text == "" || r.http.Method != http.MethodPut || !strings.EqualFold(r.target.ID.Type(), typeVault) {
+		return "", nil
+	}
+	return catalogue.ParseID(text)
 }
 
 // removed is what a client is told of a deletion.

@@ -21,7 +21,7 @@ const vaultCollection = "providers/Microsoft.DataProtection/backupVaults"
 func (p *program) newBackupVault() *cobra.Command {
 	cmd := group("backup-vault", "Make, list, show, change and delete Backup vaults of a server",
 		p.newVaultCreate(), p.newVaultShow(), p.newVaultList(), p.newVaultUpdate(), p.newVaultDelete(), p.newVaultPending(), p.newGuardMapping(), p.newVaultMeter(),
-		p.newVaultOrphans())
+		p.newVaultOrphans(), p.newVaultDeleted())
 	cmd.Aliases = []string{"vault"}
 	return p.onServer(cmd)
 }
@@ -184,6 +184,8 @@ func (p *program) newVaultDelete() *cobra.Command {
 	var yes, noWait bool
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Delete a Backup vault that protects nothing, with its policies", Args: noArgs,
+		Long: `Delete a Backup vault that protects nothing, with its policies. Unless its soft delete is Off, it can be had again for as long as that says: see coffer
+backup-vault deleted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {

@@ -136,3 +136,53 @@ func testOneMover(t *testing.T, db catalogue.Database) {
 		t.Error(fmt.Sprintf("%d of %d movers won, and there are", wins.Load(), movers), left)
 	}
 }
+
+// testMoveVault moves a vault with a policy, and back, while another one has its name.
+func testMoveVault(t *testing.T, db catalogue.Database) {
+	to := catalogue.ID("/subscriptions/s/providers/Microsoft.DataProtection/locations/lab/deletedVaults/gone")
+	policy := func(of catalogue.ID) catalogue.ID { return of.Child("backupPolicies", "p") }
+	mustPut(t, db, vault, policy(vault))
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		_, _, err := tx.RaiseAlert(t.Context(), catalogue.Alert{Vault: vault, Name: "a", Kind: "k", Target: instance(1), First: at(0), Last: at(0)})
+		return errors.Join(err,
+			tx.PutJob(t.Context(), catalogue.Job{Vault: vault, Name: "j", Instance: instance(1), Started: at(0), Ended: at(1)}),
+			tx.PutReading(t.Context(), catalogue.Reading{Vault: vault, Instance: instance(1), Day: at(0), Namespaces: 1}))
+	})
+	has := func(id catalogue.ID, want int) {
+		t.Helper()
+		mustView(t, db, func(v catalogue.View) error {
+			jobs, err := v.Jobs(t.Context(), catalogue.JobQuery{Vault: id, Instance: instance(1), Limit: 5})
+			alerts, alertsErr := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: id, Target: instance(1), Open: true, Limit: 5})
+			readings, readingsErr := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: id, Limit: 5})
+			below, belowErr := v.CountResources(t.Context(), catalogue.ResourceQuery{Under: id})
+			if len(jobs) != want || len(alerts) != want || len(readings) != want || below != want || want == 1 && (jobs[0].Vault != id || alerts[0].Vault != id) {
+				t.Errorf("%s has %v, %v, %v and %d policies, want %d of each", id, jobs, alerts, readings, below, want)
+			}
+			return errors.Join(err, alertsErr, readingsErr, belowErr)
+		})
+	}
+	both := func(from, to catalogue.ID) error {
+		return update(t.Context(), db, func(tx catalogue.Tx) error {
+			if _, err := tx.MoveResource(t.Context(), policy(from), policy(to), catalogue.Condition{}); err != nil {
+				return err
+			}
+			_, err := tx.MoveResource(t.Context(), from, to, catalogue.Condition{})
+			return err
+		})
+	}
+	if err := both(vault, to); err != nil {
+		t.Fatal(err)
+	}
+	has(vault, 0)
+	has(to, 1)
+	mustPut(t, db, vault)
+	mustBe(t, coffer.CodePreconditionFailed, both(to, vault))
+	has(vault, 0)
+	has(to, 1)
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeleteResource(t.Context(), vault, catalogue.Condition{}) })
+	if err := both(to, vault); err != nil {
+		t.Fatal(err)
+	}
+	has(to, 0)
+	has(vault, 1)
+}

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"alerts are selected, the last one first, page by page":       testAlertPages,
 		"of an alert that many raise there is one, and it counts":     testOneAlert,
 		"a resource is moved with all that belongs to it":             testMove,
+		"a vault is moved with all that it has written":               testMoveVault,
 		"of many who move to one id exactly one does":                 testOneMover,
 		"who takes turns is not run again for others who do":          testTurns,
 		"many rows are written in one call":                           testMany,

@@ -33,6 +33,8 @@ type ResourceGuardProxyResource struct {
 // ResourceGuardProxy are its properties: first what a client says, then what the server adds.
 type ResourceGuardProxy struct {
 	ResourceGuardResourceID string `json:"resourceGuardResourceId,omitempty"`
+	// ResourceGuardOperationRequests are of the request, and not kept.
+	ResourceGuardOperationRequests []string `json:"resourceGuardOperationRequests,omitempty"`
 
 	Description                   string                         `json:"description,omitempty"`
 	LastUpdatedTime               *time.Time                     `json:"lastUpdatedTime,omitempty"`

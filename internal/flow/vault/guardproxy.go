@@ -34,7 +34,12 @@ func GuardProxyKind() Kind {
 			return showGuarded(ctx, tx, r.ID.Parent(), true)
 		},
 		Removing: func(ctx context.Context, tx catalogue.Tx, by Caller, r catalogue.Resource, now time.Time) error {
-			if err := consentAndUse(ctx, tx, by, r.ID.Parent(), critical{guard.Unguard, r.ID, true}, now); err != nil {
+			given, err := consentTo(ctx, tx, by, r.ID.Parent(), critical{guard.Unguard, r.ID, true}, now)
+			given.Used = -1 // The unlock goes with the proxy, which is still as it was read.
+			if err == nil {
+				err = given.use(ctx, tx, by, now)
+			}
+			if err != nil {
 				return err
 			}
 			return showGuarded(ctx, tx, r.ID.Parent(), false)

@@ -143,6 +143,9 @@ func mustFollowAsLong(ctx context.Context, v catalogue.View, p Proposal, c insta
 	if err != nil || was.Policy.Is(c.Policy) {
 		return nil, err
 	}
+	if held, err := holdsPolicies(ctx, v, p.ID.Parent()); err != nil || !held {
+		return nil, err
+	}
 	before, _, err := readPolicy(ctx, v, was.Policy)
 	if err != nil {
 		return nil, err

@@ -53,11 +53,24 @@ func mustKeepAsLong(ctx context.Context, v catalogue.View, p Proposal, after ret
 	if p.Before == nil {
 		return nil, nil
 	}
+	if held, err := holdsPolicies(ctx, v, p.ID.Parent()); err != nil || !held {
+		return nil, err
+	}
 	before, _, err := readPolicy(ctx, v, p.ID)
 	if err != nil {
 		return nil, err
 	}
 	return mustProtectAsMuch(ctx, v, p, policyChange{before, after, p.ID.Name(), guard.ChangePolicy})
+}
+
+// holdsPolicies says whether it matters in a vault what a policy takes away: in one that is immutable, or under a resource guard.
+func holdsPolicies(ctx context.Context, v catalogue.View, vault catalogue.ID) (bool, error) {
+	_, settings, err := vaultSettings(ctx, v, vault)
+	if err != nil || settings.Immutability != arm.StateDisabled {
+		return err == nil, err
+	}
+	proxy, err := find(ctx, v, proxyOf(vault))
+	return proxy != nil, err
 }
 
 // policyChange is another policy in the place of one, or another version of it, and the critical operation that this may be.

@@ -297,7 +297,10 @@ func TestAnUnlockIsForADeletionWithoutABody(t *testing.T) {
 	w.as(tom, 200, "", http.MethodDelete, instanceID, "")
 	w.as(tom, 409, coffer.CodeConflict, http.MethodDelete, vaultID, "")
 	unlock(tom, 200, "", guard.Unguard, "")
-	w.as(tom, 200, "", http.MethodDelete, proxyID, "")
+	tag := w.as(tom, 200, "", http.MethodGet, proxyID, "").header.Get("Etag")
+	if got := w.do(tom, http.MethodDelete, proxyID+version, "", "If-Match", tag); got.status != 200 {
+		t.Errorf("a deletion of what was read: %d %s", got.status, got.text)
+	}
 	if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != false || got.at("properties", "secureScore") != "Minimum" {
 		t.Errorf("the vault: %s", got.text)
 	}

@@ -11,6 +11,7 @@ import (
 	vaults2024 "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2024-04-01/backupvaults"
 	"github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-07-01/backupvaultresources"
 	vaults2025 "github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-09-01/backupvaultresources"
+	"github.com/hashicorp/go-azure-sdk/resource-manager/dataprotection/2025-09-01/deletedbackupvaults"
 	"github.com/hashicorp/go-azure-sdk/sdk/client/resourcemanager"
 )
 
@@ -277,4 +278,38 @@ func TestOtherVersionsOfTheAPIFindTheSameVault(t *testing.T) {
 	if err := newer.BackupVaultsDeleteThenPoll(tf.ctx, vaults2025.BackupVaultId(id)); err != nil {
 		t.Fatal(err)
 	}
+	undelete(t, tf, newer, vaults2025.BackupVaultId(id), *again.Model)
+}
+
+// undelete has a vault again that was deleted, as Azure's clients do.
+func undelete(t *testing.T, tf *terraform, vaults *vaults2025.BackupVaultResourcesClient, id vaults2025.BackupVaultId, was vaults2025.BackupVaultResource) {
+	t.Helper()
+	deleted := ready(tf, deletedbackupvaults.NewDeletedBackupVaultsClientWithBaseURI, func(c *deletedbackupvaults.DeletedBackupVaultsClient) *resourcemanager.Client { return c.Client }, tf.environment.ResourceManager)
+	found, err := deleted.ListByLocationComplete(tf.ctx, deletedbackupvaults.NewLocationID(id.SubscriptionId, was.Location))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range found.Items {
+		if v.Properties.OriginalBackupVaultId != id.ID() {
+			continue
+		}
+		name, err := deletedbackupvaults.ParseDeletedVaultID(pointer.From(v.Id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := deleted.Get(tf.ctx, *name)
+		if err != nil || one.Model.Properties.OriginalBackupVaultName != id.BackupVaultName || one.Model.Properties.ResourceDeletionInfo.ScheduledPurgeTime == nil {
+			t.Fatalf("the deleted vault: %+v, %v", one.Model, err)
+		}
+		options := vaults2025.DefaultBackupVaultsCreateOrUpdateOperationOptions()
+		options.XMsDeletedVaultId = v.Id
+		if err := vaults.BackupVaultsCreateOrUpdateThenPoll(tf.ctx, id, was, options); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := vaults.BackupVaultsGet(tf.ctx, id); err != nil || (*got.Model.Tags)["by"] != "2025-09-01" {
+			t.Errorf("had again: %+v, %v", got.Model, err)
+		}
+		return
+	}
+	t.Errorf("%s is not among the deleted vaults: %+v", id.ID(), found.Items)
 }

@@ -58,8 +58,8 @@ func (f *followed) schedule(t *testing.T) {
 	if j.Operation != "ScheduledBackup" || j.IsUserTriggered || details(j)["ScheduledFor"] == "" {
 		t.Errorf("its job: %s", mustJSON(t, j))
 	}
-	if late := j.StartTime.Sub(*first.Coffer.Slot); late < 0 || late > time.Minute {
-		t.Errorf("it began %s after its slot", late)
+	if delay := j.StartTime.Sub(*first.Coffer.Slot); delay < 0 || delay > time.Minute {
+		t.Errorf("it began %s after its slot", delay)
 	}
 }
 

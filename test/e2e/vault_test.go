@@ -118,13 +118,8 @@ func (v *vaulted) join(t *testing.T, c labCluster, name string, flags ...string)
 // mustHavePolicy makes a policy of a vault that backs up nothing by itself for long.
 func (v *vaulted) mustHavePolicy(t *testing.T, vault, name string) {
 	t.Helper()
-	v.mustSchedule(t, vault, name, "R/2190-01-01T00:00:00+00:00/PT4H", "P7D")
-}
-
-// mustSchedule makes a policy of a vault with an interval and a retention.
-func (v *vaulted) mustSchedule(t *testing.T, vault, name, interval, retention string) {
-	t.Helper()
-	v.mustRead(t, v.policyText(t, interval, retention), "backup-policy", "create", "-v", vault, "--backup-policy-name", name, "--policy", "-")
+	policy := v.policyText(t, "R/2190-01-01T00:00:00+00:00/PT4H", "P7D")
+	v.mustRead(t, policy, "backup-policy", "create", "-v", vault, "--backup-policy-name", name, "--policy", "-")
 }
 
 // policyText is a policy with an interval and a retention.

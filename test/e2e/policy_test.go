@@ -141,6 +141,7 @@ func (f *followed) linkIsBack(t *testing.T) {
 		f.decode(t, &owed, "backup-vault", "pending-deletions")
 		return len(owed) == 0, nil
 	})
+	mustBeGone(t, f.was[suspended][1:])
 }
 
 // keep looks at what is past its time and kept.

@@ -96,14 +96,7 @@ type Orphan struct {
 //	neither a Backup object nor a job of this vault   no: nobody knows whose it is
 func Judge(f Found, k Known) (o Orphan, found bool) {
 	b, j := f.Backup, k.Job
-	switch {
-	case k.Point, k.Deletion:
-		return o, false
-	case j != nil && (!j.Ended || !j.Here):
-		return o, false
-	case b != nil && (b.Vault != k.Identity || k.Identity == "" || !b.Final):
-		return o, false
-	case b == nil && j == nil:
+	if !unowned(b, k) {
 		return o, false
 	}
 	switch {
@@ -130,6 +123,20 @@ func Judge(f Found, k Known) (o Orphan, found bool) {
 	}
 	o.ID = string(o.Kind) + "/" + f.Name + "/" + f.mark(o.Run)
 	return o, true
+}
+
+// unowned says that nothing has or awaits what is found, and that it is this vault's to say so.
+func unowned(b *Backup, k Known) bool {
+	switch j := k.Job; {
+	case k.Point, k.Deletion:
+		return false
+	case j != nil && (!j.Ended || !j.Here):
+		return false
+	case b != nil:
+		return b.Vault == k.Identity && k.Identity != "" && b.Final
+	default:
+		return j != nil
+	}
 }
 
 // whyUnknown is why the catalogue does not have a whole recovery point.

@@ -110,26 +110,11 @@ func (h *holder) ask(ctx context.Context, by Holdings, each func([]orphan.HeldAr
 
 // known is what the vault knows of a name, and the instance that its job was of, or the vault where there is no such job.
 func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *orphan.Backup) (k orphan.Known, of catalogue.ID, err error) {
-	k, of = orphan.Known{Identity: h.Identity, Immutable: h.immutable}, h.Vault
-	kept, err := v.Job(ctx, h.Vault, name)
-	if err != nil && !missing(err) {
+	k = orphan.Known{Identity: h.Identity, Immutable: h.immutable}
+	if k.Job, of, err = h.backupOf(ctx, v, name); err != nil {
 		return k, of, err
 	}
-	var places []catalogue.ID
-	if err == nil {
-		state, err := job.Read(kept)
-		if err != nil {
-			return k, of, err
-		}
-		if state.Work.Kind() == job.Backup {
-			of = kept.Instance
-			k.Job = &orphan.Job{
-				Here: catalogue.ID(state.Body.DataSourceID).Is(h.Cluster) && state.MeantFor(h.uid), Ended: state.Ended(), Status: string(state.Body.Status),
-				Run: state.Work.UID, Instance: of.Name(), Gone: true,
-			}
-			places = []catalogue.ID{of, deletedOf(of)}
-		}
-	}
+	places := []catalogue.ID{of, deletedOf(of)}
 	if k.Job == nil {
 		if b == nil || b.Vault != h.Identity {
 			return k, of, nil // nobody's, whatever else is known
@@ -145,13 +130,14 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 			return k, of, err
 		}
 		k.Point = k.Point || err == nil
-		if k.Job != nil {
-			r, err := find(ctx, v, place)
-			if err != nil {
-				return k, of, err
-			}
-			k.Job.Gone = k.Job.Gone && r == nil
+		if k.Job == nil {
+			continue
 		}
+		r, err := find(ctx, v, place)
+		if err != nil {
+			return k, of, err
+		}
+		k.Job.Gone = k.Job.Gone && r == nil
 	}
 	for _, owed := range []catalogue.ID{of, h.Vault} {
 		_, err := v.Deletion(ctx, h.Vault, owed, name)
@@ -161,6 +147,26 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 		k.Deletion = k.Deletion || err == nil
 	}
 	return k, of, nil
+}
+
+// backupOf is the backup whose job has a name, and the instance that it was of; without one, nil and the vault. That the instance is gone is
+// yet to be seen.
+func (h *holder) backupOf(ctx context.Context, v catalogue.View, name string) (*orphan.Job, catalogue.ID, error) {
+	kept, err := v.Job(ctx, h.Vault, name)
+	if missing(err) {
+		return nil, h.Vault, nil
+	}
+	if err != nil {
+		return nil, h.Vault, err
+	}
+	state, err := job.Read(kept)
+	if err != nil || state.Work.Kind() != job.Backup {
+		return nil, h.Vault, err
+	}
+	return &orphan.Job{
+		Here: catalogue.ID(state.Body.DataSourceID).Is(h.Cluster) && state.MeantFor(h.uid), Ended: state.Ended(), Status: string(state.Body.Status),
+		Run: state.Work.UID, Instance: kept.Instance.Name(), Gone: true,
+	}, kept.Instance, nil
 }
 
 // instances are all of the vault, deleted ones included.

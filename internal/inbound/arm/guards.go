@@ -79,7 +79,7 @@ func (s *Server) warnAlone(ctx context.Context, r request, proxy catalogue.Resou
 	if text, err = jsonpatch.MergePatch(text, change); err != nil {
 		return a, err
 	}
-	a.body = json.RawMessage(text)
+	a.body = text
 	a.header.Set("Warning", `299 coffer "you need nobody else to go past this resource guard"`)
 	return a, nil
 }

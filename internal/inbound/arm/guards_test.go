@@ -69,7 +69,7 @@ func newGuarded(t *testing.T, excluded string) *world {
 func TestAGuardIsAsClientsKnowIt(t *testing.T) {
 	w := newGuarded(t, `"Microsoft.DataProtection/backupVaults/backupInstances/restore/action"`)
 	got := w.as(sue, 200, "", http.MethodGet, guardID, "")
-	if got.at("type") != "Microsoft.DataProtection/resourceGuards" || got.at("properties", "provisioningState") != "Succeeded" || got.at("properties", "allowAutoApprovals") != false ||
+	if got.at("type") != "Microsoft.DataProtection/resourceGuards" || got.at("properties", "provisioningState") != "Succeeded" || got.at("properties", "allowAutoApprovals") != any(false) ||
 		!strings.Contains(got.text, `"requestResourceType":"Microsoft.DataProtection/resourceGuards/deleteBackupInstanceRequests"`) || strings.Contains(got.text, "dppTriggerRestoreRequests") {
 		t.Errorf("shown: %s", got.text)
 	}
@@ -105,7 +105,7 @@ func TestAGuardIsAsClientsKnowIt(t *testing.T) {
 	w.as(sue, 404, "", http.MethodGet, guardID+"2/deleteBackupInstanceRequests", "")
 	w.as(sue, 404, "", http.MethodGet, guardID+"/otherRequests/default", "")
 
-	if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != true || got.at("properties", "secureScore") != "Adequate" {
+	if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != any(true) || got.at("properties", "secureScore") != "Adequate" {
 		t.Errorf("the vault: %s", got.text)
 	}
 	proxy := w.as(tom, 200, "", http.MethodGet, vaultID+"/backupresourceguardproxies/dppresourceguardproxy", "")
@@ -218,7 +218,7 @@ func TestNobodyGoesPastAGuardAlone(t *testing.T) {
 		w.putPoint("p1", time.Now())
 		w.as(tom, 200, "", http.MethodPut, vaultID, vaultBody)
 		w.as(tom, 200, "", http.MethodPatch, vaultID, `{"tags":{"a":"b"},"properties":{"securitySettings":{"softDeleteSettings":{"state":"AlwaysOn"}}}}`)
-		if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != true {
+		if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != any(true) {
 			t.Errorf("a vault that was written: %s", got.text)
 		}
 		w.as(tom, 200, "", http.MethodPut, policyID, longer)
@@ -301,7 +301,7 @@ func TestAnUnlockIsForADeletionWithoutABody(t *testing.T) {
 	if got := w.do(tom, http.MethodDelete, proxyID+version, "", "If-Match", tag); got.status != 200 {
 		t.Errorf("a deletion of what was read: %d %s", got.status, got.text)
 	}
-	if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != false || got.at("properties", "secureScore") != "Minimum" {
+	if got := w.as(tom, 200, "", http.MethodGet, vaultID, ""); got.at("properties", "isVaultProtectedByResourceGuard") != any(false) || got.at("properties", "secureScore") != "Minimum" {
 		t.Errorf("the vault: %s", got.text)
 	}
 	w.as(tom, 404, "", http.MethodPost, proxyID+"/unlockDelete", "")

@@ -90,8 +90,8 @@ type Tx interface {
 	AddSlot(ctx context.Context, some ...Slot) error
 	// DeleteSlots deletes up to limit slots of before a time, and answers how many.
 	DeleteSlots(ctx context.Context, before time.Time, limit int) (int, error)
-	// PutDeletion and PutReading create or replace what is of a vault that is there.
-	PutDeletion(ctx context.Context, d Deletion) error
+	// PutDeletion and PutReading create or replace what is of a vault that is there; deletions of one call are of other recovery points.
+	PutDeletion(ctx context.Context, some ...Deletion) error
 	DeleteDeletion(ctx context.Context, vault, instance ID, point string) error
 	PutReading(ctx context.Context, r Reading) error
 	// DeleteReadings deletes up to limit readings of days before a time, and answers how many.
@@ -116,8 +116,8 @@ type Tx interface {
 	// PutSecret creates or replaces a secret of a resource that is there.
 	PutSecret(ctx context.Context, s Secret) error
 	DeleteSecret(ctx context.Context, owner ID, name string) error
-	// AppendAudit gives the entry its Sequence.
-	AppendAudit(ctx context.Context, e AuditEntry) error
+	// AppendAudit gives entries their Sequences, in their order.
+	AppendAudit(ctx context.Context, some ...AuditEntry) error
 }
 
 // Sealer encrypts what must not lie in a database as it is. It may be used concurrently.

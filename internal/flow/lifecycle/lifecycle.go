@@ -5,6 +5,8 @@ package lifecycle
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,8 +22,10 @@ const (
 	// is. Each time that it is so again it is twice as long, up to mostRest.
 	leastRest = 30 * time.Second
 	mostRest  = 2 * time.Minute
-	// pageSize is how many instances are read at a time, and atOnce how many are judged at a time.
+	// pageSize is how many instances are read at a time, together how many are judged in one transaction, and atOnce how many of those there are
+	// at a time.
 	pageSize = 500
+	together = 10
 	atOnce   = 4
 )
 
@@ -89,24 +93,20 @@ func (l *Lifecycle) Look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		kept := make([]bool, len(page))
-		var judged errgroup.Group
-		judged.SetLimit(atOnce)
-		for i, id := range page {
-			if r, resting := l.resting[id.Key()]; resting && now.Before(r.until) {
+		var mine []catalogue.ID
+		for _, id := range page {
+			r, resting := l.resting[id.Key()]
+			switch {
+			case resting && now.Before(r.until):
 				seen[id.Key()] = r
-				continue
+			case l.Mine(id):
+				mine = append(mine, id)
+			default:
+				seen[id.Key()] = r.after(now) // If its replica is dead, it falls to another one soon.
 			}
-			judged.Go(func() error {
-				kept[i] = ctx.Err() == nil && !l.expire(ctx, id)
-				return nil
-			})
 		}
-		_ = judged.Wait()
-		for i, id := range page {
-			if kept[i] {
-				seen[id.Key()] = l.resting[id.Key()].after(now)
-			}
+		for _, id := range l.judge(ctx, mine) {
+			seen[id.Key()] = l.resting[id.Key()].after(now)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -119,20 +119,47 @@ func (l *Lifecycle) Look(ctx context.Context) error {
 	}
 }
 
-// expire judges one, and says whether anything was let go.
-func (l *Lifecycle) expire(ctx context.Context, id catalogue.ID) bool {
-	if !l.Mine(id) {
-		return false // if its replica is dead, it falls to another one soon
+// judge judges instances, some at a time, and answers those of which nothing was let go.
+func (l *Lifecycle) judge(ctx context.Context, instances []catalogue.ID) (kept []catalogue.ID) {
+	var mu sync.Mutex
+	var judged errgroup.Group
+	judged.SetLimit(atOnce)
+	for some := range slices.Chunk(instances, together) {
+		judged.Go(func() error {
+			found := l.expire(ctx, some)
+			mu.Lock()
+			defer mu.Unlock()
+			kept = append(kept, found...)
+			return nil
+		})
 	}
-	expired, err := l.Jobs.Expire(ctx, id)
-	if err != nil {
-		if ctx.Err() == nil {
-			l.Log.Error("the recovery points of an instance cannot be judged", "instance", id, "error", err)
+	_ = judged.Wait()
+	return kept
+}
+
+// expire judges some instances, and each half of them apart if that fails: one that cannot be read keeps no other. It answers those of which
+// nothing was let go.
+func (l *Lifecycle) expire(ctx context.Context, some []catalogue.ID) (kept []catalogue.ID) {
+	if ctx.Err() != nil {
+		return nil
+	}
+	expired, err := l.Jobs.Expire(ctx, some...)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil && len(some) > 1:
+		half := len(some) / 2
+		return append(l.expire(ctx, some[:half]), l.expire(ctx, some[half:])...)
+	case err != nil:
+		l.Log.Error("the recovery points of an instance cannot be judged", "instance", some[0], "error", err)
+		return some
+	}
+	for i, id := range some {
+		if expired[i] == 0 {
+			kept = append(kept, id)
+		} else {
+			l.Log.Info("recovery points have expired", "instance", id, "count", expired[i])
 		}
-		return false
 	}
-	if expired > 0 {
-		l.Log.Info("recovery points have expired", "instance", id, "count", expired)
-	}
-	return expired > 0
+	return kept
 }

@@ -88,7 +88,11 @@ func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
 		return err
 	}
 	policy := s.keptPolicy
-	kept, judged, err := s.judged(ctx, tx, s.now)
+	readers, err := readersOf(ctx, tx, s.resource.ID)
+	if err != nil {
+		return err
+	}
+	kept, judged, err := judgedPoints(ctx, tx, s.resource.ID, readers[s.resource.ID.Key()], nil, s.now)
 	if err != nil {
 		return err
 	}

@@ -214,8 +214,8 @@ func (f failingTx) PutSecret(ctx context.Context, s catalogue.Secret) error {
 	return errors.Join(f.fail(), f.Tx.PutSecret(ctx, s))
 }
 
-func (f failingTx) AppendAudit(ctx context.Context, e catalogue.AuditEntry) error {
-	return errors.Join(f.fail(), f.Tx.AppendAudit(ctx, e))
+func (f failingTx) AppendAudit(ctx context.Context, some ...catalogue.AuditEntry) error {
+	return errors.Join(f.fail(), f.Tx.AppendAudit(ctx, some...))
 }
 
 // TestAFailureLeavesNothingHalf has each use case fail at each of its writes, and then succeed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -24,29 +25,41 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 	})
 }
 
-// Expire judges the recovery points of an instance whose time is up. What the rules let go of is in no list any more when Expire returns:
-// it is owed to the cluster as deletions, of which Expire answers how many are new.
-func (j *Jobs) Expire(ctx context.Context, id catalogue.ID) (expired int, err error) {
-	now := j.Keeper.now()
+// Expire judges the recovery points of instances whose time is up, up to 1,000. What the rules let go of is in no list any more when Expire
+// returns: it is owed to the cluster as deletions, of which Expire answers how many are new of each instance.
+func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired []int, err error) {
+	now, decoded := j.Keeper.now(), decodedPoints{}
 	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
-	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) (letGo, error) { return judgePoints(ctx, v, id, now) })
-	if err != nil || len(some.points) == 0 {
-		return 0, err
+	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]letGo, error) {
+		return judgePoints(ctx, newCommons(v), instances, decoded, now)
+	})
+	expired = make([]int, len(instances))
+	var left []catalogue.ID
+	var places []int
+	for i, gone := range some {
+		if len(gone.points) > 0 {
+			left, places = append(left, instances[i]), append(places, i)
+		}
+	}
+	if err != nil || len(left) == 0 {
+		return expired, err
 	}
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		gone, err := judgePoints(ctx, tx, id, now)
+		clear(expired)
+		if err := tx.Turn(ctx); err != nil {
+			return err
+		}
+		c := newCommons(tx)
+		gone, err := judgePoints(ctx, c, left, decoded, now)
 		if err != nil {
 			return err
 		}
-		for i, point := range gone.points {
-			if err := j.expire(ctx, tx, gone.of, point, gone.reasons[i], now); err != nil {
-				return err
-			}
+		for i := range gone {
+			expired[places[i]] = len(gone[i].points)
 		}
-		expired = len(gone.points)
-		return nil
+		return expire(ctx, tx, c, gone, now)
 	})
-	if err == nil && expired > 0 {
+	if err == nil {
 		j.wake()
 	}
 	return expired, err
@@ -59,23 +72,42 @@ type letGo struct {
 	reasons []string
 }
 
-func judgePoints(ctx context.Context, v catalogue.View, id catalogue.ID, now time.Time) (gone letGo, err error) {
-	r, err := find(ctx, v, id)
-	if err != nil || r == nil {
-		return gone, err
+// judgePoints judges the recovery points of each of some instances.
+func judgePoints(ctx context.Context, c *commons, instances []catalogue.ID, decoded decodedPoints, now time.Time) ([]letGo, error) {
+	resources, err := among(ctx, c.view, instances)
+	if err != nil {
+		return nil, err
 	}
-	record, err := ProtectionOf(*r)
+	readers, err := readersOf(ctx, c.view, instances...)
+	if err != nil {
+		return nil, err
+	}
+	gone := make([]letGo, len(instances))
+	for i, id := range instances {
+		r, there := resources[id.Key()]
+		if !there {
+			continue
+		}
+		if gone[i], err = c.judgeInstance(ctx, r, readers[id.Key()], decoded, now); err != nil {
+			return nil, err
+		}
+	}
+	return gone, nil
+}
+
+func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, readers map[string]string, decoded decodedPoints, now time.Time) (gone letGo, err error) {
+	record, err := ProtectionOf(r)
 	if err != nil || record.Deleting || record.State == protection.SoftDeleted {
 		return gone, err // its recovery points have another end
 	}
-	if gone.of, err = protectedOf(ctx, v, *r); err != nil {
+	if gone.of, err = c.protectedOf(ctx, r); err != nil {
 		return gone, err
 	}
-	points, judged, err := gone.of.judged(ctx, v, now)
+	points, judged, err := judgedPoints(ctx, c.view, r.ID, readers, decoded, now)
 	if err != nil {
 		return gone, err
 	}
-	terms, err := termsOf(*r, gone.of.settings, now)
+	terms, err := termsOf(r, gone.of.settings, now)
 	if err != nil {
 		return gone, err
 	}
@@ -88,14 +120,10 @@ func judgePoints(ctx context.Context, v catalogue.View, id catalogue.ID, now tim
 	return gone, nil
 }
 
-// judged are the recovery points of an instance, and the same as the rules see them, with who reads them now.
-func (p protected) judged(ctx context.Context, v catalogue.View, now time.Time) (kept []catalogue.Point, judged []retention.Point, err error) {
-	readers, err := readersOf(ctx, v, p.resource.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: p.resource.ID}, func(page []catalogue.Point) (bool, error) {
-		some, err := readPoints(page)
+// judgedPoints are the recovery points of an instance, and the same as the rules see them, with who reads them now.
+func judgedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, readers map[string]string, decoded decodedPoints, now time.Time) (kept []catalogue.Point, judged []retention.Point, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id}, func(page []catalogue.Point) (bool, error) {
+		some, err := decoded.read(page)
 		for i := range some {
 			some[i].Reader = readers[some[i].Name]
 			// What waits for its copy in the vault tier stays as long as that would have kept it, and no longer.
@@ -109,21 +137,37 @@ func (p protected) judged(ctx context.Context, v catalogue.View, now time.Time) 
 	return kept, judged, err
 }
 
-// readersOf are the jobs under way that read recovery points of an instance, by the names of those.
-func readersOf(ctx context.Context, v catalogue.View, id catalogue.ID) (map[string]string, error) {
-	readers := map[string]string{}
-	open, err := openJobs(ctx, v, pageSize, []catalogue.ID{id}, job.RestoreData, job.RestorePlan)
+// readersOf are the jobs under way that read recovery points of instances, by the instances' Keys and the names of those.
+func readersOf(ctx context.Context, v catalogue.View, instances ...catalogue.ID) (map[string]map[string]string, error) {
+	readers := map[string]map[string]string{}
+	open, err := openJobs(ctx, v, pageSize, instances, job.RestoreData, job.RestorePlan)
 	if err != nil {
 		return nil, err
+	}
+	if len(open) == pageSize && len(instances) > 1 {
+		// There may be more of them: each instance is asked for its own.
+		for _, id := range instances {
+			own, err := readersOf(ctx, v, id)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(readers, own)
+		}
+		return readers, nil
 	}
 	for _, kept := range open {
 		state, err := job.Read(kept)
 		if err != nil {
 			return nil, err
 		}
-		if state.Work.Restore != nil {
-			readers[state.Work.Restore.BackupName] = "the job " + kept.Name
+		if state.Work.Restore == nil {
+			continue
 		}
+		of := kept.Instance.Key()
+		if readers[of] == nil {
+			readers[of] = map[string]string{}
+		}
+		readers[of][state.Work.Restore.BackupName] = "the job " + kept.Name
 	}
 	return readers, nil
 }
@@ -138,34 +182,58 @@ type Owed struct {
 	Run string `json:"run,omitempty"`
 }
 
-// expire makes a deletion of a recovery point.
-func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, p protected, point catalogue.Point, reason string, now time.Time) error {
-	cluster, err := find(ctx, tx, p.config.Cluster)
-	if err != nil {
+// expire makes deletions of recovery points.
+func expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []letGo, now time.Time) error {
+	var clusters []catalogue.ID
+	for _, g := range gone {
+		if len(g.points) > 0 {
+			clusters = append(clusters, g.of.config.Cluster)
+		}
+	}
+	if err := c.readClusters(ctx, clusters); err != nil {
 		return err
 	}
-	work := Owed{Identity: p.identity(), Location: instance.DefaultLocation}
-	if cluster != nil {
-		known, err := ClusterFactsOf(*cluster)
+	var owed []catalogue.Deletion
+	var entries []catalogue.AuditEntry
+	for _, g := range gone {
+		if len(g.points) == 0 {
+			continue
+		}
+		work, err := c.owed(g.of)
 		if err != nil {
 			return err
 		}
+		by := Caller{Principal: catalogue.Principal{Name: "the retention of " + g.of.config.Policy.Name()}}
+		for i, point := range g.points {
+			if err := tx.DeletePoint(ctx, g.of.resource.ID, point.Name); err != nil {
+				return err
+			}
+			owed = append(owed, catalogue.Deletion{
+				Vault: g.of.vault.ID, Instance: g.of.resource.ID, Point: point.Name, Taken: point.Time, Cluster: g.of.config.Cluster, Bytes: point.Bytes,
+				Since: now, Next: now, Work: work,
+			})
+			entry := by.entry(now, typePoint+"/expire", g.of.resource.ID.Child("recoveryPoints", point.Name), http.StatusOK)
+			entry.After = facts(object{"reason": g.reasons[i]})
+			entries = append(entries, entry)
+		}
+	}
+	if err := tx.PutDeletion(ctx, owed...); err != nil {
+		return err
+	}
+	return tx.AppendAudit(ctx, entries...)
+}
+
+// owed is what there is to do for the deletions of an instance, whose cluster was read if it is there.
+func (c *commons) owed(p protected) (json.RawMessage, error) {
+	work := Owed{Identity: p.identity(), Location: instance.DefaultLocation}
+	if cluster, there := c.clusters[p.config.Cluster.Key()]; there {
+		known, err := ClusterFactsOf(cluster)
+		if err != nil {
+			return nil, err
+		}
 		work.ClusterUID = known.ClusterUID
 	}
-	if err := tx.DeletePoint(ctx, p.resource.ID, point.Name); err != nil {
-		return err
-	}
-	err = tx.PutDeletion(ctx, catalogue.Deletion{
-		Vault: p.vault.ID, Instance: p.resource.ID, Point: point.Name, Taken: point.Time, Cluster: p.config.Cluster, Bytes: point.Bytes,
-		Since: now, Next: now, Work: facts(work),
-	})
-	if err != nil {
-		return err
-	}
-	by := Caller{Principal: catalogue.Principal{Name: "the retention of " + p.config.Policy.Name()}}
-	entry := by.entry(now, typePoint+"/expire", p.resource.ID.Child("recoveryPoints", point.Name), http.StatusOK)
-	entry.After = facts(object{"reason": reason})
-	return tx.AppendAudit(ctx, entry)
+	return facts(work), nil
 }
 
 // typePoint is the type of recovery points.

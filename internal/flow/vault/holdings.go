@@ -287,7 +287,7 @@ func (h *holder) missingPoint(ctx context.Context, v catalogue.View, r catalogue
 	if err != nil {
 		return o, false, err
 	}
-	m.Read = readers[name]
+	m.Read = readers[instanceOf(r.ID).Key()][name]
 	return FoundOrphan{Orphan: orphan.JudgeMissing(m), Cluster: h.Cluster, Instance: r.ID, Name: name, Time: point.Time, Bytes: point.Bytes}, true, nil
 }
 

@@ -40,25 +40,30 @@ func (v *view) Audit(ctx context.Context, q catalogue.AuditQuery) ([]catalogue.A
 	return found, nil
 }
 
-// AppendAudit writes an entry, whatever its texts are: what nobody can keep as it is must not keep an entry from the log.
-func (t *transaction) AppendAudit(ctx context.Context, e catalogue.AuditEntry) error {
-	target := catalogue.ID(readable(string(e.Target)))
-	var sequence int64
-	_, err := t.one(ctx, "write to the audit log", func(row scanner) error { return row.Scan(&sequence) },
-		"INSERT INTO audit (time, principal, name, action, target, request, remote, status, code, before, after)"+
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence",
-		micros(e.Time), readable(e.Principal), readable(e.Name), readable(e.Action), string(target), readable(e.Request), readable(e.Remote),
-		e.Status, readable(e.Code), bytes(e.Before), bytes(e.After))
-	if err != nil {
-		return err
+// AppendAudit writes entries, whatever their texts are: what nobody can keep as it is must not keep an entry from the log.
+func (t *transaction) AppendAudit(ctx context.Context, some ...catalogue.AuditEntry) error {
+	type found struct {
+		scope    string
+		sequence int64
 	}
-	for _, scope := range scopes(target) {
-		_, err := t.exec(ctx, "write to the audit log", "INSERT INTO audit_scopes (digest, sequence) VALUES ($1, $2)", digest(scope), sequence)
+	var all []found
+	for _, e := range some {
+		target := catalogue.ID(readable(string(e.Target)))
+		var sequence int64
+		_, err := t.one(ctx, "write to the audit log", func(row scanner) error { return row.Scan(&sequence) },
+			"INSERT INTO audit (time, principal, name, action, target, request, remote, status, code, before, after)"+
+				" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence",
+			micros(e.Time), readable(e.Principal), readable(e.Name), readable(e.Action), string(target), readable(e.Request), readable(e.Remote),
+			e.Status, readable(e.Code), bytes(e.Before), bytes(e.After))
 		if err != nil {
 			return err
 		}
+		for _, scope := range scopes(target) {
+			all = append(all, found{scope, sequence})
+		}
 	}
-	return nil
+	_, err := insert(ctx, t, "write to the audit log", "audit_scopes (digest, sequence)", all, func(f found) []any { return []any{digest(f.scope), f.sequence} }, "")
+	return err
 }
 
 // scopes are the keys of all that a target lies within: itself, and what ends before every second slash.

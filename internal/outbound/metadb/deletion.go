@@ -89,23 +89,31 @@ func scanDeletion(d *catalogue.Deletion) func(scanner) error {
 	}
 }
 
-// PutDeletion creates or replaces one.
-func (t *transaction) PutDeletion(ctx context.Context, d catalogue.Deletion) error {
-	err := checkText(key("vault", d.Vault), key("instance", d.Instance), word("name of a recovery point", d.Point), key("cluster", d.Cluster))
+// PutDeletion creates or replaces some.
+func (t *transaction) PutDeletion(ctx context.Context, some ...catalogue.Deletion) error {
+	vaults := make([]catalogue.ID, len(some))
+	for i, d := range some {
+		err := checkText(key("vault", d.Vault), key("instance", d.Instance), word("name of a recovery point", d.Point), key("cluster", d.Cluster))
+		if err != nil {
+			return err
+		}
+		vaults[i] = d.Vault
+	}
+	rows, err := t.rowsOf(ctx, vaults)
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(ctx, "write a deletion",
-		"INSERT INTO deletions (vault, instance, instance_spelling, point, taken, cluster, cluster_spelling, bytes, since, next, tries, failure, work)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM resources WHERE key = $13"+
-			" ON CONFLICT (vault, instance, point) DO UPDATE SET instance_spelling = excluded.instance_spelling, taken = excluded.taken,"+
+	_, err = insert(ctx, t, "write deletions",
+		"deletions (vault, instance, instance_spelling, point, taken, cluster, cluster_spelling, bytes, since, next, tries, failure, work)", some,
+		func(d catalogue.Deletion) []any {
+			return []any{
+				rows[d.Vault.Key()], d.Instance.Key(), string(d.Instance), d.Point, micros(d.Taken), d.Cluster.Key(), string(d.Cluster), d.Bytes,
+				micros(d.Since), micros(d.Next), d.Tries, readable(d.Failure), bytes(d.Work),
+			}
+		},
+		" ON CONFLICT (vault, instance, point) DO UPDATE SET instance_spelling = excluded.instance_spelling, taken = excluded.taken,"+
 			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, bytes = excluded.bytes, since = excluded.since,"+
-			" next = excluded.next, tries = excluded.tries, failure = excluded.failure, work = excluded.work",
-		d.Instance.Key(), string(d.Instance), d.Point, micros(d.Taken), d.Cluster.Key(), string(d.Cluster), d.Bytes, micros(d.Since), micros(d.Next),
-		d.Tries, readable(d.Failure), bytes(d.Work), d.Vault.Key())
-	if err == nil && n == 0 {
-		err = noResource(d.Vault)
-	}
+			" next = excluded.next, tries = excluded.tries, failure = excluded.failure, work = excluded.work")
 	return err
 }
 

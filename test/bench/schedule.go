@@ -69,9 +69,16 @@ func retentionSweep(ctx context.Context, instances, points int) ([]row, error) {
 			return nil, err
 		}
 		up := time.Since(began)
+		// Vault by vault: to count again and again what is owed would take half of the machine.
+		owed := 0
 		err = await(ctx, 10*time.Minute, "what has expired is owed", func(ctx context.Context) (bool, error) {
-			n, err := s.owed(ctx)
-			return n >= instances, err
+			for owed < apiVaults {
+				if n, err := s.owed(ctx, owed); err != nil || n < instances/apiVaults {
+					return false, err
+				}
+				owed++
+			}
+			return true, nil
 		})
 		took := time.Since(began)
 		return []row{newRow("retention-sweep-"+name, []float64{took.Seconds()}, []float64{30}, "s", "<= 1.0",
@@ -288,23 +295,20 @@ func (s *scheduled) lags(ctx context.Context, instances int, slot time.Time) (la
 	return lags, err
 }
 
-// owed counts deletions.
-func (s *scheduled) owed(ctx context.Context) (n int, err error) {
+// owed counts the deletions of a vault.
+func (s *scheduled) owed(ctx context.Context, vault int) (n int, err error) {
 	err = s.db.View(ctx, func(ctx context.Context, v catalogue.View) error {
 		n = 0
-		for vault := range apiVaults {
-			for q := (catalogue.DeletionQuery{Vault: catalogue.ID(vaultOf(s.subscription, vault)), Limit: 1000}); ; {
-				page, err := v.Deletions(ctx, q)
-				if err != nil {
-					return err
-				}
-				if n += len(page); len(page) < q.Limit {
-					break
-				}
-				q.After = &page[len(page)-1]
+		for q := (catalogue.DeletionQuery{Vault: catalogue.ID(vaultOf(s.subscription, vault)), Limit: 1000}); ; {
+			page, err := v.Deletions(ctx, q)
+			if err != nil {
+				return err
 			}
+			if n += len(page); len(page) < q.Limit {
+				return nil
+			}
+			q.After = &page[len(page)-1]
 		}
-		return nil
 	})
 	return n, err
 }

@@ -29,13 +29,14 @@ const (
 	SeverityWarning Word = "Sev2"
 )
 
-// PendingDeletion is a recovery point that has expired, is in no list any more, and is not deleted in its cluster yet.
+// PendingDeletion is a recovery point that a tier has let go of, and that is not deleted there yet.
 type PendingDeletion struct {
 	RecoveryPointID   string    `json:"recoveryPointId"`
 	RecoveryPointTime time.Time `json:"recoveryPointTime"`
 	BackupInstanceID  string    `json:"backupInstanceId"`
-	// ClusterID is where it is deleted.
-	ClusterID string `json:"clusterId"`
+	// DataStoreType is the tier, and ClusterID where it is deleted; of the VaultStore there is none.
+	DataStoreType Word   `json:"dataStoreType"`
+	ClusterID     string `json:"clusterId,omitempty"`
 	// Since is since when it is to be deleted, and NextTry when that is tried again.
 	Since   time.Time `json:"since"`
 	NextTry time.Time `json:"nextTry"`

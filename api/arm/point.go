@@ -31,7 +31,9 @@ type CofferPoint struct {
 	// CopyAfter is when it is to be copied to the vault tier, and CopyExpires when that may delete the copy; without them it is not.
 	CopyAfter   *time.Time `json:"copyAfter,omitempty"`
 	CopyExpires *time.Time `json:"copyExpires,omitempty"`
-	LegalHold   *LegalHold `json:"legalHold,omitempty"`
+	// Copied is when it came to the vault tier; that is known also when the vault tier has let go of it, so that it gets no second copy.
+	Copied    *time.Time `json:"copied,omitempty"`
+	LegalHold *LegalHold `json:"legalHold,omitempty"`
 }
 
 // LegalHold says who keeps a recovery point from being deleted, and why.

@@ -20,6 +20,8 @@ type PreviewRequest struct {
 type Preview struct {
 	Runs []PreviewRun `json:"runs"`
 	Days []PreviewDay `json:"days"`
+	// Notes say what of it this server does not do.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // PreviewRun is a run to come. Expiry is when the last tier may delete its recovery point.

@@ -28,6 +28,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/flow/lifecycle"
 	"github.com/coffer-backup/coffer/internal/flow/runner"
 	"github.com/coffer-backup/coffer/internal/flow/scheduler"
+	"github.com/coffer-backup/coffer/internal/flow/tiering"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 	"github.com/coffer-backup/coffer/internal/inbound/arm"
 	"github.com/coffer-backup/coffer/internal/inbound/identity"
@@ -82,6 +83,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	group.Go(func() error { s.runner.Run(running); return nil })
 	group.Go(func() error { s.scheduler.Run(running); return nil })
 	group.Go(func() error { s.lifecycle.Run(running); return nil })
+	group.Go(func() error { s.tiering.Run(running); return nil })
 	group.Go(func() error { s.clusters.replicas.Run(running); return nil })
 	err = group.Wait()
 	s.unlink(ctx)
@@ -148,10 +150,11 @@ type service struct {
 	handler  http.Handler
 	keeper   *vault.Keeper
 	registry *prometheus.Registry
-	// runner, scheduler and lifecycle do what nobody has to ask for.
+	// runner, scheduler, lifecycle and tiering do what nobody has to ask for.
 	runner    *runner.Runner
 	scheduler *scheduler.Scheduler
 	lifecycle *lifecycle.Lifecycle
+	tiering   *tiering.Tiering
 }
 
 // sweep deletes what is old, now and each hour.
@@ -244,6 +247,8 @@ func (s *service) newJobs() *vault.Jobs {
 	jobs.Wake = s.runner.Wake
 	s.scheduler = scheduler.New(scheduler.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now, Observe: newScheduleMetrics(s.registry).observe})
 	s.lifecycle = lifecycle.New(lifecycle.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now})
+	// There is no vault tier yet: of what is to be copied there, that is said.
+	s.tiering = tiering.New(tiering.Config{Jobs: jobs, Mine: mine, Log: s.log, NowFunc: time.Now})
 	return jobs
 }
 

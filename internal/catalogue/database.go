@@ -38,14 +38,18 @@ type View interface {
 	// Expiring are instances that have recovery points with an Expiry or a VaultExpiry up to a time, in the order of their Keys, after the Key
 	// of the last one of the page before; limit is how many at most, 1 to 1,000.
 	Expiring(ctx context.Context, until time.Time, after string, limit int) ([]ID, error)
+	// CopiesDue are recovery points of all instances, and of deleted ones, with a Copy up to a time, the earliest first, without their bodies.
+	// limit is how many at most, 1 to 1,000.
+	CopiesDue(ctx context.Context, until time.Time, limit int) ([]Point, error)
 	Due(ctx context.Context, q DueQuery) ([]Due, error)
 	// DueOf are those of some instances, up to 1,000, as far as they are there, in the order of their Keys.
 	DueOf(ctx context.Context, instances ...ID) ([]Due, error)
 	Slots(ctx context.Context, q SlotQuery) ([]Slot, error)
-	// Deletion is that of a recovery point of an instance, which may be gone.
-	Deletion(ctx context.Context, vault, instance ID, point string) (Deletion, error)
+	// Deletion is that of a recovery point of an instance, which may be gone, from a tier.
+	Deletion(ctx context.Context, vault, instance ID, point string, tier Tier) (Deletion, error)
 	Deletions(ctx context.Context, q DeletionQuery) ([]Deletion, error)
-	// DeletionClusters are the clusters that have deletions with a Next up to a time, in the order of their Keys.
+	// DeletionClusters are the clusters that have deletions with a Next up to a time, in the order of their Keys. Those from the vault tier are
+	// in none.
 	DeletionClusters(ctx context.Context, until time.Time) ([]ID, error)
 	Alert(ctx context.Context, vault ID, name string) (Alert, error)
 	Alerts(ctx context.Context, q AlertQuery) ([]Alert, error)
@@ -90,9 +94,10 @@ type Tx interface {
 	AddSlot(ctx context.Context, some ...Slot) error
 	// DeleteSlots deletes up to limit slots of before a time, and answers how many.
 	DeleteSlots(ctx context.Context, before time.Time, limit int) (int, error)
-	// PutDeletion and PutReading create or replace what is of a vault that is there; deletions of one call are of other recovery points.
+	// PutDeletion and PutReading create or replace what is of a vault that is there; deletions of one call are of other recovery points, or
+	// from other tiers.
 	PutDeletion(ctx context.Context, some ...Deletion) error
-	DeleteDeletion(ctx context.Context, vault, instance ID, point string) error
+	DeleteDeletion(ctx context.Context, vault, instance ID, point string, tier Tier) error
 	PutReading(ctx context.Context, r Reading) error
 	// DeleteReadings deletes up to limit readings of days before a time, and answers how many.
 	DeleteReadings(ctx context.Context, before time.Time, limit int) (int, error)

@@ -20,8 +20,9 @@ type Reading struct {
 type Total struct {
 	// Points is how many there are, and Namespaces how many the newest is of; 0 where that is not known.
 	Points, Namespaces int
-	// SnapshotBytes and ArchiveBytes are the sums of what recovery points say of themselves: Point's SnapshotBytes and Bytes.
-	SnapshotBytes, ArchiveBytes int64
+	// SnapshotBytes, ArchiveBytes and VaultBytes are the sums of what recovery points say of themselves: Point's SnapshotBytes, Bytes and
+	// VaultBytes.
+	SnapshotBytes, ArchiveBytes, VaultBytes int64
 }
 
 // ReadingQuery selects readings of a vault, the earliest day first, and then in the order of the instances' Keys.

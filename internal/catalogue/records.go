@@ -38,15 +38,19 @@ type Point struct {
 	Instance ID
 	Name     string
 	Time     time.Time
-	// Expiry is when the operational tier is to delete it, and VaultExpiry when the vault tier is; zero where nothing expires it, or where it
-	// is not there.
+	// Expiry is when the operational tier is to delete it, and VaultExpiry when the vault tier is, also of a copy that is still to be made;
+	// zero where nothing expires it, or where it is not there.
 	Expiry, VaultExpiry time.Time
+	// Copy is when its copy in the vault tier is to be begun, or looked after again; zero if none is wanted, or it is there.
+	Copy time.Time
 	// Good says that nothing is missing in it, and Held that it is under legal hold.
 	Good, Held bool
 	// Bytes is what its archive takes up in the operational tier, and SnapshotBytes how large volumes made of its snapshots are at least;
 	// Namespaces are those captured. Each is 0 where it is not known.
 	Bytes, SnapshotBytes int64
 	Namespaces           int
+	// VaultBytes is what the vault tier takes up for it, as far as that is known.
+	VaultBytes int64
 	// Body are the properties as they are shown.
 	Body json.RawMessage
 }

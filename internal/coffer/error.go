@@ -116,6 +116,8 @@ const (
 	// CodeInvalidExclusions of a guard that is not to cover what every guard does.
 	CodeGuarded           Code = "UserErrorResourceGuardOperationRequestMissing"
 	CodeInvalidExclusions Code = "BMSUserErrorInvalidCriticalOperationExclusionList"
+	// CodeNotCopied is of a recovery point that did not come to the vault tier in time.
+	CodeNotCopied Code = "UserErrorRecoveryPointNotCopiedToVaultTier"
 
 	CodeMethodNotAllowed  Code = "MethodNotAllowed"
 	CodeTooLarge          Code = "RequestContentTooLarge"

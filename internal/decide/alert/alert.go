@@ -24,6 +24,9 @@ const (
 	DeletionWarnings = "BackupDataDeletionCompletedWithWarnings"
 	NotDeleted       = "RecoveryPointNotDeleted"
 	ObjectiveMissed  = "RecoveryPointObjectiveMissed"
+	// NotCopied is of copies to the vault tier that fail or are late, and NoVaultTier of a server that makes none.
+	NotCopied   = "RecoveryPointNotCopied"
+	NoVaultTier = "VaultTierMissing"
 )
 
 // work is what jobs of some operations have in common.

@@ -9,15 +9,15 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
-// Point is the recovery point that a backup has made, as it is shown, with the time at which the operational tier may delete it. A backup
-// of the schedule is given its tag now, for it is known only now whether it is a good one; previous is the slot before it that
-// retention.Previous names. One that somebody has asked for falls under the rule that was found when it began, as that is now; if it is
+// Point is the recovery point that a backup has made, as it is shown, and as the rules of retention see it. A backup of the schedule is given
+// its tag now, for it is known only now whether it is a good one; previous is the slot before it that retention.Previous names, and copied the
+// one that retention.PreviousCopy does. One that somebody has asked for falls under the rule that was found when it began, as that is now; if it is
 // gone, the default rule keeps the recovery point.
-func (s State) Point(policy retention.Policy, policyVersion string, previous time.Time) (arm.RecoveryPoint, time.Time) {
+func (s State) Point(policy retention.Policy, policyVersion string, previous, copied time.Time) (arm.RecoveryPoint, retention.Point) {
 	choice := s.choice(policy, previous)
 	taken := s.Work.Taken
 	name := s.Body.ActivityID
-	made := policy.Promise(retention.Point{Name: name, Taken: taken, Slot: s.Work.Slot, Good: !s.Work.Partial}, choice)
+	made := policy.Promise(retention.Point{Name: name, Taken: taken, Slot: s.Work.Slot, Good: !s.Work.Partial}, choice, copied)
 	expiry := made.Operational.Expires
 	state := arm.PointCompleted
 	if s.Work.Partial {
@@ -31,7 +31,7 @@ func (s State) Point(policy retention.Policy, policyVersion string, previous tim
 			ID: name, Type: arm.OperationalStore, CreationTime: taken, ExpiryTime: &expiry, Visible: true, State: arm.PointCommitted,
 		}},
 		Coffer: made.Promised(),
-	}, expiry
+	}, made
 }
 
 // choice is the rule that the recovery point falls under, and why.

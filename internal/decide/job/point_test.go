@@ -48,7 +48,8 @@ func TestARecoveryPointTellsWhatItWasPromised(t *testing.T) {
 			s := newState()
 			tt.work.Taken = taken
 			s.Work = tt.work
-			got, expiry := s.Point(policy, "3", tt.previous)
+			got, promised := s.Point(policy, "3", tt.previous, time.Time{})
+			expiry := promised.Operational.Expires
 			if diff := cmp.Diff(&tt.want, got.Coffer); diff != "" || got.RetentionTagName != tt.rule || !expiry.Equal(*day(7)) {
 				t.Errorf("rule %s, operational tier until %v, and (-want +got):\n%s", got.RetentionTagName, expiry, diff)
 			}

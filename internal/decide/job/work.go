@@ -23,6 +23,8 @@ const (
 	DeleteBackup       Kind = "DeleteBackup"
 	ValidateForBackup  Kind = "ValidateForBackup"
 	ValidateForRestore Kind = "ValidateForRestore"
+	// Tiering has no run object of the vault's: the vault tier carries it out.
+	Tiering Kind = "Tiering"
 )
 
 // What jobs do, as their operation says.
@@ -32,6 +34,7 @@ const (
 	RestoreData     arm.Word = "Restore"
 	RestorePlan     arm.Word = "RestorePlan"
 	DeleteData      arm.Word = "DeleteBackupData"
+	TierData        arm.Word = "Tiering"
 )
 
 // The statuses of jobs. All but the first are final.
@@ -62,9 +65,12 @@ type Work struct {
 	Identity string `json:"identity"`
 	// ClusterUID is that of the cluster that it was asked of, however spelled; empty if that is not known.
 	ClusterUID string `json:"clusterUid,omitempty"`
-	// Backup and Restore are what the run is told, one of them; neither deletes the instance with all of its recovery points.
+	// Backup and Restore are what the run is told, one of them; neither copies to the vault tier, or deletes the instance with all of its
+	// recovery points.
 	Backup  *v1alpha1.BackupSpec  `json:"backup,omitempty"`
 	Restore *v1alpha1.RestoreSpec `json:"restore,omitempty"`
+	// Copy is what is copied to the vault tier; nil is nothing.
+	Copy *Copy `json:"copy,omitempty"`
 	// Location is where the recovery points are that are deleted.
 	Location string `json:"location,omitempty"`
 	// Slot is the time of the schedule that a backup is made for; zero is of one that somebody has asked for.
@@ -106,6 +112,8 @@ func (w Work) Kind() Kind {
 		return Backup
 	case w.Restore != nil:
 		return Restore
+	case w.Copy != nil:
+		return Tiering
 	}
 	return DeleteBackup
 }
@@ -172,7 +180,7 @@ func Begin(r Request) State {
 	s := State{Work: r.Work, Body: arm.Job{
 		ActivityID: r.Name, BackupInstanceFriendlyName: r.FriendlyName, BackupInstanceID: string(r.Instance),
 		DataSourceID: string(r.Source), DataSourceLocation: r.Location, DataSourceName: r.Source.Name(), DataSourceType: arm.ManagedClusters,
-		DataSourceSetName: r.Source.Name(), IsUserTriggered: r.Operation != ScheduledBackup, Operation: r.Operation, OperationCategory: category(r.Operation),
+		DataSourceSetName: r.Source.Name(), IsUserTriggered: r.Operation != ScheduledBackup && r.Operation != TierData, Operation: r.Operation, OperationCategory: category(r.Operation),
 		PolicyID: string(r.Policy), PolicyName: r.Policy.Name(), ProgressEnabled: true, SourceResourceGroup: r.Source.ResourceGroup(),
 		SourceSubscriptionID: r.Source.Subscription(), StartTime: r.Now, Status: InProgress, SubscriptionID: r.Vault.Subscription(),
 		SupportedActions: []string{}, VaultName: r.Vault.Name(),
@@ -196,6 +204,11 @@ func Begin(r Request) State {
 		}
 		info.RecoveryDestination = string(r.Target)
 		info.SourceRecoverPoint = &arm.JobPoint{RecoveryPointID: r.Point, RecoveryPointTime: &r.PointTime}
+	case TierData:
+		s.Body.SourceDataStoreName, s.Body.DestinationDataStoreName = string(arm.OperationalStore), string(arm.VaultStore)
+		info.SourceRecoverPoint = &arm.JobPoint{RecoveryPointID: r.Point, RecoveryPointTime: &r.PointTime}
+		delete(info.AdditionalDetails, "RunName")
+		info.AdditionalDetails[detailCopyDue] = r.Work.Copy.Due.UTC().Format(time.RFC3339)
 	}
 	for i, step := range s.steps() {
 		info.SubTasks = append(info.SubTasks, arm.JobTask{TaskID: i + 1, TaskName: step, TaskStatus: taskNotStarted})
@@ -209,20 +222,25 @@ func category(operation arm.Word) arm.Word {
 		return "Backup"
 	case DeleteData:
 		return "Management"
+	case TierData:
+		return "Tiering"
 	}
 	return "Restore"
 }
 
 func (s State) steps() []string {
-	if s.Work.Kind() == DeleteBackup {
+	switch s.Work.Kind() {
+	case DeleteBackup:
 		return []string{"DeletingRecoveryPoints"}
+	case Tiering:
+		return []string{copyTask}
 	}
 	return Steps(s.Work.Kind(), s.Work.planOnly())
 }
 
 // Cancellable says whether somebody can ask for the job's end now.
 func (s State) Cancellable() bool {
-	return !s.Ended() && !s.Work.Cancel && s.Work.Kind() != DeleteBackup
+	return !s.Ended() && !s.Work.Cancel && s.Work.Kind() != DeleteBackup && s.Work.Kind() != Tiering
 }
 
 // clone is a state that shares nothing which is changed here.

@@ -35,13 +35,17 @@ func (p Policy) History(slots []time.Time, until time.Time) ([]Point, error) {
 	slots = slices.Clone(slots)
 	slices.SortFunc(slots, time.Time.Compare)
 	var points []Point
-	previous := time.Time{}
+	previous, copied := time.Time{}, time.Time{}
 	for _, slot := range slices.CompactFunc(slots, time.Time.Equal) {
 		if slot.After(until) {
 			return nil, coffer.Errorf(coffer.CodeInvalidInput, "the recovery point of %s is given, and runs are told from %s on", shownTime(slot), shownTime(until)).
 				WithHint("give those that there are already")
 		}
-		points = append(points, p.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, p.Choose(slot, previous)))
+		made := p.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, p.Choose(slot, previous), copied)
+		if made.tiered() {
+			copied = slot
+		}
+		points = append(points, made)
 		previous = slot
 	}
 	return points, nil

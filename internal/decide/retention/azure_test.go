@@ -44,6 +44,11 @@ func TestThePoliciesOfAKSBackup(t *testing.T) {
 			body(at4, "", []string{tag("Daily", 25, first("Day"))}, rule("Daily", lifecycle("OperationalStore", "P7D", copyAfter(`"CustomCopyOption","duration":"P2D"`)), lifecycle("VaultStore", "P30D"))),
 			map[string]string{"Default": "35 0", "Daily": "7 30"},
 		},
+		{
+			"one copy a day of what is wanted six times",
+			body(at4, "", []string{tag("All", 25, `"absoluteCriteria":["AllBackup"]`)}, rule("All", lifecycle("OperationalStore", "P7D", copyAfter(`"ImmediateCopyOption"`)), lifecycle("VaultStore", "P30D"))),
+			map[string]string{"All": "42 30"},
+		},
 		{"first of the week", body(at4, "", []string{tag("Weekly", 20, first("Week"))}, rule("Weekly", lifecycle("OperationalStore", "P28D"))), map[string]string{"Default": "41 0", "Weekly": "4 0"}},
 		{"first of the month", body(at4, "", []string{tag("Monthly", 15, first("Month"))}, rule("Monthly", lifecycle("OperationalStore", "P360D"))), map[string]string{"Default": "42 0", "Monthly": "12 0"}},
 		{"first of the year", body(at4, "", []string{tag("Yearly", 10, first("Year"))}, rule("Yearly", lifecycle("VaultStore", "P10Y"))), map[string]string{"Default": "42 0", "Yearly": "1 5"}},

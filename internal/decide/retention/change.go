@@ -22,6 +22,7 @@ func (p Policy) Adopted(points []Point, immutable bool) []Point {
 	})
 	adopted := make([]Point, len(points))
 	var latest, latestGood time.Time
+	copied := p.copiedDays(points)
 	for _, i := range order {
 		old := points[i]
 		var choice Choice
@@ -35,7 +36,8 @@ func (p Policy) Adopted(points []Point, immutable bool) []Point {
 			choice = p.Choose(old.Slot, latest)
 			latest = old.Slot
 		}
-		adopted[i] = p.adopt(old, choice, immutable)
+		adopted[i] = p.adopt(old, choice, copied.before(old), immutable)
+		copied.add(adopted[i])
 	}
 	return adopted
 }
@@ -48,14 +50,18 @@ func (p Policy) byName(old Point) Choice {
 	return Choice{Rule: p.Default(), Reason: "the policy has no rule " + old.Rule + " any more"}
 }
 
-func (p Policy) adopt(old Point, choice Choice, immutable bool) Point {
-	made := p.Promise(old, choice)
+func (p Policy) adopt(old Point, choice Choice, copied time.Time, immutable bool) Point {
+	made := p.Promise(old, choice, copied)
 	made.Operational.Present, made.Operational.Since = old.Operational.Present, old.Operational.Since
-	if old.Vault.Present {
-		made.Vault, made.Copy = old.Vault, old.Copy
-		if v := choice.Rule.Vault; v != nil {
+	switch v := choice.Rule.Vault; {
+	case old.Vault.Present:
+		made.Vault, made.Copy, made.Reason = old.Vault, old.Copy, choice.Reason
+		if v != nil {
 			made.Vault.Expires = v.Keep.After(old.Vault.Since.UTC())
 		}
+	case !old.Vault.Since.IsZero():
+		// The vault tier has let go of it, and gets no second copy.
+		made.Vault, made.Copy = old.Vault, time.Time{}
 	}
 	if !immutable {
 		return made

@@ -105,9 +105,10 @@ func midnight(t time.Time, days int) time.Time {
 // walk goes through the runs to come.
 type walk struct {
 	policy Policy
-	// points are those that are followed; at is from when on runs are still to come, and previous the slot of the last that was followed.
-	points       []Point
-	at, previous time.Time
+	// points are those that are followed; at is from when on runs are still to come, previous the slot of the last that was followed, and
+	// copied that of the last of those that are copied to the vault tier.
+	points               []Point
+	at, previous, copied time.Time
 	// first says that no run was followed yet, and still that there are none.
 	first, still bool
 	// left is how many slots may still be looked at.
@@ -129,11 +130,15 @@ func (w *walk) to(end time.Time, terms Terms) error {
 			return err
 		}
 		if w.first {
-			w.previous, w.first = Previous(w.points, slot, true), false
+			w.previous, w.copied, w.first = Previous(w.points, slot, true), PreviousCopy(w.points, slot, true), false
 		}
 		choice := w.policy.Choose(slot, w.previous)
+		made := w.policy.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, choice, w.copied)
+		if made.tiered() {
+			w.copied = slot
+		}
 		if !choice.Rule.Default || !slot.Before(recent) {
-			w.points = append(w.points, w.policy.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, choice))
+			w.points = append(w.points, made)
 		}
 		w.previous, w.at = slot, slot.Add(1)
 		if slot.Before(recent) {

@@ -37,7 +37,7 @@ func simulate(p Policy, points []Point, from time.Time, ends []time.Time, terms 
 	slot, _ := p.Timetable().Next(from.Add(-1))
 	for _, end := range ends {
 		for ; slot.Before(end); slot, _ = p.Timetable().Next(slot) {
-			points = append(points, p.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, p.Choose(slot, Previous(points, slot, true))))
+			points = append(points, p.Promise(Point{Name: slot.UTC().Format(time.RFC3339), Taken: slot, Slot: slot, Good: true}, p.Choose(slot, Previous(points, slot, true)), PreviousCopy(points, slot, true)))
 			terms.Now = slot
 			carry()
 		}
@@ -91,6 +91,9 @@ func TestDaysToComeAreWhatASimulationComesTo(t *testing.T) {
 		{"a tag for times", mustParse(t, body("R/2026-01-01T02:30:00/PT4H", "Europe/Berlin", []string{tag("Night", 10, `"scheduleTimes":["02:30","22:30"]`)}, rule("Night", lifecycle("OperationalStore", "P60D")))), 200},
 		{"a tag for Sundays at a time", mustParse(t, body("R/2026-01-01T02:30:00/PT2H", "Australia/Lord_Howe", []string{tag("Night", 10, `"daysOfTheWeek":["Sunday"],"scheduleTimes":["02:30"]`)}, rule("Night", lifecycle("OperationalStore", "P60D")))), 200},
 		{"a tag for all of a month's last day", mustParse(t, body("R/2026-01-01T02:30:00/PT4H", "Europe/Berlin", []string{tag("Last", 10, `"daysOfMonth":[{"isLast":true}]`)}, rule("Last", lifecycle("OperationalStore", "P90D")))), 80},
+		{"of each Sunday one is copied", mustParse(t, body("R/2026-01-01T02:30:00/PT4H", "Europe/Berlin", []string{tag("Sunday", 10, `"daysOfTheWeek":["Sunday"]`)}, rule("Sunday", lifecycle("OperationalStore", "P9D", copyAfter(`"CustomCopyOption","duration":"P2D"`)), lifecycle("VaultStore", "P30D")))), 80},
+		{"the default rule copies one of each day, and so does a tag", mustParse(t, strings.Replace(body("R/2026-01-01T02:30:00/PT6H", "", []string{tag("Night", 10, `"daysOfTheWeek":["Sunday"],"scheduleTimes":["20:30"]`)}, rule("Night", lifecycle("VaultStore", "P60D"))),
+			`"OperationalStore"},"targetDataStoreCopySettings":[]}]}`, `"OperationalStore"},"targetDataStoreCopySettings":[`+copyAfter(`"ImmediateCopyOption"`)+`]},`+lifecycle("VaultStore", "P20D")+`]}`, 1)), 80},
 		{"the default rule copies", mustParse(t, strings.Replace(body("R/2026-01-01T02:30:00/P3D", "", nil), `"targetDataStoreCopySettings":[]}]}`, `"targetDataStoreCopySettings":[`+copyAfter(`"CopyOnExpiryOption"`)+`]},`+lifecycle("VaultStore", "P2D")+`]}`, 1)), 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -63,8 +63,15 @@ func (d Decision) Gone() bool {
 //   - what is under legal hold, or is being read, stays, and while protection is stopped everything does
 //   - what is to be copied to the vault tier, and is not there yet, stays in the operational tier
 //
-// Copies are made when they are due, whatever else holds the recovery point: at the latest when the operational tier would let go of it.
+// Copies are made when they are due, whatever else holds the recovery point: at the latest when the operational tier would let go of it. One
+// that the vault tier would let go of by now is not made any more, and keeps nothing.
 func Judge(points []Point, terms Terms) []Decision {
+	points = slices.Clone(points)
+	for i := range points {
+		if points[i].TooLate(terms.Now) {
+			points[i].Copy = time.Time{}
+		}
+	}
 	decisions, holds := make([]Decision, len(points)), hold(points, terms)
 	for i, p := range points {
 		decisions[i] = p.decide(holds[i], terms)

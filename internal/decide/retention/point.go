@@ -31,9 +31,10 @@ type Tier struct {
 	Expires time.Time
 }
 
-// Promise is a recovery point as it is once it is made: in the operational tier, with what the rule promises it.
-func (p Policy) Promise(made Point, choice Choice) Point {
-	kept := p.Keep(choice.Rule, made.Taken)
+// Promise is a recovery point as it is once it is made: in the operational tier, with what the rule promises it. copied is what PreviousCopy
+// says of its slot.
+func (p Policy) Promise(made Point, choice Choice, copied time.Time) Point {
+	choice, kept := p.once(choice, made.Slot, made.Taken, copied)
 	made.Rule, made.Reason = choice.Rule.Name, choice.Reason
 	made.Operational = Tier{Present: true, Since: made.Taken, Expires: kept.Operational}
 	made.Vault, made.Copy = Tier{}, time.Time{}

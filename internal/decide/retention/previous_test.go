@@ -82,7 +82,7 @@ func TestEachPeriodHasItsGoodPoint(t *testing.T) {
 			if choice.Rule.Name != "Default" {
 				tagged++
 			}
-			points = append(points, p.Promise(made, choice))
+			points = append(points, p.Promise(made, choice, time.Time{}))
 			local := slot.In(location)
 			for i, key := range []string{"any", local.Format("2006-01-02"), "w" + sundayBefore(local), local.Format("2006-01"), local.Format("2006")} {
 				if i == 0 {

@@ -24,17 +24,20 @@ func (p Policy) Runs(points []Point, from time.Time, most int) ([]Run, error) {
 			WithHint("ask for fewer, and go on from the last")
 	}
 	var runs []Run
-	after, previous := from.Add(-1), time.Time{}
+	after, previous, copied := from.Add(-1), time.Time{}, time.Time{}
 	for len(runs) < most {
 		slot, ok := p.next(after)
 		if !ok {
 			break
 		}
 		if len(runs) == 0 {
-			previous = Previous(points, slot, true)
+			previous, copied = Previous(points, slot, true), PreviousCopy(points, slot, true)
 		}
-		choice := p.Choose(slot, previous)
-		runs = append(runs, Run{Slot: slot, Choice: choice, Kept: p.Keep(choice.Rule, slot)})
+		choice, kept := p.once(p.Choose(slot, previous), slot, slot, copied)
+		runs = append(runs, Run{Slot: slot, Choice: choice, Kept: kept})
+		if kept.Vault != nil {
+			copied = slot
+		}
 		after, previous = slot, slot
 	}
 	return runs, nil

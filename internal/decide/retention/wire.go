@@ -12,6 +12,7 @@ func (p Point) Promised() *arm.CofferPoint {
 	if p.Awaited() {
 		promised.CopyAfter, promised.CopyExpires = moment(p.Copy), moment(p.Vault.Expires)
 	}
+	promised.Copied = moment(p.Vault.Since)
 	return promised
 }
 
@@ -32,6 +33,7 @@ func ReadPoint(shown arm.RecoveryPoint) Point {
 	}
 	if c := shown.Coffer; c != nil {
 		p.Reason, p.Slot, p.Copy, p.Vault.Expires = c.Reason, orZero(c.Slot), orZero(c.CopyAfter), orZero(c.CopyExpires)
+		p.Vault.Since = orZero(c.Copied)
 		if c.LegalHold != nil {
 			p.Held = c.LegalHold.Reason
 		}

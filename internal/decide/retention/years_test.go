@@ -23,7 +23,7 @@ func TestTenYearsOfAPolicy(t *testing.T) {
 				}
 				if good := r.IntN(4) > 0; slot.After(down) && r.IntN(6) > 0 {
 					made++
-					points = append(points, p.Promise(Point{Name: slot.Format(time.RFC3339), Taken: slot, Slot: slot, Good: good}, p.Choose(slot, Previous(points, slot, good))))
+					points = append(points, p.Promise(Point{Name: slot.Format(time.RFC3339), Taken: slot, Slot: slot, Good: good}, p.Choose(slot, Previous(points, slot, good)), PreviousCopy(points, slot, good)))
 				}
 				if len(points) > 0 {
 					victim := &points[r.IntN(len(points))]

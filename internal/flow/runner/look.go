@@ -114,12 +114,19 @@ const maxPoints = 20
 func (l *look) delete(ctx context.Context, runs vault.Runs, s job.State) error {
 	for range maxPoints {
 		// The job was read a while ago, and may have been given up since.
-		point, left, wanted, err := l.Jobs.NextToDelete(ctx, l.kept.Vault, l.kept.Name)
+		next, wanted, err := l.Jobs.NextToDelete(ctx, l.kept.Vault, l.kept.Name)
 		if err != nil || !wanted {
 			return err
 		}
-		if left == 0 {
+		point, left := next.Point, next.Left
+		switch {
+		case left == 0:
 			return l.advance(ctx, job.State.Done)
+		case !next.InCluster:
+			if err := l.Jobs.PointDeleted(ctx, l.kept.Vault, l.kept.Name, point, left-1, true); err != nil {
+				return err
+			}
+			continue
 		}
 		name := DeletionName(l.kept.Name, point)
 		run, err := runs.Create(ctx, job.DeleteBackup, name, v1alpha1.DeleteBackupSpec{StorageLocation: s.Work.Location, BackupName: point})

@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/alert"
+	"github.com/coffer-backup/coffer/internal/decide/job"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
@@ -27,7 +28,7 @@ func policyMark(r catalogue.Resource) string {
 func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
 	// Of an instance whose protection was stopped meanwhile, it is not known by which policy it was looked at last: it adopts this one.
 	if s.policy.Adopt && s.was.Policy != s.next.Policy {
-		if err := s.adopt(ctx, tx); err != nil {
+		if err := j.adopt(ctx, tx, s); err != nil {
 			return err
 		}
 	}
@@ -82,7 +83,7 @@ func newestGood(ctx context.Context, v catalogue.View, id catalogue.ID) (newest 
 }
 
 // adopt promises to the recovery points that there are what the policy says now.
-func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
+func (j *Jobs) adopt(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
 	terms, err := termsOf(s.resource, s.settings, s.now)
 	if err != nil {
 		return err
@@ -92,19 +93,31 @@ func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
 	if err != nil {
 		return err
 	}
-	kept, judged, err := judgedPoints(ctx, tx, s.resource.ID, readers[s.resource.ID.Key()], nil, s.now)
+	kept, judged, err := judgedPoints(ctx, tx, s.resource.ID, readers[s.resource.ID.Key()], nil)
 	if err != nil {
 		return err
 	}
 	by := Caller{Principal: catalogue.Principal{Name: "the change of " + policy.ID.Name()}}
 	for i, promised := range s.policy.Adopted(judged, terms.Immutable) {
 		was := kept[i]
-		if kept[i].Body, err = repromise(was.Body, promised, policy); err != nil {
+		if kept[i].Body, err = repromise(was.Body, promised, policy); err == nil {
+			err = setTiers(&kept[i], promised)
+		}
+		if err != nil {
 			return err
 		}
-		kept[i].Expiry = promised.Operational.Expires
-		if kept[i].Expiry.Equal(was.Expiry) && promised.Rule == judged[i].Rule {
+		due, wasDue := promised.CopyDue(), judged[i].CopyDue()
+		if kept[i].Expiry.Equal(was.Expiry) && kept[i].VaultExpiry.Equal(was.VaultExpiry) && due.Equal(wasDue) && promised.Rule == judged[i].Rule {
 			continue
+		}
+		if !due.Equal(wasDue) {
+			kept[i].Copy = due
+		}
+		if due.IsZero() && !wasDue.IsZero() {
+			err = j.dropCopy(ctx, tx, s.resource, kept[i], func(copying job.State) job.State { return copying.Unwanted("its policy copies it no more", s.now) }, s.now)
+			if err != nil {
+				return err
+			}
 		}
 		if err := tx.PutPoint(ctx, kept[i]); err != nil {
 			return err
@@ -118,42 +131,10 @@ func (s *scheduled) adopt(ctx context.Context, tx catalogue.Tx) error {
 	return nil
 }
 
-// repromise is the body of a recovery point with what a policy promises it now.
+// repromise is the body of a recovery point with the policy that promises what it says now.
 func repromise(body []byte, promised retention.Point, policy catalogue.Resource) ([]byte, error) {
-	shown, err := arm.Decode[arm.RecoveryPoint](body)
-	if err != nil {
-		return nil, err
-	}
-	stores := shown.RecoveryPointDataStoresDetails
-	expires := promised.Operational.Expires
-	for i := range stores {
-		if stores[i].Type.Is(arm.OperationalStore) {
-			stores[i].ExpiryTime = &expires
-		}
-	}
 	version := versionOf(policy)
-	change := object{
+	return jsonpatch.MergePatch(body, facts(object{
 		"retentionTagName": promised.Rule, "retentionTagVersion": version, "policyName": policy.ID.Name(), "policyVersion": version,
-		"expiryTime": expires, "recoveryPointDataStoresDetails": stores,
-	}
-	// What is not promised any more is taken out.
-	told := object{"reason": nil, "expires": nil, "slot": nil, "copyAfter": nil, "copyExpires": nil}
-	for name, value := range map[string]any{
-		"reason": promised.Reason, "expires": orNil(promised.Expires()), "slot": orNil(promised.Slot),
-	} {
-		told[name] = value
-	}
-	if promised.Awaited() {
-		told["copyAfter"], told["copyExpires"] = orNil(promised.Copy), orNil(promised.Vault.Expires)
-	}
-	change["coffer"] = told
-	return jsonpatch.MergePatch(body, facts(change))
-}
-
-// orNil is a time on the wire; zero is null.
-func orNil(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UTC()
+	}))
 }

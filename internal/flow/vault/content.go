@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/instance"
@@ -34,6 +35,14 @@ func (j *Jobs) SourceOfPoint(ctx context.Context, id catalogue.ID, name string) 
 		point, err := v.Point(ctx, id, strings.ToLower(name))
 		if err != nil {
 			return Source{}, err
+		}
+		p, err := readPoint(point)
+		if err != nil {
+			return Source{}, err
+		}
+		if !inCluster(p) {
+			return Source{}, coffer.Errorf(coffer.CodeBackupNotFound, "the operational tier has let go of the recovery point %s: it is in the %s, and its contents are not shown from there", point.Name, arm.VaultStore).
+				WithHint("ask for one that is in the %s: coffer recovery-point list", arm.OperationalStore)
 		}
 		source, err := sourceOf(ctx, v, id)
 		source.Location, source.Backup = instance.DefaultLocation, point.Name

@@ -25,8 +25,8 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 	})
 }
 
-// Expire judges the recovery points of instances whose time is up, up to 1,000. What the rules let go of is in no list any more when Expire
-// returns: it is owed to the cluster as deletions, of which Expire answers how many are new of each instance.
+// Expire judges the recovery points of instances whose time is up, up to 1,000. What the rules let go of, in one tier or in both, cannot be
+// restored from there any more when Expire returns: it is owed as deletions. Expire answers how many recovery points that is of each instance.
 func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired []int, err error) {
 	now, decoded := j.Keeper.now(), decodedPoints{}
 	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
@@ -57,7 +57,7 @@ func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired [
 		for i := range gone {
 			expired[places[i]] = len(gone[i].points)
 		}
-		return expire(ctx, tx, c, gone, now)
+		return j.expire(ctx, tx, c, gone, now)
 	})
 	if err == nil {
 		j.wake()
@@ -65,11 +65,17 @@ func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired [
 	return expired, err
 }
 
-// letGo are the recovery points of an instance that nothing keeps any more, and why.
+// letGo are the recovery points of an instance that a tier is to let go of.
 type letGo struct {
-	of      protected
-	points  []catalogue.Point
-	reasons []string
+	of     protected
+	points []outlived
+}
+
+// outlived is a recovery point that a tier is to let go of, and the decision about it.
+type outlived struct {
+	catalogue.Point
+	was      retention.Point
+	decision retention.Decision
 }
 
 // judgePoints judges the recovery points of each of some instances.
@@ -103,7 +109,7 @@ func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, reade
 	if gone.of, err = c.protectedOf(ctx, r); err != nil {
 		return gone, err
 	}
-	points, judged, err := judgedPoints(ctx, c.view, r.ID, readers, decoded, now)
+	points, judged, err := judgedPoints(ctx, c.view, r.ID, readers, decoded)
 	if err != nil {
 		return gone, err
 	}
@@ -113,23 +119,19 @@ func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, reade
 	}
 	terms.KeepAtLeast = gone.of.policy.KeepAtLeast
 	for i, decision := range retention.Judge(judged, terms) {
-		if decision.Gone() {
-			gone.points, gone.reasons = append(gone.points, points[i]), append(gone.reasons, decision.Reason)
+		if decision.Operational == retention.Expire || decision.Vault == retention.Expire {
+			gone.points = append(gone.points, outlived{points[i], judged[i], decision})
 		}
 	}
 	return gone, nil
 }
 
 // judgedPoints are the recovery points of an instance, and the same as the rules see them, with who reads them now.
-func judgedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, readers map[string]string, decoded decodedPoints, now time.Time) (kept []catalogue.Point, judged []retention.Point, err error) {
+func judgedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, readers map[string]string, decoded decodedPoints) (kept []catalogue.Point, judged []retention.Point, err error) {
 	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id}, func(page []catalogue.Point) (bool, error) {
 		some, err := decoded.read(page)
 		for i := range some {
 			some[i].Reader = readers[some[i].Name]
-			// What waits for its copy in the vault tier stays as long as that would have kept it, and no longer.
-			if end := some[i].Vault.Expires; some[i].Awaited() && !end.IsZero() && !now.Before(end) {
-				some[i].Copy = time.Time{}
-			}
 		}
 		kept, judged = append(kept, page...), append(judged, some...)
 		return true, err
@@ -182,8 +184,8 @@ type Owed struct {
 	Run string `json:"run,omitempty"`
 }
 
-// expire makes deletions of recovery points.
-func expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []letGo, now time.Time) error {
+// expire has the tiers let go of recovery points.
+func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []letGo, now time.Time) error {
 	var clusters []catalogue.ID
 	for _, g := range gone {
 		if len(g.points) > 0 {
@@ -204,16 +206,14 @@ func expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []letGo, now 
 			return err
 		}
 		by := Caller{Principal: catalogue.Principal{Name: "the retention of " + g.of.config.Policy.Name()}}
-		for i, point := range g.points {
-			if err := tx.DeletePoint(ctx, g.of.resource.ID, point.Name); err != nil {
+		for _, one := range g.points {
+			some, from, err := j.letGo(ctx, tx, g.of, one, work, now)
+			if err != nil {
 				return err
 			}
-			owed = append(owed, catalogue.Deletion{
-				Vault: g.of.vault.ID, Instance: g.of.resource.ID, Point: point.Name, Taken: point.Time, Cluster: g.of.config.Cluster, Bytes: point.Bytes,
-				Since: now, Next: now, Work: work,
-			})
-			entry := by.entry(now, typePoint+"/expire", g.of.resource.ID.Child("recoveryPoints", point.Name), http.StatusOK)
-			entry.After = facts(object{"reason": g.reasons[i]})
+			owed = append(owed, some...)
+			entry := by.entry(now, typePoint+"/expire", g.of.resource.ID.Child("recoveryPoints", one.Name), http.StatusOK)
+			entry.After = facts(object{"reason": one.decision.Reason, "dataStores": from})
 			entries = append(entries, entry)
 		}
 	}
@@ -221,6 +221,41 @@ func expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []letGo, now 
 		return err
 	}
 	return tx.AppendAudit(ctx, entries...)
+}
+
+// letGo has the tiers let go of a recovery point as was decided, and answers what they owe for that. If nothing is left of it, it is in no list any
+// more. work is what there is to do in its cluster.
+func (j *Jobs) letGo(
+	ctx context.Context, tx catalogue.Tx, p protected, one outlived, work json.RawMessage, now time.Time,
+) (owed []catalogue.Deletion, from []arm.Word, err error) {
+	left, point := one.was, one.Point
+	if one.decision.Operational == retention.Expire {
+		owed = append(owed, catalogue.Deletion{
+			Vault: p.vault.ID, Instance: p.resource.ID, Point: point.Name, Taken: point.Time, Cluster: p.config.Cluster, Bytes: point.Bytes,
+			Since: now, Next: now, Work: work,
+		})
+		left.Operational.Present = false
+		from = append(from, arm.OperationalStore)
+	}
+	if one.decision.Vault == retention.Expire {
+		id := catalogue.VaultCopyID{Vault: p.vault.ID, Repository: repositoryOf(p.resource), Point: point.Name}
+		owed = append(owed, copyDeletion(id, p.resource.ID, point.Time, point.VaultBytes, now))
+		left.Vault.Present = false
+		from = append(from, arm.VaultStore)
+	}
+	if one.was.TooLate(now) {
+		err = j.forgoCopy(ctx, tx, p.resource, &point, left, now)
+	} else {
+		err = setTiers(&point, left)
+	}
+	switch {
+	case err != nil:
+	case left.There():
+		err = tx.PutPoint(ctx, point)
+	default:
+		err = tx.DeletePoint(ctx, p.resource.ID, point.Name)
+	}
+	return owed, from, err
 }
 
 // owed is what there is to do for the deletions of an instance, whose cluster was read if it is there.
@@ -266,10 +301,10 @@ func (o Owed) Spec(point string) v1alpha1.DeleteBackupSpec {
 	return v1alpha1.DeleteBackupSpec{StorageLocation: o.Location, BackupName: point, Run: o.Run}
 }
 
-// Deleted forgets a deletion: the cluster says that the recovery point is gone.
+// Deleted forgets a deletion: the cluster, or the vault tier, says that the recovery point is gone.
 func (j *Jobs) Deleted(ctx context.Context, d catalogue.Deletion) error {
 	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		err := tx.DeleteDeletion(ctx, d.Vault, d.Instance, d.Point)
+		err := tx.DeleteDeletion(ctx, d.Vault, d.Instance, d.Point, d.Tier)
 		if missing(err) {
 			return nil // another replica was first
 		}
@@ -299,7 +334,7 @@ func pauseAfter(tries int) time.Duration {
 func (j *Jobs) Postpone(ctx context.Context, d catalogue.Deletion, why error) error {
 	now := j.Keeper.now()
 	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		kept, err := tx.Deletion(ctx, d.Vault, d.Instance, d.Point)
+		kept, err := tx.Deletion(ctx, d.Vault, d.Instance, d.Point, d.Tier)
 		if missing(err) {
 			return nil
 		}
@@ -311,8 +346,12 @@ func (j *Jobs) Postpone(ctx context.Context, d catalogue.Deletion, why error) er
 		if err := tx.PutDeletion(ctx, kept); err != nil || kept.Tries < alertTries {
 			return err
 		}
+		where := "in the cluster " + kept.Cluster.Name()
+		if kept.Tier == catalogue.VaultTier {
+			where = "in the vault tier"
+		}
 		return j.alert(ctx, tx, alert.NotDeleted, kept.Vault, kept.Instance, arm.SeverityWarning,
-			fmt.Sprintf("the expired recovery point %s of %s is not deleted in the cluster %s: %s", kept.Point, kept.Instance.Name(), kept.Cluster.Name(), kept.Failure),
+			fmt.Sprintf("the expired recovery point %s of %s is not deleted %s: %s", kept.Point, kept.Instance.Name(), where, kept.Failure),
 			"see coffer backup-vault pending-deletions; it is tried again for as long as it takes, at least each hour", now)
 	})
 }

@@ -47,7 +47,7 @@ func (k *Keeper) forgetSome(ctx context.Context, by Caller, vault, cluster catal
 		names := make([]string, n)
 		for i, d := range some {
 			names[i] = string(d.Instance.Child("recoveryPoints", d.Point))
-			if err := tx.DeleteDeletion(ctx, d.Vault, d.Instance, d.Point); err != nil {
+			if err := tx.DeleteDeletion(ctx, d.Vault, d.Instance, d.Point, d.Tier); err != nil {
 				return err
 			}
 		}

@@ -125,11 +125,17 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 		}
 	}
 	for _, place := range places {
-		_, err := v.Point(ctx, place, name)
+		point, err := v.Point(ctx, place, name)
 		if err != nil && !missing(err) {
 			return k, of, err
 		}
-		k.Point = k.Point || err == nil
+		if err == nil {
+			p, err := readPoint(point)
+			if err != nil {
+				return k, of, err
+			}
+			k.Point = k.Point || inCluster(p)
+		}
 		if k.Job == nil {
 			continue
 		}
@@ -140,7 +146,7 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 		k.Job.Gone = k.Job.Gone && r == nil
 	}
 	for _, owed := range []catalogue.ID{of, h.Vault} {
-		_, err := v.Deletion(ctx, h.Vault, owed, name)
+		_, err := v.Deletion(ctx, h.Vault, owed, name, catalogue.OperationalTier)
 		if err != nil && !missing(err) {
 			return k, of, err
 		}

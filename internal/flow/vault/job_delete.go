@@ -67,6 +67,9 @@ func (j *Jobs) DeleteInstance(ctx context.Context, by Caller, id catalogue.ID, c
 
 // forget deletes an instance at once, and leaves its recovery points where they are.
 func (j *Jobs) forget(ctx context.Context, tx catalogue.Tx, by Caller, kind Kind, r catalogue.Resource, c catalogue.Condition, now time.Time) (catalogue.Operation, error) {
+	if err := j.endCopies(ctx, tx, r, false, now); err != nil {
+		return catalogue.Operation{}, err
+	}
 	err := j.abandon(ctx, tx, r.ID, "the backup instance was deleted without its recovery points", now, func(job.State) bool { return true })
 	if err == nil {
 		err = closeAll(ctx, tx, by, r.ID, now)
@@ -93,6 +96,9 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 		// That needs no cluster, so it is not for one to hinder.
 		err = j.abandon(ctx, tx, r.ID, "it was cancelled, and the backup instance was deleted before its cluster has answered", now,
 			func(s job.State) bool { return s.Unheard(now) })
+	}
+	if err == nil {
+		err = j.endCopies(ctx, tx, r, true, now) // what was copied goes with its recovery point, or goes on if the instance is had again
 	}
 	if err != nil {
 		return removal, err
@@ -259,11 +265,20 @@ func (j *Jobs) endDeletion(ctx context.Context, tx catalogue.Tx, kept catalogue.
 	return tx.PutOperation(ctx, o)
 }
 
-// NextToDelete is the recovery point that a deletion is at, the oldest of its instance, and how many there are; empty if there is none
-// left. wanted is false if the deletion has ended meanwhile: what is under the instance's name now is nothing of it.
-func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string) (point string, left int, wanted bool, err error) {
+// Doomed is the recovery point that a deletion is at, the oldest of its instance.
+type Doomed struct {
+	// Point is its name, and Left how many there are; empty and 0 if there is none.
+	Point string
+	Left  int
+	// InCluster says that it is in its cluster, and not in the vault tier alone.
+	InCluster bool
+}
+
+// NextToDelete is the recovery point that a deletion is at. wanted is false if the deletion has ended meanwhile: what is under the instance's
+// name now is nothing of it.
+func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string) (next Doomed, wanted bool, err error) {
 	err = j.Keeper.DB.View(ctx, func(ctx context.Context, v catalogue.View) error {
-		point, left, wanted = "", 0, false
+		next, wanted = Doomed{}, false
 		kept, err := v.Job(ctx, vault, name)
 		if missing(err) || err == nil && !kept.Ended.IsZero() {
 			return nil
@@ -277,21 +292,27 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 			if err != nil {
 				return err
 			}
-			if left += len(page); len(page) > 0 {
-				point = page[len(page)-1].Name
+			if next.Left += len(page); len(page) > 0 {
+				last := page[len(page)-1]
+				p, err := readPoint(last)
+				if err != nil {
+					return err
+				}
+				next.Point, next.InCluster = last.Name, inCluster(p)
+				q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
 			}
 			if len(page) < pageSize {
 				return nil
 			}
-			q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: point}
 		}
 	})
-	return point, left, wanted, err
+	return next, wanted, err
 }
 
 // PointDeleted forgets a recovery point that was deleted in the cluster, or that was not found there, and counts it in the job, with those
-// that are left.
+// that are left. What the vault tier has of it is to be deleted there.
 func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point string, left int, found bool) error {
+	now := j.Keeper.now()
 	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		kept, err := tx.Job(ctx, vault, name)
 		if err != nil {
@@ -301,10 +322,14 @@ func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point
 		if err != nil || state.Ended() {
 			return err
 		}
-		if err := tx.DeletePoint(ctx, kept.Instance, point); err != nil {
-			if missing(err) {
-				return nil // another replica was first
-			}
+		gone, err := tx.Point(ctx, kept.Instance, point)
+		if missing(err) {
+			return nil // another replica was first
+		}
+		if err == nil {
+			err = j.forgetPoint(ctx, tx, gone, now)
+		}
+		if err != nil {
 			return err
 		}
 		state = state.Progress(state.Work.Deleted+1, left)

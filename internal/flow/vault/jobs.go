@@ -291,10 +291,14 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	if p.policy.Objective != nil {
 		deadline = p.policy.Objective.After(s.Work.Taken)
 	}
-	body, expiry := s.Point(p.policy, versionOf(p.keptPolicy), previous)
+	copied, err := previousCopy(ctx, tx, id, p.policy, s)
+	if err != nil {
+		return deadline, err
+	}
+	body, made := s.Point(p.policy, versionOf(p.keptPolicy), previous, copied)
 	return deadline, tx.PutPoint(ctx, catalogue.Point{
-		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: expiry, Good: !s.Work.Partial, Bytes: s.Bytes(),
-		SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
+		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: made.Operational.Expires, VaultExpiry: made.Vault.Expires, Copy: made.CopyDue(),
+		Good: !s.Work.Partial, Bytes: s.Bytes(), SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
 	})
 }
 
@@ -336,6 +340,9 @@ func (j *Jobs) CancelJob(ctx context.Context, by Caller, vault catalogue.ID, nam
 			return coffer.Errorf(coffer.CodeNotCancellable, "the job %s has ended: it is %s", name, state.Body.Status)
 		case state.Work.Kind() == job.DeleteBackup:
 			return coffer.Errorf(coffer.CodeNotCancellable, "the job %s deletes recovery points, and cannot be cancelled", name)
+		case state.Work.Kind() == job.Tiering:
+			return coffer.Errorf(coffer.CodeNotCancellable, "the job %s copies a recovery point to the vault tier as its policy says, and cannot be cancelled", name).
+				WithHint("have the policy not copy, and its recovery points adopt that")
 		case state.Cancellable():
 			if err := j.keep(ctx, tx, kept, state.AskCancel(now)); err != nil {
 				return err

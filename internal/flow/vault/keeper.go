@@ -24,6 +24,8 @@ type Keeper struct {
 	Kinds Kinds
 	// Quotas bound what there may be; the zero value is without bounds.
 	Quotas quota.Quotas
+	// VaultTier says that this server has one, and makes copies there.
+	VaultTier bool
 	// Pairs are regions of one's own that are paired, beside Azure's.
 	Pairs decide.Pairs
 	// Day is how long a day of soft delete lasts: 0 is a day, for which tests have no time.

@@ -91,7 +91,8 @@ func (j *Jobs) measure(ctx context.Context, q catalogue.ResourceQuery, location 
 				return err
 			}
 			reading := own
-			reading.Instance, reading.Points, reading.SnapshotBytes, reading.ArchiveBytes = r.ID, total.Points, total.SnapshotBytes, total.ArchiveBytes
+			reading.Instance, reading.Points = r.ID, total.Points
+			reading.SnapshotBytes, reading.ArchiveBytes, reading.VaultBytes = total.SnapshotBytes, total.ArchiveBytes, total.VaultBytes
 			if strings.EqualFold(q.Type, typeDeleted) {
 				reading.Instance = instanceOf(r.ID) // it goes on under the name that it had
 			}

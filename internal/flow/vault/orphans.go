@@ -293,6 +293,7 @@ func (j *Jobs) RemoveOrphans(ctx context.Context, by Caller, vault catalogue.ID,
 // remove removes one, if it is still as its id says.
 func (h *holder) remove(ctx context.Context, tx catalogue.Tx, id string, n orphan.Named, there map[string]orphan.HeldArchive) (arm.RemovedOrphan, error) {
 	refused := arm.RemovedOrphan{ID: id, Outcome: arm.OrphanRefused, Reason: "it is not there any more as it was listed, or no orphan: list anew"}
+	now := h.jobs.Keeper.now()
 	var o FoundOrphan
 	var found bool
 	var err error
@@ -312,9 +313,12 @@ func (h *holder) remove(ctx context.Context, tx catalogue.Tx, id string, n orpha
 		refused.Reason = o.Kept
 		return refused, nil
 	case n.Kind == orphan.RecoveryPoint:
-		return arm.RemovedOrphan{ID: id, Outcome: arm.OrphanRemoved, Reason: o.Reason}, tx.DeletePoint(ctx, o.Instance, o.Name)
+		point, err := tx.Point(ctx, o.Instance, o.Name)
+		if err == nil {
+			err = h.jobs.forgetPoint(ctx, tx, point, now)
+		}
+		return arm.RemovedOrphan{ID: id, Outcome: arm.OrphanRemoved, Reason: o.Reason}, err
 	}
-	now := h.jobs.Keeper.now()
 	return arm.RemovedOrphan{ID: id, Outcome: arm.OrphanToBeDeleted, Reason: o.Reason}, tx.PutDeletion(ctx, catalogue.Deletion{
 		Vault: h.Vault, Instance: o.Instance, Point: o.Name, Taken: o.Time.UTC(), Cluster: h.Cluster, Bytes: max(o.Bytes, 0), Since: now, Next: now,
 		Work: facts(Owed{Identity: h.Identity, ClusterUID: h.uid, Location: h.Location, Run: runUID(o.Run)}),

@@ -30,6 +30,23 @@ func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, 
 	return previous, err
 }
 
+// previousCopy is the slot of the recovery point that takes the place of a day's copy before the one that a backup of the schedule has made;
+// zero is none.
+func previousCopy(ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State) (previous time.Time, err error) {
+	slot, good := s.Work.Slot, !s.Work.Partial
+	if slot.IsZero() || !policy.Copies() {
+		return previous, nil
+	}
+	// A day has up to 25 hours.
+	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-26 * time.Hour)}
+	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
+		points, err := readPoints(page)
+		previous = retention.PreviousCopy(points, slot, good)
+		return previous.IsZero(), err
+	})
+	return previous, err
+}
+
 // newestFirst is among how many of the newest recovery points one of the newest is looked for first.
 const newestFirst = 10
 

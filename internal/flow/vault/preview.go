@@ -28,7 +28,7 @@ func (k *Keeper) PreviewPolicy(_ context.Context, id catalogue.ID, body []byte) 
 	if err != nil {
 		return arm.Preview{}, err
 	}
-	return previewOf(policy, asked, k.now())
+	return k.previewOf(policy, asked)
 }
 
 // Preview tells what a policy comes to.
@@ -48,11 +48,14 @@ func (k *Keeper) Preview(ctx context.Context, id catalogue.ID, body []byte) (arm
 	if err != nil {
 		return arm.Preview{}, err
 	}
-	return previewOf(policy, asked, k.now())
+	return k.previewOf(policy, asked)
 }
 
-func previewOf(policy retention.Policy, asked arm.PreviewRequest, from time.Time) (arm.Preview, error) {
-	answer := arm.Preview{Runs: []arm.PreviewRun{}, Days: []arm.PreviewDay{}}
+func (k *Keeper) previewOf(policy retention.Policy, asked arm.PreviewRequest) (arm.Preview, error) {
+	from, answer := k.now(), arm.Preview{Runs: []arm.PreviewRun{}, Days: []arm.PreviewDay{}}
+	if policy.Copies() && !k.VaultTier {
+		answer.Notes = append(answer.Notes, noVaultTier)
+	}
 	runs := int64(usualRuns)
 	if asked.From != nil {
 		from = *asked.From
@@ -99,6 +102,9 @@ func previewOf(policy retention.Policy, asked arm.PreviewRequest, from time.Time
 	}
 	return answer, nil
 }
+
+// noVaultTier is what a preview says of a policy that copies to the vault tier, of a server that has none.
+const noVaultTier = "this server has no vault tier: no copies are made, whatever is told of the VaultStore; recovery points that are to be copied stay in the OperationalStore for as long as the VaultStore would keep them"
 
 // PreviewChange tells what a change of a policy does to the recovery points of all instances that follow it.
 func (k *Keeper) PreviewChange(ctx context.Context, id catalogue.ID, body []byte) (answer arm.PreviewedChanges, err error) {

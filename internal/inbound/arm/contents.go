@@ -326,6 +326,10 @@ func (s *Server) searchPoints(ctx context.Context, r request, asked content.Cont
 			break
 		}
 		from, err := s.Jobs.SourceOfPoint(ctx, r.target.ID, point.Name)
+		if coffer.CodeOf(err) == coffer.CodeBackupNotFound {
+			skip = 0 // it is in the vault tier alone, and keeps nobody from what is older
+			continue
+		}
 		if err != nil {
 			return answer{}, err
 		}

@@ -40,15 +40,25 @@ func (s *Server) listPendingDeletions(ctx context.Context, r request) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	found, after := upTo(found, limit, func(d catalogue.Deletion) string { return cursor(d.Since, string(d.Instance)) + " " + d.Point })
+	found, after := upTo(found, limit, func(d catalogue.Deletion) string {
+		return cursor(d.Since, string(d.Instance)) + " " + d.Point + " " + string(d.Tier)
+	})
 	page := itemPage[arm.PendingDeletion]{Value: make([]arm.PendingDeletion, len(found)), NextLink: nextLink(r, after)}
 	for i, d := range found {
 		page.Value[i] = arm.PendingDeletion{
 			RecoveryPointID: string(d.Instance.Child("recoveryPoints", d.Point)), RecoveryPointTime: d.Taken, BackupInstanceID: string(d.Instance),
-			ClusterID: string(d.Cluster), Since: d.Since, NextTry: d.Next, Tries: d.Tries, Failure: d.Failure, Bytes: d.Bytes,
+			DataStoreType: storeOf(d.Tier), ClusterID: string(d.Cluster), Since: d.Since, NextTry: d.Next, Tries: d.Tries, Failure: d.Failure, Bytes: d.Bytes,
 		}
 	}
 	return answer{status: http.StatusOK, body: page}, nil
+}
+
+// storeOf is a tier in Azure's word.
+func storeOf(t catalogue.Tier) arm.Word {
+	if t == catalogue.VaultTier {
+		return arm.VaultStore
+	}
+	return arm.OperationalStore
 }
 
 // forgetDeletions gives up what a vault has still to delete in a cluster.
@@ -59,9 +69,9 @@ func (s *Server) forgetDeletions(ctx context.Context, r request) (answer, error)
 
 // deletionAfter reads the place of the last deletion of the page before.
 func deletionAfter(text string) (*catalogue.Deletion, error) {
-	if words := strings.Split(text, " "); len(words) == 3 {
+	if words := strings.Split(text, " "); len(words) == 4 {
 		if since, err := time.Parse(time.RFC3339Nano, words[0]); err == nil {
-			return &catalogue.Deletion{Since: since, Instance: catalogue.ID(words[1]), Point: words[2]}, nil
+			return &catalogue.Deletion{Since: since, Instance: catalogue.ID(words[1]), Point: words[2], Tier: catalogue.Tier(words[3])}, nil
 		}
 	}
 	return nil, coffer.Errorf(coffer.CodeInvalidInput, "the $skipToken is not one of this server's").WithHint("follow nextLink as it is")

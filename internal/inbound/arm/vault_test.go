@@ -131,7 +131,7 @@ func TestAVaultThatHasRecoveryPointsToDeleteStays(t *testing.T) {
 		t.Errorf("a vault that has a recovery point to delete: %d %s", got.status, got.text)
 	}
 	write(func(ctx context.Context, tx catalogue.Tx) error {
-		return tx.DeleteDeletion(ctx, vaultID, instanceID, "p1")
+		return tx.DeleteDeletion(ctx, vaultID, instanceID, "p1", "")
 	})
 	w.must(200, http.MethodDelete, vaultID+version, "")
 }

@@ -300,13 +300,13 @@ func (p *program) newJobList() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&at.name, "instance", "n", "", "only jobs of this backup instance")
 	flags.StringVar(&status, "status", "", "only jobs in this state: InProgress, Completed, CompletedWithWarnings, Failed, Cancelled")
-	flags.StringVar(&operation, "operation", "", "only jobs of this kind: OnDemandBackup, ScheduledBackup, Restore, RestorePlan, DeleteBackupData")
+	flags.StringVar(&operation, "operation", "", "only jobs of this kind: OnDemandBackup, ScheduledBackup, Restore, RestorePlan, DeleteBackupData, Tiering")
 	flags.StringVar(&from, "start-time", "", "only jobs that began then or later, such as 2026-11-01 or 2026-11-01T08:00:00Z")
 	flags.StringVar(&to, "end-time", "", "only jobs that began before")
 	mustComplete(cmd, "instance", p.completeInstances)
 	for flag, words := range map[string][]string{
 		"status":    {"InProgress", "Completed", "CompletedWithWarnings", "Failed", "Cancelled"},
-		"operation": {"OnDemandBackup", "ScheduledBackup", "Restore", "RestorePlan", "DeleteBackupData"},
+		"operation": {"OnDemandBackup", "ScheduledBackup", "Restore", "RestorePlan", "DeleteBackupData", "Tiering"},
 	} {
 		mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}

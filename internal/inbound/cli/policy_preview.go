@@ -123,6 +123,9 @@ func (p *program) printPreview(told arm.Preview) error {
 			return err
 		}
 	}
+	for _, note := range told.Notes {
+		p.told("Note: %s.", harmless(note))
+	}
 	return nil
 }
 

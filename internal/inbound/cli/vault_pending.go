@@ -16,18 +16,21 @@ import (
 func pendingNoun() noun {
 	return noun{
 		name:    "pending deletion",
-		heading: []string{"RECOVERY POINT", "TAKEN", "INSTANCE", "CLUSTER", "SIZE", "TO BE DELETED SINCE", "FAILED TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
+		heading: []string{"RECOVERY POINT", "TAKEN", "INSTANCE", "TIER", "CLUSTER", "SIZE", "TO BE DELETED SINCE", "FAILED TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
 	}
 }
 
 func pendingRow(text json.RawMessage) ([]string, error) {
 	d, err := decodeAs[arm.PendingDeletion](text)
-	size := ""
+	size, cluster := "", ""
+	if d.ClusterID != "" {
+		cluster = catalogue.ID(d.ClusterID).Name()
+	}
 	if d.Bytes > 0 {
 		size = bytesText(d.Bytes)
 	}
 	return []string{
-		catalogue.ID(d.RecoveryPointID).Name(), timeText(&d.RecoveryPointTime), catalogue.ID(d.BackupInstanceID).Name(), catalogue.ID(d.ClusterID).Name(), size,
+		catalogue.ID(d.RecoveryPointID).Name(), timeText(&d.RecoveryPointTime), catalogue.ID(d.BackupInstanceID).Name(), string(d.DataStoreType), cluster, size,
 		timeText(&d.Since), strconv.Itoa(d.Tries), timeText(&d.NextTry), oneLine(d.Failure),
 	}, err
 }
@@ -35,9 +38,10 @@ func pendingRow(text json.RawMessage) ([]string, error) {
 func (p *program) newVaultPending() *cobra.Command {
 	var at scopeFlags
 	cmd := &cobra.Command{
-		Use: "pending-deletions", Short: "List the recovery points of a Backup vault that have expired and are not deleted in their clusters yet", Args: noArgs,
-		Long: `List the recovery points of a Backup vault that have expired and are not deleted in their clusters yet, what has waited longest first. They cannot be
-restored any more. Deleting each is tried again for as long as it takes, at least each hour.`,
+		Use: "pending-deletions", Short: "List the recovery points of a Backup vault that have expired in a tier and are not deleted there yet", Args: noArgs,
+		Long: `List the recovery points of a Backup vault that have expired in a tier and are not deleted there yet, what has waited longest first: those of the
+OperationalStore in their clusters, those of the VaultStore by the server. They cannot be restored from there any more. Deleting each is tried again for as long as it
+takes, at least each hour.`,
 		Example: "  coffer backup-vault pending-deletions -g shop -v shop-vault",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, vault, err := p.atVault(cmd.Context(), at)

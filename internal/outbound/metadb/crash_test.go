@@ -108,7 +108,7 @@ func useCase(ctx context.Context, tx catalogue.Tx) error {
 		func() error {
 			return tx.PutDeletion(ctx, catalogue.Deletion{Vault: crashVault, Instance: one.ID, Point: "p", Since: time.Unix(2, 0)})
 		},
-		func() error { return tx.DeleteDeletion(ctx, crashVault, crashInstance(2), "old") },
+		func() error { return tx.DeleteDeletion(ctx, crashVault, crashInstance(2), "old", "") },
 		func() error {
 			return tx.PutReading(ctx, catalogue.Reading{Vault: crashVault, Instance: one.ID, Day: time.Unix(0, 0)})
 		},

@@ -150,7 +150,7 @@ func whole(ctx context.Context, v catalogue.View, n int) (bool, error) {
 	is(o.Result, err)
 	a, err := v.Alert(ctx, id, "a")
 	is(a.Body, err)
-	d, err := v.Deletion(ctx, id, id, "p")
+	d, err := v.Deletion(ctx, id, id, "p", "")
 	is(d.Work, err)
 	due, err := v.DueOf(ctx, id)
 	for _, d := range due {

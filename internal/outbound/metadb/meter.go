@@ -76,12 +76,13 @@ func (v *view) Total(ctx context.Context, instance catalogue.ID) (found catalogu
 		return found, err
 	}
 	_, err = v.one(ctx, "sum what recovery points take up", func(row scanner) error {
-		var snapshots, archives sql.NullFloat64
+		var snapshots, archives, copies sql.NullFloat64
 		var namespaces sql.NullInt64
-		err := row.Scan(&found.Points, &snapshots, &archives, &namespaces)
-		found.SnapshotBytes, found.ArchiveBytes, found.Namespaces = rounded(snapshots.Float64), rounded(archives.Float64), int(namespaces.Int64)
+		err := row.Scan(&found.Points, &snapshots, &archives, &copies, &namespaces)
+		found.SnapshotBytes, found.ArchiveBytes, found.VaultBytes = rounded(snapshots.Float64), rounded(archives.Float64), rounded(copies.Float64)
+		found.Namespaces = int(namespaces.Int64)
 		return err
-	}, "SELECT COUNT(*), SUM(CAST(snapshot_bytes AS DOUBLE PRECISION)), SUM(CAST(bytes AS DOUBLE PRECISION)),"+
+	}, "SELECT COUNT(*), SUM(CAST(snapshot_bytes AS DOUBLE PRECISION)), SUM(CAST(bytes AS DOUBLE PRECISION)), SUM(CAST(vault_bytes AS DOUBLE PRECISION)),"+
 		" (SELECT n.namespaces FROM points n WHERE n.instance = $1 ORDER BY n.time DESC, n.name DESC LIMIT 1) FROM points WHERE instance = $1", in.row)
 	return found, err
 }

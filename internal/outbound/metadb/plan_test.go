@@ -116,6 +116,9 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 
 // readPolicies asks for what policies are carried out by.
 func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
+	if _, err := v.CopiesDue(ctx, now, 100); err != nil {
+		return err
+	}
 	cursor := &catalogue.PointCursor{Time: now, Name: "a"}
 	for _, q := range []catalogue.DueQuery{{Until: now}, {Until: now, After: &catalogue.Due{Instance: crashVault, At: now}}} {
 		q.Limit = 100
@@ -130,7 +133,7 @@ func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
 		}
 	}
 	for _, q := range []catalogue.DeletionQuery{
-		{Vault: crashVault}, {Vault: crashVault, After: &catalogue.Deletion{Instance: crashVault, Point: "p", Since: now}}, {Cluster: crashVault}, {Cluster: crashVault, Until: now},
+		{Vault: crashVault}, {Vault: crashVault, After: &catalogue.Deletion{Instance: crashVault, Point: "p", Since: now}}, {Cluster: crashVault}, {Cluster: crashVault, Until: now}, {VaultTiers: true, Until: now},
 	} {
 		q.Limit = 100
 		if _, err := v.Deletions(ctx, q); err != nil {
@@ -154,7 +157,7 @@ func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
 	}
 	_, due := v.DueOf(ctx, crashVault, crashInstance(2))
 	_, total := v.Total(ctx, crashVault)
-	_, deletion := v.Deletion(ctx, crashVault, crashInstance(2), "old")
+	_, deletion := v.Deletion(ctx, crashVault, crashInstance(2), "old", "")
 	_, alert := v.Alert(ctx, crashVault, "old")
 	_, bare := v.Points(ctx, catalogue.PointQuery{Instance: crashVault, Bare: true, Limit: 100})
 	_, expiring := v.Expiring(ctx, now, "a", 100)

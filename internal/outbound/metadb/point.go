@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	barePointColumns = "name, time, expiry, vault_expiry, good, held, bytes, snapshot_bytes, namespaces"
+	barePointColumns = "name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes"
 	pointColumns     = barePointColumns + ", body"
 )
 
@@ -103,9 +103,9 @@ func scanPoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
 func scanBarePoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
 	return func(row scanner) error {
 		var at int64
-		var expiry, vaultExpiry sql.NullInt64
-		err := row.Scan(&p.Name, &at, &expiry, &vaultExpiry, &p.Good, &p.Held, &p.Bytes, &p.SnapshotBytes, &p.Namespaces)
-		p.Instance, p.Time, p.Expiry, p.VaultExpiry = instance, fromMicros(at), fromMaybe(expiry), fromMaybe(vaultExpiry)
+		var expiry, vaultExpiry, copyAt sql.NullInt64
+		err := row.Scan(&p.Name, &at, &expiry, &vaultExpiry, &copyAt, &p.Good, &p.Held, &p.Bytes, &p.SnapshotBytes, &p.Namespaces, &p.VaultBytes)
+		p.Instance, p.Time, p.Expiry, p.VaultExpiry, p.Copy = instance, fromMicros(at), fromMaybe(expiry), fromMaybe(vaultExpiry), fromMaybe(copyAt)
 		return err
 	}
 }
@@ -125,12 +125,13 @@ func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
 		return err
 	}
 	n, err := t.exec(ctx, "write a recovery point",
-		"INSERT INTO points (instance, name, time, expiry, vault_expiry, good, held, bytes, snapshot_bytes, namespaces, body)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM resources WHERE key = $11"+
+		"INSERT INTO points (instance, name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes, body)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM resources WHERE key = $13"+
 			" ON CONFLICT (instance, name) DO UPDATE SET time = excluded.time, expiry = excluded.expiry, vault_expiry = excluded.vault_expiry,"+
-			" good = excluded.good, held = excluded.held, bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes,"+
-			" namespaces = excluded.namespaces, body = excluded.body",
-		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), p.Good, p.Held, p.Bytes, p.SnapshotBytes, p.Namespaces, bytes(p.Body), p.Instance.Key())
+			" copy_at = excluded.copy_at, good = excluded.good, held = excluded.held, bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes,"+
+			" namespaces = excluded.namespaces, vault_bytes = excluded.vault_bytes, body = excluded.body",
+		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), maybe(p.Copy), p.Good, p.Held, p.Bytes, p.SnapshotBytes, p.Namespaces, p.VaultBytes,
+		bytes(p.Body), p.Instance.Key())
 	if err == nil && n == 0 {
 		err = noResource(p.Instance)
 	}

@@ -91,7 +91,7 @@ func testBodies(t *testing.T, db catalogue.Database) {
 			p, _ := v.Point(t.Context(), r.ID, "p")
 			j, _ := v.Job(t.Context(), r.ID, "j")
 			o, _ := v.Operation(t.Context(), "o")
-			d, _ := v.Deletion(t.Context(), r.ID, r.ID, "p")
+			d, _ := v.Deletion(t.Context(), r.ID, r.ID, "p", "")
 			raised, _ := v.Alert(t.Context(), r.ID, "a")
 			a, err := v.Audit(t.Context(), catalogue.AuditQuery{Limit: 1})
 			if err != nil || len(a) != 1 {
@@ -227,7 +227,7 @@ func testHostileQueries(t *testing.T, db catalogue.Database, text string) {
 		}
 		_, missing = v.Alert(t.Context(), vault, text)
 		mustBe(t, coffer.CodeResourceNotFound, missing)
-		_, missing = v.Deletion(t.Context(), vault, id, text)
+		_, missing = v.Deletion(t.Context(), vault, id, text, "")
 		mustBe(t, coffer.CodeResourceNotFound, missing)
 		for _, q := range []catalogue.AlertQuery{
 			{Vault: id}, {Vault: vault, Target: id}, {Vault: vault, Kind: text}, {Vault: vault, State: catalogue.AlertState(text)}, {Vault: vault, After: &catalogue.PointCursor{Name: text}},

@@ -23,6 +23,12 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 			Bytes: int64(n) << 40, Since: at(n / 5), Next: at(20 - n/3), Tries: n, Failure: strings.Repeat("why ", n), Work: json.RawMessage(`{"n":1}`),
 		})
 	}
+	// Of one recovery point each tier has its own.
+	for _, n := range []int{3, 7} {
+		d := all[n]
+		d.Tier, d.Cluster, d.Bytes, d.Next = catalogue.VaultTier, "", 5, at(17)
+		all = append(all, d)
+	}
 	other := catalogue.Deletion{Vault: vault + "2", Instance: instance(0), Point: "p00", Cluster: cluster, Taken: at(0), Since: at(0), Next: at(18)}
 	mustUpdate(t, db, func(tx catalogue.Tx) error {
 		for _, d := range append(slices.Clone(all), other) {
@@ -34,7 +40,7 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		return nil
 	})
 	slices.SortFunc(all, func(a, b catalogue.Deletion) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Instance.Key(), b.Instance.Key()), cmp.Compare(a.Point, b.Point))
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Instance.Key(), b.Instance.Key()), cmp.Compare(a.Point, b.Point), cmp.Compare(a.Tier, b.Tier))
 	})
 	ofVault := func(q catalogue.DeletionQuery) (found []catalogue.Deletion) {
 		mustView(t, db, func(v catalogue.View) error {
@@ -46,7 +52,7 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		})
 		return found
 	}
-	for _, limit := range []int{1, 5, 12, 13} {
+	for _, limit := range []int{1, 5, 14, 15} {
 		mustMatch(t, fmt.Sprintf("%d at a time", limit), all, ofVault(catalogue.DeletionQuery{Vault: vault, Limit: limit}))
 	}
 	var due []catalogue.Deletion
@@ -57,12 +63,12 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 	}
 	mustMatch(t, "due in the vault", due, ofVault(catalogue.DeletionQuery{Vault: vault, Until: at(18), Limit: 2}))
 	mustView(t, db, func(v catalogue.View) error {
-		one, err := v.Deletion(t.Context(), vault, all[3].Instance, all[3].Point)
+		one, err := v.Deletion(t.Context(), vault, all[3].Instance, all[3].Point, all[3].Tier)
 		mustMatch(t, "one of them", all[3], one)
 		if err != nil {
 			return err
 		}
-		for _, q := range []catalogue.DeletionQuery{{Limit: 1}, {Vault: vault, Cluster: cluster, Limit: 1}, {Cluster: cluster, After: &one, Limit: 1}} {
+		for _, q := range []catalogue.DeletionQuery{{Limit: 1}, {Vault: vault, Cluster: cluster, Limit: 1}, {Cluster: cluster, After: &one, Limit: 1}, {Vault: vault, VaultTiers: true, Limit: 1}, {VaultTiers: true, After: &one, Limit: 1}} {
 			if found, err := v.Deletions(t.Context(), q); err == nil {
 				t.Errorf("%+v finds %d", q, len(found))
 			}
@@ -85,12 +91,20 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		})
 	}
 
+	for until, want := range map[time.Time]int{at(16): 0, at(17): 2, {}: 2} {
+		due := ofCluster(t, db, catalogue.DeletionQuery{VaultTiers: true, Until: until, Limit: 10})
+		mustMatch(t, fmt.Sprint("due in vault tiers until ", until), want, len(due))
+		for _, d := range due {
+			mustMatch(t, "the tier", catalogue.VaultTier, d.Tier)
+		}
+	}
+
 	first := all[0]
 	first.Next, first.Tries, first.Failure, first.Cluster = at(10), 99, "again\x00", "/subscriptions/s/none"
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutDeletion(t.Context(), first) })
 	first.Failure = "again\uFFFD"
 	mustView(t, db, func(v catalogue.View) error {
-		got, err := v.Deletion(t.Context(), first.Vault, first.Instance, first.Point)
+		got, err := v.Deletion(t.Context(), first.Vault, first.Instance, first.Point, first.Tier)
 		mustMatch(t, "one that was tried", first, got)
 		if err != nil {
 			return err
@@ -100,10 +114,10 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		return err
 	})
 	mustUpdate(t, db, func(tx catalogue.Tx) error {
-		if err := tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point); err != nil {
+		if err := tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point, first.Tier); err != nil {
 			return err
 		}
-		mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point))
+		mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), first.Vault, first.Instance, first.Point, first.Tier))
 		return nil
 	})
 	mustMatch(t, "without it", all[1:], ofVault(catalogue.DeletionQuery{Vault: vault, Limit: 5}))
@@ -190,8 +204,8 @@ func testTotals(t *testing.T, db catalogue.Database) {
 	mustUpdate(t, db, func(tx catalogue.Tx) error {
 		for i, p := range []catalogue.Point{
 			{Instance: instance(1), Name: "new", Time: at(9), Bytes: 5, SnapshotBytes: 1<<52 + 1, Namespaces: 3},
-			{Instance: instance(1), Name: "old", Time: at(1), Bytes: 6, SnapshotBytes: 1 << 52, Namespaces: 7},
-			{Instance: instance(1), Name: "older", Time: at(0)},
+			{Instance: instance(1), Name: "old", Time: at(1), Bytes: 6, SnapshotBytes: 1 << 52, VaultBytes: 7, Namespaces: 7},
+			{Instance: instance(1), Name: "older", Time: at(0), VaultBytes: 8},
 			// Two that no cluster has, and whose sum is larger than any number that is kept.
 			{Instance: instance(2), Name: "a", Time: at(1), SnapshotBytes: most},
 			{Instance: instance(2), Name: "b", Time: at(1), SnapshotBytes: most},
@@ -203,14 +217,14 @@ func testTotals(t *testing.T, db catalogue.Database) {
 		return nil
 	})
 	for id, want := range map[catalogue.ID]catalogue.Total{
-		instance(1): {Points: 3, Namespaces: 3, SnapshotBytes: 1<<53 + 1, ArchiveBytes: 11}, instance(2): {Points: 2, SnapshotBytes: most},
+		instance(1): {Points: 3, Namespaces: 3, SnapshotBytes: 1<<53 + 1, ArchiveBytes: 11, VaultBytes: 15}, instance(2): {Points: 2, SnapshotBytes: most},
 		instance(3): {}, instance(4): {}, "/subscriptions/\x00": {},
 	} {
 		// Beyond 2^53 the last bit is rounded.
-		if got := total(id); got.SnapshotBytes&^1 != want.SnapshotBytes&^1 || got.Points != want.Points || got.Namespaces != want.Namespaces || got.ArchiveBytes != want.ArchiveBytes {
+		if got := total(id); got.SnapshotBytes&^1 != want.SnapshotBytes&^1 || got.Points != want.Points || got.Namespaces != want.Namespaces || got.ArchiveBytes != want.ArchiveBytes || got.VaultBytes != want.VaultBytes {
 			t.Errorf("%s: %+v, want %+v", id, got, want)
 		}
 	}
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "new") })
-	mustMatch(t, "without the newest", catalogue.Total{Points: 2, Namespaces: 7, SnapshotBytes: 1 << 52, ArchiveBytes: 6}, total(instance(1)))
+	mustMatch(t, "without the newest", catalogue.Total{Points: 2, Namespaces: 7, SnapshotBytes: 1 << 52, ArchiveBytes: 6, VaultBytes: 15}, total(instance(1)))
 }

@@ -107,7 +107,7 @@ func testTimeBounds(t *testing.T, db catalogue.Database) {
 func testPointWrites(t *testing.T, db catalogue.Database) {
 	mustPut(t, db, instance(1))
 	p := catalogue.Point{
-		Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), VaultExpiry: at(9), Good: true, Held: true, Bytes: 1 << 60, Body: json.RawMessage(`{"a":1}`),
+		Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), VaultExpiry: at(9), Copy: at(4), Good: true, Held: true, Bytes: 1 << 60, VaultBytes: 1 << 59, Body: json.RawMessage(`{"a":1}`),
 	}
 	for range 3 {
 		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutPoint(t.Context(), p) })
@@ -116,10 +116,60 @@ func testPointWrites(t *testing.T, db catalogue.Database) {
 			mustMatch(t, "the recovery point", p, got)
 			return err
 		})
-		p.Time, p.Expiry, p.VaultExpiry, p.Good, p.Held, p.Bytes, p.Body = at(3), time.Time{}, p.Expiry, false, !p.Held, 0, json.RawMessage(`{}`)
+		p.Time, p.Expiry, p.VaultExpiry, p.Copy, p.Good, p.Held, p.Bytes, p.VaultBytes, p.Body = at(3), time.Time{}, p.Expiry, time.Time{}, false, !p.Held, 0, 0, json.RawMessage(`{}`)
 	}
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "P") })
 	mustMatch(t, "after it was deleted", []string{}, pointNames(t, db, catalogue.PointQuery{Instance: instance(1), Limit: 5}))
+}
+
+func testCopiesDue(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1), instance(2))
+	var all []catalogue.Point
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for n := range 12 {
+			p := catalogue.Point{Instance: instance(1 + n%2), Name: fmt.Sprintf("p%02d", n), Time: at(n), Expiry: at(9), VaultExpiry: at(90), Copy: at(20 - n), Good: true, Bytes: 3, VaultBytes: 4}
+			if n%4 == 3 {
+				p.Copy = time.Time{} // none is wanted
+			} else {
+				all = append(all, p)
+			}
+			p.Body = json.RawMessage(`{"a":1}`)
+			if err := tx.PutPoint(t.Context(), p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b catalogue.Point) int { return a.Copy.Compare(b.Copy) })
+	due := func(until time.Time, limit int) (found []catalogue.Point) {
+		mustView(t, db, func(v catalogue.View) (err error) {
+			found, err = v.CopiesDue(t.Context(), until, limit)
+			return err
+		})
+		return found
+	}
+	mustMatch(t, "all", all, due(at(20), 100))
+	mustMatch(t, "the first three", all[:3], due(at(20), 3))
+	mustMatch(t, "up to a time", all[:2], due(all[1].Copy, 100))
+	mustMatch(t, "before all", 0, len(due(all[0].Copy.Add(-time.Microsecond), 100)))
+	// They go with their instance wherever that goes, and with it altogether.
+	moved := instance(1).Parent().Child("deletedBackupInstances", "moved")
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		if _, err := tx.MoveResource(t.Context(), instance(1), moved, catalogue.Condition{}); err != nil {
+			return err
+		}
+		return tx.DeleteResource(t.Context(), instance(2), catalogue.Condition{})
+	})
+	for _, p := range due(at(20), 100) {
+		mustMatch(t, "where it is", moved, p.Instance)
+	}
+	mustMatch(t, "those that are left", 6, len(due(at(20), 100)))
+	mustView(t, db, func(v catalogue.View) error {
+		if found, err := v.CopiesDue(t.Context(), at(20), 0); err == nil {
+			t.Errorf("without a limit there are %d", len(found))
+		}
+		return nil
+	})
 }
 
 func testBarePoints(t *testing.T, db catalogue.Database) {

@@ -90,7 +90,7 @@ func testMissing(t *testing.T, db catalogue.Database) {
 			mustBe(t, coffer.CodeResourceNotFound, err)
 			_, err = v.Alert(t.Context(), in, "a")
 			mustBe(t, coffer.CodeResourceNotFound, err)
-			_, err = v.Deletion(t.Context(), in, in, "p")
+			_, err = v.Deletion(t.Context(), in, in, "p", "")
 			mustBe(t, coffer.CodeResourceNotFound, err)
 			slots, err := v.Slots(t.Context(), catalogue.SlotQuery{Instance: in, Limit: 1})
 			alerts, alertsErr := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: in, Limit: 1})
@@ -110,7 +110,7 @@ func testMissing(t *testing.T, db catalogue.Database) {
 		mustUpdate(t, db, func(tx catalogue.Tx) error {
 			mustBe(t, coffer.CodeResourceNotFound, tx.DeletePoint(t.Context(), in, "p"))
 			mustBe(t, coffer.CodeResourceNotFound, tx.DeleteSecret(t.Context(), in, "s"))
-			mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), in, in, "p"))
+			mustBe(t, coffer.CodeResourceNotFound, tx.DeleteDeletion(t.Context(), in, in, "p", ""))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutPoint(t.Context(), catalogue.Point{Instance: in + "z", Name: "p"}))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutJob(t.Context(), catalogue.Job{Vault: in + "z", Name: "j"}))
 			mustBe(t, coffer.CodeResourceNotFound, tx.PutSecret(t.Context(), catalogue.Secret{Owner: in + "z", Name: "s"}))

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"times are bounded to the microsecond, in UTC":                testTimeBounds,
 		"a recovery point is replaced and deleted":                    testPointWrites,
 		"recovery points without their bodies are all there":          testBarePoints,
+		"what is to be copied to the vault tier is found by its time": testCopiesDue,
 		"instances are found by what expires of them":                 testExpiring,
 		"what is due comes earliest first, page by page":              testDue,
 		"slots come newest first, and old ones are deleted":           testSlots,

@@ -7,6 +7,9 @@ ALTER TABLE points ADD COLUMN held BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE points ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN snapshot_bytes BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN namespaces INTEGER NOT NULL DEFAULT 0;
+-- What the vault tier is to have, and has.
+ALTER TABLE points ADD COLUMN copy_at BIGINT;
+ALTER TABLE points ADD COLUMN vault_bytes BIGINT NOT NULL DEFAULT 0;
 
 -- A body is whatever was written: what is not JSON says nothing.
 -- +goose StatementBegin
@@ -23,7 +26,9 @@ DROP FUNCTION says_partial(BYTEA);
 CREATE INDEX points_by_expiry ON points (instance, expiry) WHERE expiry IS NOT NULL;
 CREATE INDEX points_by_vault_expiry ON points (instance, vault_expiry) WHERE vault_expiry IS NOT NULL;
 -- What the recovery points of an instance take up is summed from this alone.
-CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes);
+CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes, vault_bytes);
+-- Find what is to be copied to the vault tier.
+CREATE INDEX points_by_copy ON points (copy_at, instance, name) WHERE copy_at IS NOT NULL;
 
 -- When the schedule of an instance is looked at next.
 CREATE TABLE due (
@@ -64,6 +69,7 @@ CREATE TABLE deletions (
 	instance          TEXT COLLATE "C" NOT NULL,
 	instance_spelling TEXT COLLATE "C" NOT NULL,
 	point             TEXT COLLATE "C" NOT NULL,
+	tier              TEXT COLLATE "C" NOT NULL,
 	taken             BIGINT  NOT NULL,
 	cluster           TEXT COLLATE "C" NOT NULL,
 	cluster_spelling  TEXT COLLATE "C" NOT NULL,
@@ -73,10 +79,11 @@ CREATE TABLE deletions (
 	tries             BIGINT  NOT NULL,
 	failure           TEXT COLLATE "C" NOT NULL,
 	work              BYTEA   NOT NULL,
-	UNIQUE (vault, instance, point)
+	UNIQUE (vault, instance, point, tier)
 );
-CREATE INDEX deletions_by_time ON deletions (vault, since, instance, point);
+CREATE INDEX deletions_by_time ON deletions (vault, since, instance, point, tier);
 CREATE INDEX deletions_by_cluster ON deletions (cluster, next, id);
+CREATE INDEX deletions_of_vault_tiers ON deletions (next, id) WHERE tier <> '';
 CREATE INDEX deletions_next ON deletions (next, cluster);
 
 CREATE TABLE alerts (

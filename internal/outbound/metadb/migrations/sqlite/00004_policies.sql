@@ -7,6 +7,9 @@ ALTER TABLE points ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN snapshot_bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE points ADD COLUMN namespaces INTEGER NOT NULL DEFAULT 0;
+-- What the vault tier is to have, and has.
+ALTER TABLE points ADD COLUMN copy_at INTEGER;
+ALTER TABLE points ADD COLUMN vault_bytes INTEGER NOT NULL DEFAULT 0;
 
 -- A body is whatever was written: what is not JSON says nothing.
 UPDATE points SET good = 0 WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.recoveryPointState') = 'Partial' END;
@@ -15,7 +18,9 @@ UPDATE points SET good = 0 WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN j
 CREATE INDEX points_by_expiry ON points (instance, expiry) WHERE expiry IS NOT NULL;
 CREATE INDEX points_by_vault_expiry ON points (instance, vault_expiry) WHERE vault_expiry IS NOT NULL;
 -- What the recovery points of an instance take up is summed from this alone.
-CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes);
+CREATE INDEX points_by_size ON points (instance, snapshot_bytes, bytes, vault_bytes);
+-- Find what is to be copied to the vault tier.
+CREATE INDEX points_by_copy ON points (copy_at, instance, name) WHERE copy_at IS NOT NULL;
 
 -- When the schedule of an instance is looked at next.
 CREATE TABLE due (
@@ -51,6 +56,7 @@ CREATE TABLE deletions (
 	instance          TEXT    NOT NULL,
 	instance_spelling TEXT    NOT NULL,
 	point             TEXT    NOT NULL,
+	tier              TEXT    NOT NULL,
 	taken             INTEGER NOT NULL,
 	cluster           TEXT    NOT NULL,
 	cluster_spelling  TEXT    NOT NULL,
@@ -60,10 +66,11 @@ CREATE TABLE deletions (
 	tries             INTEGER NOT NULL,
 	failure           TEXT    NOT NULL,
 	work              BLOB    NOT NULL,
-	UNIQUE (vault, instance, point)
+	UNIQUE (vault, instance, point, tier)
 ) STRICT;
-CREATE INDEX deletions_by_time ON deletions (vault, since, instance, point);
+CREATE INDEX deletions_by_time ON deletions (vault, since, instance, point, tier);
 CREATE INDEX deletions_by_cluster ON deletions (cluster, next);
+CREATE INDEX deletions_of_vault_tiers ON deletions (next, id) WHERE tier <> '';
 CREATE INDEX deletions_next ON deletions (next, cluster);
 
 CREATE TABLE alerts (

@@ -93,6 +93,7 @@ func TestWhatBecomesOfRecoveryPoints(t *testing.T) {
 		{"a copy after a delay", []Point{pt("a", 0, 7, wanted(t, 2, 90))}, Terms{}, "a Keep/CopyLater", "operational tier: kept until 2026-11-28 12:00 UTC, by rule Daily (tag Daily: so it is); vault tier: to be copied on 2026-11-23 12:00 UTC"},
 		{"a copy on expiry comes first", []Point{pt("a", -7, 0, wanted(t, 0, 90)), pt("b", -1, 6)}, Terms{}, "a Keep/Copy, b Keep/", "operational tier: kept though its time was up on 2026-11-21 12:00 UTC: it is not in the vault tier yet; vault tier: to be copied now"},
 		{"then the operational one goes", []Point{pt("0", -7, 0, copied(t, 0, 90)), pt("a", -6, 1, copied(t, 0, 90)), pt("b", -1, 6)}, Terms{}, "0 Expire/Keep, a Keep/Keep, b Keep/", ""},
+		{"a copy that the vault tier would let go of at once", []Point{pt("a", -90, -83, wanted(t, -90, 0)), pt("b", -1, 6)}, Terms{}, "a Expire/, b Keep/", "expires: its time was up on 2026-08-30 12:00 UTC, by rule Daily (tag Daily: so it is)"},
 		{"a delay that is longer than the operational tier keeps", []Point{pt("a", -8, -1, wanted(t, 3, 90)), pt("b", -1, 6)}, Terms{}, "a Keep/Copy, b Keep/", ""},
 		{"no second copy is made of what the vault tier kept shorter", []Point{pt("a", -4, 20, copied(t, -4, -1), func(p *Point) { p.Vault.Present = false }), pt("b", -3, 20, copied(t, -3, 9))}, Terms{}, "a Keep/, b Keep/Keep", ""},
 		{"a copy that was given up", []Point{pt("a", -8, -1), pt("b", -1, 6)}, Terms{}, "a Expire/, b Keep/", ""},
@@ -168,6 +169,8 @@ func model(points []Point, terms Terms, i int) (operational, vault bool) {
 	}
 	good := func(p Point) bool { return p.Good }
 	inVault := func(p Point) bool { return p.Vault.Present }
+	// What its copy would be let go of by now is not copied any more.
+	late := !p.Vault.Expires.IsZero() && !p.Vault.Expires.After(terms.Now)
 	due := func(t Tier) bool { return t.Present && !t.Expires.IsZero() && !t.Expires.After(terms.Now) }
 	switch {
 	case terms.Stopped, p.Held != "", p.Reader != "", p.Good && newer(good) == 0:
@@ -176,7 +179,7 @@ func model(points []Point, terms Terms, i int) (operational, vault bool) {
 		return false, false
 	}
 	operational, vault = due(p.Operational), due(p.Vault)
-	if newer(func(p Point) bool { return p.Operational.Present }) == 0 || p.Vault.Present && newer(inVault) == 0 || !p.Copy.IsZero() && p.Vault.Since.IsZero() {
+	if newer(func(p Point) bool { return p.Operational.Present }) == 0 || p.Vault.Present && newer(inVault) == 0 || !p.Copy.IsZero() && p.Vault.Since.IsZero() && !late {
 		operational = false
 	}
 	if newer(inVault) == 0 || p.Good && newer(func(p Point) bool { return good(p) && inVault(p) }) == 0 {
@@ -243,10 +246,10 @@ func TestJudgingIsWhatTheObviousModelSays(t *testing.T) {
 			if d.Operational == Expire && terms.Now.Before(p.Operational.Expires) || d.Vault == Expire && terms.Now.Before(p.Vault.Expires) {
 				t.Fatalf("%d: %+v expires before its time: %+v", n, p, d)
 			}
-			if d.Operational == Expire && p.Awaited() {
+			if d.Operational == Expire && p.Awaited() && !p.TooLate(terms.Now) {
 				t.Fatalf("%d: %+v expires before it is copied: %+v", n, p, d)
 			}
-			if (d.Vault == Copy || d.Vault == CopyLater) != p.Awaited() {
+			if (d.Vault == Copy || d.Vault == CopyLater) != (p.Awaited() && !p.TooLate(terms.Now)) {
 				t.Fatalf("%d: %+v is to be copied, and %+v", n, p, d)
 			}
 			if d.Reason == "" {

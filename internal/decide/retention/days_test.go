@@ -19,12 +19,16 @@ func simulate(p Policy, points []Point, from time.Time, ends []time.Time, terms 
 	var answer [][]string
 	carry := func() {
 		for range 3 { // a copy, what it lets go of, and nothing more
+			// Copies are made in time, also where nobody looks for longer than they are kept.
+			points = slices.Clone(points)
+			for i, pt := range points {
+				if due := pt.CopyDue(); !due.IsZero() && !due.After(terms.Now) {
+					points[i].Vault.Present, points[i].Vault.Since = true, due
+				}
+			}
 			var left []Point
 			for i, d := range Judge(points, terms) {
 				pt := points[i]
-				if d.Vault == Copy {
-					pt.Vault.Present, pt.Vault.Since = true, terms.Now
-				}
 				pt.Operational.Present = pt.Operational.Present && d.Operational != Expire
 				pt.Vault.Present = pt.Vault.Present && d.Vault != Expire
 				if pt.There() {

@@ -1,8 +1,9 @@
 package arm
 
-import "time"
-
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Bounds of texts that have no bound of their own.
 const (

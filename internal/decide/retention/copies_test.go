@@ -27,11 +27,12 @@ func TestOneOfADayIsCopiedToTheVaultTier(t *testing.T) {
 			got := ""
 			for i, made := range strings.Split(tt.made, "") {
 				slot := at(t, "2026-11-21T01:30:00Z").Add(6 * time.Hour * time.Duration(i-strings.Count(tt.made[:i], " ")))
-				switch point := (Point{Name: slot.Format(time.RFC3339), Taken: slot, Slot: slot, Good: made != "p"}); {
-				case made == " ", made == "-":
+				point := Point{Name: slot.Format(time.RFC3339), Taken: slot, Slot: slot, Good: made != "p"}
+				switch made {
+				case " ", "-":
 					got += made
 					continue
-				case made == "h":
+				case "h":
 					point.Slot = time.Time{}
 					points = append(points, p.Promise(point, Choice{Rule: p.Rules[0], Reason: "it was asked for"}, time.Time{}))
 				default:

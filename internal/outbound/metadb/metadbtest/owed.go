@@ -76,28 +76,7 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		return nil
 	})
 
-	// In a cluster, those of all vaults are due, the one that waits longest first.
-	var points []string
-	for _, d := range ofCluster(t, db, catalogue.DeletionQuery{Cluster: catalogue.ID(strings.ToUpper(string(cluster))), Until: at(19), Limit: 10}) {
-		points = append(points, d.Vault.Name()+" "+d.Point)
-	}
-	mustMatch(t, "due in the cluster", []string{"v1 p02", "v1 p06", "v1 p04", "v12 p00", "v1 p08"}, points)
-	mustMatch(t, "of all times", 7, len(ofCluster(t, db, catalogue.DeletionQuery{Cluster: cluster, Limit: 10})))
-	for until, want := range map[time.Time][]catalogue.ID{at(16): nil, at(17).Add(-1): nil, at(17): {cluster, cluster + "-2"}} {
-		mustView(t, db, func(v catalogue.View) error {
-			got, err := v.DeletionClusters(t.Context(), until)
-			mustMatch(t, fmt.Sprint("clusters until ", until), want, got)
-			return err
-		})
-	}
-
-	for until, want := range map[time.Time]int{at(16): 0, at(17): 2, {}: 2} {
-		due := ofCluster(t, db, catalogue.DeletionQuery{VaultTiers: true, Until: until, Limit: 10})
-		mustMatch(t, fmt.Sprint("due in vault tiers until ", until), want, len(due))
-		for _, d := range due {
-			mustMatch(t, "the tier", catalogue.VaultTier, d.Tier)
-		}
-	}
+	testDueDeletions(t, db)
 
 	first := all[0]
 	first.Next, first.Tries, first.Failure, first.Cluster = at(10), 99, "again\x00", "/subscriptions/s/none"
@@ -121,6 +100,33 @@ func testDeletions(t *testing.T, db catalogue.Database) {
 		return nil
 	})
 	mustMatch(t, "without it", all[1:], ofVault(catalogue.DeletionQuery{Vault: vault, Limit: 5}))
+}
+
+// testDueDeletions looks at those of testDeletions by where they are carried out, and by when.
+func testDueDeletions(t *testing.T, db catalogue.Database) {
+	t.Helper()
+	// In a cluster, those of all vaults are due, the one that waits longest first.
+	var points []string
+	for _, d := range ofCluster(t, db, catalogue.DeletionQuery{Cluster: catalogue.ID(strings.ToUpper(string(cluster))), Until: at(19), Limit: 10}) {
+		points = append(points, d.Vault.Name()+" "+d.Point)
+	}
+	mustMatch(t, "due in the cluster", []string{"v1 p02", "v1 p06", "v1 p04", "v12 p00", "v1 p08"}, points)
+	mustMatch(t, "of all times", 7, len(ofCluster(t, db, catalogue.DeletionQuery{Cluster: cluster, Limit: 10})))
+	for until, want := range map[time.Time][]catalogue.ID{at(16): nil, at(17).Add(-1): nil, at(17): {cluster, cluster + "-2"}} {
+		mustView(t, db, func(v catalogue.View) error {
+			got, err := v.DeletionClusters(t.Context(), until)
+			mustMatch(t, fmt.Sprint("clusters until ", until), want, got)
+			return err
+		})
+	}
+
+	for until, want := range map[time.Time]int{at(16): 0, at(17): 2, {}: 2} {
+		due := ofCluster(t, db, catalogue.DeletionQuery{VaultTiers: true, Until: until, Limit: 10})
+		mustMatch(t, fmt.Sprint("due in vault tiers until ", until), want, len(due))
+		for _, d := range due {
+			mustMatch(t, "the tier", catalogue.VaultTier, d.Tier)
+		}
+	}
 }
 
 func ofCluster(t *testing.T, db catalogue.Database, q catalogue.DeletionQuery) (found []catalogue.Deletion) {

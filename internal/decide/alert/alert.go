@@ -100,6 +100,11 @@ type Over struct {
 	Until time.Time
 }
 
+// Is says whether it is an alert of a kind that happened last at a time.
+func (o Over) Is(kind string, last time.Time) bool {
+	return o.Kind != "" && o.Kind == kind && (o.Until.IsZero() || !last.After(o.Until))
+}
+
 // Closed are the alerts about an instance that are over when a job of it ends. deadline is until when its newest good recovery point meets the
 // policy's objective, and zero if that has none, or if the job has made no recovery point.
 //

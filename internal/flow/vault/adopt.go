@@ -65,7 +65,7 @@ func (s *scheduled) meets(ctx context.Context, tx catalogue.Tx, reason string) e
 	if s.was.Policy == s.next.Policy {
 		return nil
 	}
-	return closeAlert(ctx, tx, s.resource.ID, alert.Over{Kind: alert.ObjectiveMissed, Reason: reason}, "the policy "+s.config.Policy.Name(), s.now)
+	return closeOver(ctx, tx, s.resource.ID, []alert.Over{{Kind: alert.ObjectiveMissed, Reason: reason}}, "the policy "+s.config.Policy.Name(), s.now)
 }
 
 // newestGood is when the newest good recovery point of an instance was taken; zero is none.

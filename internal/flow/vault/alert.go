@@ -3,7 +3,9 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -22,13 +24,30 @@ func (j *Jobs) alert(ctx context.Context, tx catalogue.Tx, kind string, vault, t
 	return err
 }
 
-// closeAlert closes the open alert of a kind about a target, if there is one, and if it did not happen later than it may have.
-func closeAlert(ctx context.Context, tx catalogue.Tx, target catalogue.ID, over alert.Over, by string, now time.Time) error {
-	open, err := tx.Alerts(ctx, catalogue.AlertQuery{Vault: target.Parent(), Target: target, Kind: over.Kind, Open: true, Limit: 1})
-	if err != nil || len(open) == 0 || !over.Until.IsZero() && open[0].Last.After(over.Until) {
+// openAlerts are those about a target, one of each kind at most.
+func openAlerts(ctx context.Context, v catalogue.View, target catalogue.ID) ([]catalogue.Alert, error) {
+	return v.Alerts(ctx, catalogue.AlertQuery{Vault: target.Parent(), Target: target, Open: true, Limit: pageSize})
+}
+
+// closeOver closes the open alerts about a target that are over.
+func closeOver(ctx context.Context, tx catalogue.Tx, target catalogue.ID, all []alert.Over, by string, now time.Time) error {
+	if len(all) == 0 {
+		return nil
+	}
+	open, err := openAlerts(ctx, tx, target)
+	if err != nil {
 		return err
 	}
-	return putClosed(ctx, tx, open[0], by, over.Reason, now)
+	for _, a := range open {
+		at := slices.IndexFunc(all, func(o alert.Over) bool { return o.Is(a.Kind, a.Last) })
+		if at < 0 {
+			continue
+		}
+		if err := putClosed(ctx, tx, a, by, all[at].Reason, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putClosed closes an alert, and says in it who has done so, and why if there is more to say.
@@ -45,7 +64,7 @@ func putClosed(ctx context.Context, tx catalogue.Tx, a catalogue.Alert, by, reas
 // closeAll closes what is open about an instance that is deleted. What is still to be deleted of it has alerts of its own target and kind,
 // which go on.
 func closeAll(ctx context.Context, tx catalogue.Tx, by Caller, target catalogue.ID, now time.Time) error {
-	open, err := tx.Alerts(ctx, catalogue.AlertQuery{Vault: target.Parent(), Target: target, Open: true, Limit: pageSize})
+	open, err := openAlerts(ctx, tx, target)
 	if err != nil {
 		return err
 	}
@@ -63,10 +82,8 @@ func closeAll(ctx context.Context, tx catalogue.Tx, by Caller, target catalogue.
 // reportEnd raises the alert that the end of a job is, if its vault wants those, and closes those that are over with it.
 func (j *Jobs) reportEnd(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State, deadline time.Time) error {
 	now := *s.Body.EndTime
-	for _, over := range alert.Closed(s, deadline) {
-		if err := closeAlert(ctx, tx, kept.Instance, over, "the job "+kept.Name, now); err != nil {
-			return err
-		}
+	if err := closeOver(ctx, tx, kept.Instance, alert.Closed(s, deadline), "the job "+kept.Name, now); err != nil {
+		return err
 	}
 	raised := alert.Raise(s, kept.Instance.Name())
 	if raised == nil {
@@ -106,7 +123,10 @@ func (j *Jobs) reportSlot(ctx context.Context, tx catalogue.Tx, s *scheduled) er
 			return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s was left out: the job %s waits for its cluster, and will catch up", s.resource.ID.Name(), at, underway.Name),
 				"see why the cluster "+s.config.Cluster.Name()+" cannot be reached: coffer cluster show")
 		}
-		found := coffer.Errorf(coffer.CodeResourceNotFound, "%w", s.why)
+		found, known := errors.AsType[*coffer.Error](s.why)
+		if !known {
+			found = coffer.Errorf(coffer.CodeResourceNotFound, "%w", s.why)
+		}
 		return raise(alert.BackupMissed, fmt.Sprintf("the backup of %s that was due at %s could not begin: %s", s.resource.ID.Name(), at, found.Message), found.Hint)
 	}
 	return nil

@@ -285,13 +285,9 @@ func copiesWell(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, now ti
 	if err != nil || len(others) > 0 {
 		return err
 	}
-	for _, kind := range []string{alert.NotCopied, alert.NoVaultTier} {
-		over := alert.Over{Kind: kind, Reason: "the copies that were under way are in the vault tier"}
-		if err := closeAlert(ctx, tx, kept.Instance, over, "the job "+kept.Name, now); err != nil {
-			return err
-		}
-	}
-	return nil
+	const reason = "the copies that were under way are in the vault tier"
+	over := []alert.Over{{Kind: alert.NotCopied, Reason: reason}, {Kind: alert.NoVaultTier, Reason: reason}}
+	return closeOver(ctx, tx, kept.Instance, over, "the job "+kept.Name, now)
 }
 
 // wantedPoint is the recovery point of a copy that is wanted, or there, of the instance or of the deleted one that can be had again; nil is

@@ -69,10 +69,10 @@ func deletionsIn(ctx context.Context, v catalogue.View, vault, cluster catalogue
 			return nil, err
 		}
 		for _, d := range page {
-			if some = append(some, d); !d.Cluster.Is(cluster) {
-				some = some[:len(some)-1]
+			if !d.Cluster.Is(cluster) {
+				continue
 			}
-			if len(some) == forgetBatch {
+			if some = append(some, d); len(some) == forgetBatch {
 				return some, nil
 			}
 		}

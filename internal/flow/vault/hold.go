@@ -97,19 +97,14 @@ func guardOf(ctx context.Context, v catalogue.View, id catalogue.ID, now time.Ti
 
 // mustNotBeGuarded refuses to delete, or to forget, an instance with a recovery point that is to be kept. It answers whether there are any.
 func mustNotBeGuarded(ctx context.Context, v catalogue.View, id catalogue.ID, g protection.Guard) (some bool, err error) {
-	for q := (catalogue.PointQuery{Instance: id, Bare: true, Limit: pageSize}); ; {
-		page, err := v.Points(ctx, q)
-		if err != nil {
-			return some, err
-		}
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true}, func(page []catalogue.Point) (bool, error) {
 		for _, p := range page {
+			some = true
 			if err := g.CheckPoint(p); err != nil {
-				return true, err
+				return false, err
 			}
 		}
-		if some = some || len(page) > 0; len(page) < pageSize {
-			return some, nil
-		}
-		q.After = &catalogue.PointCursor{Time: page[len(page)-1].Time, Name: page[len(page)-1].Name}
-	}
+		return true, nil
+	})
+	return some, err
 }

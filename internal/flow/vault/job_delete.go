@@ -287,24 +287,15 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 			return err
 		}
 		wanted = true
-		for q := (catalogue.PointQuery{Instance: kept.Instance, Limit: pageSize}); ; {
-			page, err := v.Points(ctx, q)
-			if err != nil {
-				return err
+		return pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: kept.Instance}, func(page []catalogue.Point) (bool, error) {
+			if len(page) == 0 {
+				return false, nil
 			}
-			if next.Left += len(page); len(page) > 0 {
-				last := page[len(page)-1]
-				p, err := readPoint(last)
-				if err != nil {
-					return err
-				}
-				next.Point, next.InCluster = last.Name, inCluster(p)
-				q.After = &catalogue.PointCursor{Time: last.Time, Name: last.Name}
-			}
-			if len(page) < pageSize {
-				return nil
-			}
-		}
+			last := page[len(page)-1]
+			p, err := readPoint(last)
+			next.Left, next.Point, next.InCluster = next.Left+len(page), last.Name, inCluster(p)
+			return true, err
+		})
 	})
 	return next, wanted, err
 }

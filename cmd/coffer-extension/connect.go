@@ -57,7 +57,7 @@ func newConnectCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the extension")
 	flags.StringVar(&o.vaultsNamespace, "vaults-namespace", "", "namespace of the ServiceAccounts that vaults are (default NAMESPACE-vaults)")
-	flags.StringVar(&o.joinTokenFile, "join-token-file", "", "file with the token of `coffer cluster join`; it may be missing once the cluster has joined")
+	flags.StringVar(&o.joinTokenFile, "join-token-file", "", "file with the token of coffer cluster join; it may be missing once the cluster has joined")
 	flags.StringVar(&o.readerURL, "reader-url", "", "https://HOST:PORT of the extension's reader (default: vaults cannot look into recovery points)")
 	flags.StringVar(&o.readerTokenFile, "reader-token-file", "", "file with the token that the reader knows this by")
 	flags.BoolVar(&o.allowBindingsByOwner, "allow-bindings-by-owner", false, "let the vault's server give vaults trusted access to this cluster")

@@ -23,7 +23,7 @@ type secretFlags struct {
 func (f *secretFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.days, "lifetime-in-days", 0, "how long the secret is good for: 1 to 730 (default 365)")
 	cmd.Flags().StringVar(&f.name, "secret-name", "", "what people call the secret")
-	cmd.Flags().StringVar(&f.credentials, "credentials-file", "", "write what `coffer login --credentials` takes to this file, rather than print the secret")
+	cmd.Flags().StringVar(&f.credentials, "credentials-file", "", "write what coffer login --credentials takes to this file, rather than print the secret")
 }
 
 // issuedView is a new secret as it is printed.

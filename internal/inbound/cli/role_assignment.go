@@ -82,7 +82,7 @@ func (f *assignmentFlags) bind(p *program, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.assignee, "assignee", "", "service principal, by its name, client id or object id")
 	flags.StringVar(&f.objectID, "assignee-object-id", "", "instead: object id of a user or group of the OIDC issuer; nothing is looked up")
-	flags.StringVar(&f.role, "role", "", "role, by its name or id; `coffer role definition list` shows them")
+	flags.StringVar(&f.role, "role", "", "role, by its name or id; coffer role definition list shows them")
 	flags.StringVar(&f.scope, "scope", "", "where: /, or the id of a subscription, a resource group or a resource")
 	mustComplete(cmd, "assignee", p.completePrincipals)
 	mustComplete(cmd, "role", p.completeRoles)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/internal/inbound/cli/profile"
@@ -39,6 +41,27 @@ func TestExitCodes(t *testing.T) {
 		if code != tt.code || !strings.Contains(errs.String(), tt.says) {
 			t.Errorf("coffer %v: exit code %d, %q; want %d, %q", tt.args, code, errs.String(), tt.code, tt.says)
 		}
+	}
+}
+
+// TestFlagsNameTheirValuesByOneWord: what stands between backquotes in a flag's text is taken for the name of its value.
+func TestFlagsNameTheirValuesByOneWord(t *testing.T) {
+	flags := 0
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			flags++
+			if value, _ := pflag.UnquoteUsage(f); strings.Contains(value, " ") {
+				t.Errorf("%s --%s names its value %q", cmd.CommandPath(), f.Name, value)
+			}
+		})
+		for _, below := range cmd.Commands() {
+			look(below)
+		}
+	}
+	look(newRoot(Config{Profiles: profile.Store{Dir: t.TempDir()}}))
+	if flags < 100 {
+		t.Errorf("only %d flags were looked at", flags)
 	}
 }
 

@@ -78,7 +78,7 @@ func (f *deletedVaultFlags) bindLocation(cmd *cobra.Command) {
 
 func (f *deletedVaultFlags) bind(cmd *cobra.Command) {
 	f.bindLocation(cmd)
-	cmd.Flags().StringVar(&f.name, "deleted-vault-name", "", "deleted vault, by its name or id, as `coffer backup-vault deleted list` shows it; it may also be given without the flag")
+	cmd.Flags().StringVar(&f.name, "deleted-vault-name", "", "deleted vault, by its name or id, as coffer backup-vault deleted list shows it; it may also be given without the flag")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		return named(cmd, args, "deleted backup vault", "deleted-vault-name", &f.name)
 	}

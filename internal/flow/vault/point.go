@@ -91,7 +91,7 @@ func (d decodedPoints) read(kept []catalogue.Point) ([]retention.Point, error) {
 	for i, k := range kept {
 		point, known := d[string(k.Body)]
 		if !known {
-			body, err := arm.Decode[arm.RecoveryPoint](k.Body)
+			body, err := arm.DecodeKept[arm.RecoveryPoint](k.Body)
 			if err != nil {
 				return nil, unreadable(k.Instance.Child("recoveryPoints", k.Name), err)
 			}

@@ -74,12 +74,16 @@ func NewReplicas(c ReplicasConfig) (*Replicas, error) {
 
 func (r *Replicas) name() string { return r.config.Joining.config.Replica }
 
-// Begin records that this replica has begun, and holds no links: those that it is said to hold are of the process before it.
+// Begin records that this replica has begun, and holds no links: those that it is said to hold are of the process before it. It knows of the
+// others then, so that it does not take their shares for its own until it looks.
 func (r *Replicas) Begin(ctx context.Context) error {
 	if err := r.renew(ctx); err != nil {
 		return err
 	}
-	return r.disconnectAll(ctx, r.name())
+	if err := r.disconnectAll(ctx, r.name()); err != nil {
+		return err
+	}
+	return r.bury(ctx)
 }
 
 // Run looks after all of that until ctx ends.

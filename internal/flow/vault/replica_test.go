@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -131,5 +132,31 @@ func TestWhatIsRecordedOfLinksIsMended(t *testing.T) {
 	one.look(t)
 	if len(one.closed) != 2 {
 		t.Errorf("links that were ended: %v", one.closed)
+	}
+}
+
+func TestAReplicaThatBeginsTakesNoShareOfThoseThatItFinds(t *testing.T) {
+	w := newJoinWorld(t)
+	one := w.newReplica("one")
+	two := w.newReplica("two")
+	shares := func() (ofOne, ofBoth, ofTwo int) {
+		for n := range 100 {
+			switch id := testCluster.Child("shares", fmt.Sprint(n)); {
+			case one.Mine(id) && two.Mine(id):
+				ofBoth++
+			case one.Mine(id):
+				ofOne++
+			case two.Mine(id):
+				ofTwo++
+			}
+		}
+		return ofOne, ofBoth, ofTwo
+	}
+	if ofOne, ofBoth, ofTwo := shares(); ofOne < 20 || ofBoth < 20 || ofTwo != 0 {
+		t.Errorf("before the first one looks, it has %d, both have %d, the second one has %d", ofOne, ofBoth, ofTwo)
+	}
+	one.look(t)
+	if ofOne, ofBoth, ofTwo := shares(); ofOne < 20 || ofBoth != 0 || ofOne+ofTwo != 100 {
+		t.Errorf("the first one has %d, both have %d, the second one has %d", ofOne, ofBoth, ofTwo)
 	}
 }

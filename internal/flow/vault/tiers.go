@@ -13,7 +13,7 @@ import (
 
 // setTiers writes into a recovery point where it lies, until when, and whether it is still to be copied.
 func setTiers(point *catalogue.Point, p retention.Point) error {
-	shown, err := arm.Decode[arm.RecoveryPoint](point.Body)
+	shown, err := arm.DecodeKept[arm.RecoveryPoint](point.Body)
 	if err != nil {
 		return unreadable(point.Instance.Child("recoveryPoints", point.Name), err)
 	}

@@ -35,6 +35,8 @@ type View interface {
 	Resources(ctx context.Context, q ResourceQuery) ([]Resource, error)
 	Point(ctx context.Context, instance ID, name string) (Point, error)
 	Points(ctx context.Context, q PointQuery) ([]Point, error)
+	// PointMarks are by the Keys of instances, up to 1,000; one without recovery points has none.
+	PointMarks(ctx context.Context, instances ...ID) (map[string]PointMark, error)
 	// Expiring are instances that have recovery points with an Expiry or a VaultExpiry up to a time, in the order of their Keys, after the Key
 	// of the last one of the page before; limit is how many at most, 1 to 1,000.
 	Expiring(ctx context.Context, until time.Time, after string, limit int) ([]ID, error)

@@ -68,6 +68,10 @@ type PointQuery struct {
 	Limit int
 }
 
+// PointMark is of all recovery points of an instance: Count is how many there are, and Sum, but for a chance of one in 4,000,000,000,000, another one
+// once any of them has changed.
+type PointMark struct{ Count, Sum int64 }
+
 // PointCursor is a place in the order of PointQuery.
 type PointCursor struct {
 	Time time.Time

@@ -93,10 +93,11 @@ func (j *Jobs) adopt(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
 	if err != nil {
 		return err
 	}
-	kept, judged, err := judgedPoints(ctx, tx, s.resource.ID, readers[s.resource.ID.Key()], nil)
+	kept, judged, err := bothPoints(ctx, tx, s.resource.ID)
 	if err != nil {
 		return err
 	}
+	readBy(judged, readers[s.resource.ID.Key()])
 	by := Caller{Principal: catalogue.Principal{Name: "the change of " + policy.ID.Name()}}
 	for i, promised := range s.policy.Adopted(judged, terms.Immutable) {
 		was := kept[i]

@@ -28,10 +28,10 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 // Expire judges the recovery points of instances whose time is up, up to 1,000. What the rules let go of, in one tier or in both, cannot be
 // restored from there any more when Expire returns: it is owed as deletions. Expire answers how many recovery points that is of each instance.
 func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired []int, err error) {
-	now, decoded := j.Keeper.now(), decodedPoints{}
+	now, seen := j.Keeper.now(), &seenPoints{}
 	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
 	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]letGo, error) {
-		return judgePoints(ctx, newCommons(v), instances, decoded, now)
+		return judgePoints(ctx, newCommons(v), instances, seen, now)
 	})
 	expired = make([]int, len(instances))
 	var left []catalogue.ID
@@ -50,7 +50,7 @@ func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired [
 			return err
 		}
 		c := newCommons(tx)
-		gone, err := judgePoints(ctx, c, left, decoded, now)
+		gone, err := judgePoints(ctx, c, left, seen, now)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ type outlived struct {
 }
 
 // judgePoints judges the recovery points of each of some instances.
-func judgePoints(ctx context.Context, c *commons, instances []catalogue.ID, decoded decodedPoints, now time.Time) ([]letGo, error) {
+func judgePoints(ctx context.Context, c *commons, instances []catalogue.ID, seen *seenPoints, now time.Time) ([]letGo, error) {
 	resources, err := among(ctx, c.view, instances)
 	if err != nil {
 		return nil, err
@@ -88,20 +88,23 @@ func judgePoints(ctx context.Context, c *commons, instances []catalogue.ID, deco
 	if err != nil {
 		return nil, err
 	}
+	if err := seen.look(ctx, c.view, instances); err != nil {
+		return nil, err
+	}
 	gone := make([]letGo, len(instances))
 	for i, id := range instances {
 		r, there := resources[id.Key()]
 		if !there {
 			continue
 		}
-		if gone[i], err = c.judgeInstance(ctx, r, readers[id.Key()], decoded, now); err != nil {
+		if gone[i], err = c.judgeInstance(ctx, r, readers[id.Key()], seen, now); err != nil {
 			return nil, err
 		}
 	}
 	return gone, nil
 }
 
-func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, readers map[string]string, decoded decodedPoints, now time.Time) (gone letGo, err error) {
+func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, readers map[string]string, seen *seenPoints, now time.Time) (gone letGo, err error) {
 	record, err := ProtectionOf(r)
 	if err != nil || record.Deleting || record.State == protection.SoftDeleted {
 		return gone, err // its recovery points have another end
@@ -109,10 +112,11 @@ func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, reade
 	if gone.of, err = c.protectedOf(ctx, r); err != nil {
 		return gone, err
 	}
-	points, judged, err := judgedPoints(ctx, c.view, r.ID, readers, decoded)
+	points, judged, err := seen.read(ctx, c.view, r.ID)
 	if err != nil {
 		return gone, err
 	}
+	readBy(judged, readers)
 	terms, err := termsOf(r, gone.of.settings, now)
 	if err != nil {
 		return gone, err
@@ -126,17 +130,11 @@ func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, reade
 	return gone, nil
 }
 
-// judgedPoints are the recovery points of an instance, and the same as the rules see them, with who reads them now.
-func judgedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, readers map[string]string, decoded decodedPoints) (kept []catalogue.Point, judged []retention.Point, err error) {
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id}, func(page []catalogue.Point) (bool, error) {
-		some, err := decoded.read(page)
-		for i := range some {
-			some[i].Reader = readers[some[i].Name]
-		}
-		kept, judged = append(kept, page...), append(judged, some...)
-		return true, err
-	})
-	return kept, judged, err
+// readBy says of recovery points who reads them now.
+func readBy(points []retention.Point, readers map[string]string) {
+	for i := range points {
+		points[i].Reader = readers[points[i].Name]
+	}
 }
 
 // readersOf are the jobs under way that read recovery points of instances, by the instances' Keys and the names of those.

@@ -77,30 +77,13 @@ func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (po
 
 // readPoints are recovery points as the rules of retention see them.
 func readPoints(kept []catalogue.Point) ([]retention.Point, error) {
-	return decodedPoints(nil).read(kept)
-}
-
-// decodedPoints are recovery points by their bodies: who reads them once more need not decode them again. Nil keeps none.
-type decodedPoints map[string]retention.Point
-
-// mostDecoded is how many are kept.
-const mostDecoded = 5_000
-
-func (d decodedPoints) read(kept []catalogue.Point) ([]retention.Point, error) {
 	points := make([]retention.Point, len(kept))
 	for i, k := range kept {
-		point, known := d[string(k.Body)]
-		if !known {
-			body, err := arm.DecodeKept[arm.RecoveryPoint](k.Body)
-			if err != nil {
-				return nil, unreadable(k.Instance.Child("recoveryPoints", k.Name), err)
-			}
-			point = retention.ReadPoint(body)
-			if d != nil && len(d) < mostDecoded {
-				d[string(k.Body)] = point
-			}
+		body, err := arm.DecodeKept[arm.RecoveryPoint](k.Body)
+		if err != nil {
+			return nil, unreadable(k.Instance.Child("recoveryPoints", k.Name), err)
 		}
-		points[i] = point
+		points[i] = retention.ReadPoint(body)
 		points[i].Name, points[i].Taken = k.Name, k.Time
 	}
 	return points, nil

@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -68,6 +69,30 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 	return found, nil
 }
 
+// marks is how many marks of recovery points there are: each that is written gets one by chance. The sum of those of a million still fits.
+const marks = 1 << 42
+
+// PointMarks sums the marks of the recovery points of each of some instances.
+func (v *view) PointMarks(ctx context.Context, instances ...catalogue.ID) (map[string]catalogue.PointMark, error) {
+	if err := checkSome(instances); err != nil {
+		return nil, err
+	}
+	var f filter
+	f.among("r.key", keysOf(instances))
+	found := map[string]catalogue.PointMark{}
+	err := v.each(ctx, "read the marks of recovery points", func(row scanner) error {
+		var key string
+		var m catalogue.PointMark
+		err := row.Scan(&key, &m.Count, &m.Sum)
+		found[key] = m
+		return err
+	}, "SELECT r.key, COUNT(*), CAST(SUM(p.mark) AS BIGINT) FROM resources r JOIN points p ON p.instance = r.id"+f.where()+" GROUP BY r.key", f.values...)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
 // Expiring reads which instances have something that expires. For each, an index is asked for the first that does, however many recovery
 // points there are, and however many are kept beyond their time.
 func (v *view) Expiring(ctx context.Context, until time.Time, after string, limit int) ([]catalogue.ID, error) {
@@ -125,13 +150,13 @@ func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
 		return err
 	}
 	n, err := t.exec(ctx, "write a recovery point",
-		"INSERT INTO points (instance, name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes, body)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM resources WHERE key = $13"+
+		"INSERT INTO points (instance, name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes, body, mark)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM resources WHERE key = $14"+
 			" ON CONFLICT (instance, name) DO UPDATE SET time = excluded.time, expiry = excluded.expiry, vault_expiry = excluded.vault_expiry,"+
 			" copy_at = excluded.copy_at, good = excluded.good, held = excluded.held, bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes,"+
-			" namespaces = excluded.namespaces, vault_bytes = excluded.vault_bytes, body = excluded.body",
+			" namespaces = excluded.namespaces, vault_bytes = excluded.vault_bytes, body = excluded.body, mark = excluded.mark",
 		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), maybe(p.Copy), p.Good, p.Held, p.Bytes, p.SnapshotBytes, p.Namespaces, p.VaultBytes,
-		bytes(p.Body), p.Instance.Key())
+		bytes(p.Body), rand.Int64N(marks), p.Instance.Key()) //nolint:gosec // Nobody gains by guessing it.
 	if err == nil && n == 0 {
 		err = noResource(p.Instance)
 	}

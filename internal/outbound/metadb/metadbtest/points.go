@@ -353,3 +353,46 @@ func testOldOperations(t *testing.T, db catalogue.Database) {
 		return nil
 	})
 }
+
+func testPointMarks(t *testing.T, db catalogue.Database) {
+	mustPut(t, db, instance(1), instance(2), instance(3))
+	put := func(id catalogue.ID, name, body string) func(catalogue.Tx) error {
+		return func(tx catalogue.Tx) error {
+			return tx.PutPoint(t.Context(), catalogue.Point{Instance: id, Name: name, Time: at(1), Body: json.RawMessage(body)})
+		}
+	}
+	marks := func() (found map[string]catalogue.PointMark) {
+		mustView(t, db, func(v catalogue.View) (err error) {
+			found, err = v.PointMarks(t.Context(), instance(1), catalogue.ID(strings.ToUpper(string(instance(2)))), instance(3), instance(9))
+			return err
+		})
+		return found
+	}
+	mustMatch(t, "marks of nothing", map[string]catalogue.PointMark{}, marks())
+	mustUpdate(t, db, put(instance(1), "a", "{}"))
+	mustUpdate(t, db, put(instance(2), "a", "{}"))
+	before := marks()
+	if one, two := before[instance(1).Key()], before[instance(2).Key()]; len(before) != 2 || one.Count != 1 || two.Count != 1 {
+		t.Fatalf("marks are %+v", before)
+	}
+	mustMatch(t, "marks once more", before, marks())
+	for name, change := range map[string]func(catalogue.Tx) error{
+		"one that is new":               put(instance(1), "b", "{}"),
+		"one that is written as it was": put(instance(1), "a", "{}"),
+		"one that is deleted and made again": func(tx catalogue.Tx) error {
+			return errors.Join(tx.DeletePoint(t.Context(), instance(1), "a"), put(instance(1), "a", "{}")(tx))
+		},
+		"one that is deleted": func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "a") },
+	} {
+		was := marks()
+		mustUpdate(t, db, put(instance(1), "a", "{}"))
+		now := marks()
+		if now[instance(1).Key()] == was[instance(1).Key()] || now[instance(2).Key()] != was[instance(2).Key()] {
+			t.Errorf("%s: marks were %+v, and are %+v", name, was, now)
+		}
+		mustUpdate(t, db, change)
+		if then := marks(); then[instance(1).Key()] == now[instance(1).Key()] || then[instance(2).Key()] != now[instance(2).Key()] {
+			t.Errorf("%s: marks were %+v, and are %+v", name, now, then)
+		}
+	}
+}

@@ -10,6 +10,8 @@ ALTER TABLE points ADD COLUMN namespaces INTEGER NOT NULL DEFAULT 0;
 -- What the vault tier is to have, and has.
 ALTER TABLE points ADD COLUMN copy_at BIGINT;
 ALTER TABLE points ADD COLUMN vault_bytes BIGINT NOT NULL DEFAULT 0;
+-- By chance another one with each change, so that who has read those of an instance knows by the sum whether they are still as they were.
+ALTER TABLE points ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;
 
 -- A body is whatever was written: what is not JSON says nothing.
 -- +goose StatementBegin

@@ -1,0 +1,61 @@
+package vault
+
+import (
+	"context"
+	"slices"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
+)
+
+// mostSeen is how many recovery points are kept in memory between one reading and the next.
+const mostSeen = 5_000
+
+// seenPoints are the recovery points of instances as they were read. Who reads them once more, in the transaction that lets go of some, does so
+// only where they have changed meanwhile: writers wait for each other.
+type seenPoints struct {
+	marks     map[string]catalogue.PointMark
+	instances map[string]seenInstance
+	count     int
+}
+
+// seenInstance are the recovery points of an instance, and the same as the rules see them, under the mark that they had.
+type seenInstance struct {
+	mark   catalogue.PointMark
+	kept   []catalogue.Point
+	judged []retention.Point
+}
+
+// look reads whether recovery points of some instances have changed. It is called in each transaction before read is.
+func (s *seenPoints) look(ctx context.Context, v catalogue.View, instances []catalogue.ID) (err error) {
+	s.marks, err = v.PointMarks(ctx, instances...)
+	return err
+}
+
+// read are all recovery points of an instance, and the same as the rules see them. They are the caller's.
+func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID) ([]catalogue.Point, []retention.Point, error) {
+	mark := s.marks[id.Key()]
+	if seen, known := s.instances[id.Key()]; known && seen.mark == mark {
+		return slices.Clone(seen.kept), slices.Clone(seen.judged), nil
+	}
+	kept, judged, err := bothPoints(ctx, v, id)
+	if err != nil || s.count+len(kept) > mostSeen {
+		return kept, judged, err
+	}
+	if s.instances == nil {
+		s.instances = map[string]seenInstance{}
+	}
+	s.count += len(kept)
+	s.instances[id.Key()] = seenInstance{mark, slices.Clone(kept), slices.Clone(judged)}
+	return kept, judged, nil
+}
+
+// bothPoints are all recovery points of an instance, and the same as the rules see them.
+func bothPoints(ctx context.Context, v catalogue.View, id catalogue.ID) (kept []catalogue.Point, judged []retention.Point, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id}, func(page []catalogue.Point) (bool, error) {
+		some, err := readPoints(page)
+		kept, judged = append(kept, page...), append(judged, some...)
+		return true, err
+	})
+	return kept, judged, err
+}

@@ -216,60 +216,19 @@ func (p *program) newGuardUpdate() *cobra.Command {
 
 func (p *program) newGuardShow() *cobra.Command {
 	var at guardFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a resource guard, with what it covers", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atGuard(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, guardNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a resource guard, with what it covers", guardNoun(), located(p.atGuard, &at))
 	at.bind(p, cmd)
 	return cmd
 }
 
 func (p *program) newGuardList() *cobra.Command {
-	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the resource guards of a resource group, or of the subscription", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			below, err := s.subscriptionID(cmd.Context())
-			// As of vaults, the profile's group is no default.
-			if err == nil && at.group != "" {
-				below, err = s.groupID(cmd.Context(), at)
-			}
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, guardNoun(), below+"/"+guardCollection)
-		},
-	}
-	cmd.Flags().StringVarP(&at.group, "resource-group", "g", "", "resource group (default all of the subscription)")
-	mustComplete(cmd, "resource-group", p.completeGroups)
-	return cmd
+	return p.newListInGroups("List the resource guards of a resource group, or of the subscription", guardNoun(), guardCollection)
 }
 
 func (p *program) newGuardDelete() *cobra.Command {
 	var at guardFlags
-	var yes bool
-	cmd := &cobra.Command{
-		Use: "delete", Short: "Delete a resource guard that no vault is under", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atGuard(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.remove(cmd.Context(), s, guardNoun(), id, yes, false)
-		},
-	}
+	cmd := p.newRemoval("Delete a resource guard that no vault is under", guardNoun(), located(p.atGuard, &at))
 	at.bind(p, cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 

@@ -209,32 +209,14 @@ func (s session) readInstance(ctx context.Context, id string) (instanceView, err
 
 func (p *program) newInstanceShow() *cobra.Command {
 	var at instanceFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a backup instance", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atInstance(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, instanceNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a backup instance", instanceNoun(), located(p.atInstance, &at))
 	at.bind(p, cmd)
 	return cmd
 }
 
 func (p *program) newInstanceList() *cobra.Command {
 	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the backup instances of a Backup vault", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, vault, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, instanceNoun(), vault+"/"+instanceCollection)
-		},
-	}
+	cmd := p.newListBelow("List the backup instances of a Backup vault", instanceNoun(), "/"+instanceCollection, located(p.atVault, &at))
 	at.bindVault(p, cmd)
 	return cmd
 }

@@ -76,32 +76,14 @@ func deletedOf(instance string) string {
 
 func (p *program) newDeletedList() *cobra.Command {
 	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the deleted backup instances of a Backup vault", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, vault, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, deletedNoun(), vault+"/"+deletedCollection)
-		},
-	}
+	cmd := p.newListBelow("List the deleted backup instances of a Backup vault", deletedNoun(), "/"+deletedCollection, located(p.atVault, &at))
 	at.bindVault(p, cmd)
 	return cmd
 }
 
 func (p *program) newDeletedShow() *cobra.Command {
 	var at instanceFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a deleted backup instance", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atDeleted(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, deletedNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a deleted backup instance", deletedNoun(), located(p.atDeleted, &at))
 	at.bind(p, cmd)
 	return cmd
 }

@@ -199,51 +199,22 @@ func (p *program) readPolicy(file string) (body policyBody, err error) {
 
 func (p *program) newPolicyShow() *cobra.Command {
 	var at policyFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a backup policy", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atPolicy(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, policyNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a backup policy", policyNoun(), located(p.atPolicy, &at))
 	at.bind(p, cmd)
 	return cmd
 }
 
 func (p *program) newPolicyList() *cobra.Command {
 	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the policies of a Backup vault", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, vault, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, policyNoun(), vault+"/"+policyCollection)
-		},
-	}
+	cmd := p.newListBelow("List the policies of a Backup vault", policyNoun(), "/"+policyCollection, located(p.atVault, &at))
 	at.bindVault(p, cmd)
 	return cmd
 }
 
 func (p *program) newPolicyDelete() *cobra.Command {
 	var at policyFlags
-	var yes bool
-	cmd := &cobra.Command{
-		Use: "delete", Short: "Delete a backup policy that nothing follows", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atPolicy(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.remove(cmd.Context(), s, policyNoun(), id, yes, false)
-		},
-	}
+	cmd := p.newRemoval("Delete a backup policy that nothing follows", policyNoun(), located(p.atPolicy, &at))
 	at.bind(p, cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 

@@ -82,16 +82,7 @@ func (p *program) newGroupCreate() *cobra.Command {
 
 func (p *program) newGroupShow() *cobra.Command {
 	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a resource group", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atGroup(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, groupNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a resource group", groupNoun(), located(p.atGroup, &at))
 	at.bindNamed(p, cmd)
 	return cmd
 }

@@ -151,16 +151,7 @@ func (p *program) newBindingCreate() *cobra.Command {
 
 func (p *program) newBindingShow() *cobra.Command {
 	var at bindingFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show trusted access, and whether the cluster's owner has approved it", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atBinding(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, bindingNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show trusted access, and whether the cluster's owner has approved it", bindingNoun(), located(p.atBinding, &at))
 	at.bind(p, cmd)
 	return p.onServer(cmd)
 }

@@ -139,44 +139,14 @@ func vaultRow(text json.RawMessage) ([]string, error) {
 
 func (p *program) newVaultShow() *cobra.Command {
 	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show a Backup vault", Args: noArgs,
-		Example: "  coffer backup-vault show -g shop -v shop-vault --query properties.securitySettings -o yaml",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.get(cmd.Context(), s, vaultNoun(), id)
-		},
-	}
+	cmd := p.newShow("Show a Backup vault", vaultNoun(), located(p.atVault, &at))
+	cmd.Example = "  coffer backup-vault show -g shop -v shop-vault --query properties.securitySettings -o yaml"
 	at.bindVault(p, cmd)
 	return cmd
 }
 
 func (p *program) newVaultList() *cobra.Command {
-	var at scopeFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the Backup vaults of a resource group, or of the subscription", Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := p.server()
-			if err != nil {
-				return err
-			}
-			below, err := s.subscriptionID(cmd.Context())
-			// Here the profile's group is no default: there would be no way to list all.
-			if err == nil && at.group != "" {
-				below, err = s.groupID(cmd.Context(), at)
-			}
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, vaultNoun(), below+"/"+vaultCollection)
-		},
-	}
-	cmd.Flags().StringVarP(&at.group, "resource-group", "g", "", "resource group (default all of the subscription)")
-	mustComplete(cmd, "resource-group", p.completeGroups)
-	return cmd
+	return p.newListInGroups("List the Backup vaults of a resource group, or of the subscription", vaultNoun(), vaultCollection)
 }
 
 func (p *program) newVaultDelete() *cobra.Command {

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+// finder finds what a command is about: a resource, or what holds those that are listed.
+type finder func(ctx context.Context) (session, string, error)
+
+// located finds it by the flags of the command, once they are read.
+func located[F any](find func(context.Context, F) (session, string, error), flags *F) finder {
+	return func(ctx context.Context) (session, string, error) { return find(ctx, *flags) }
+}
+
+// newShow is the command that shows a resource.
+func (p *program) newShow(short string, n noun, find finder) *cobra.Command {
+	return &cobra.Command{
+		Use: "show", Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, id, err := find(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.get(cmd.Context(), s, n, id)
+		},
+	}
+}
+
+// newListBelow is the command that lists a collection of a resource; path is where it is below that.
+func (p *program) newListBelow(short string, n noun, path string, find finder) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: short, Aliases: []string{"ls"}, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, id, err := find(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.list(cmd.Context(), s, n, id+path)
+		},
+	}
+}
+
+// newListInGroups is the command that lists resources of a type in a resource group, or in the subscription.
+func (p *program) newListInGroups(short string, n noun, collection string) *cobra.Command {
+	var at scopeFlags
+	cmd := p.newListBelow(short, n, "/"+collection, func(ctx context.Context) (session, string, error) {
+		s, err := p.server()
+		if err != nil {
+			return s, "", err
+		}
+		// The profile's group is no default: there would be no way to list all.
+		if at.group == "" {
+			id, err := s.subscriptionID(ctx)
+			return s, id, err
+		}
+		id, err := s.groupID(ctx, at)
+		return s, id, err
+	})
+	cmd.Flags().StringVarP(&at.group, "resource-group", "g", "", "resource group (default all of the subscription)")
+	mustComplete(cmd, "resource-group", p.completeGroups)
+	return cmd
+}
+
+// newRemoval is the command that deletes a resource at once, after it has asked.
+func (p *program) newRemoval(short string, n noun, find finder) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete", Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, id, err := find(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.remove(cmd.Context(), s, n, id, yes, false)
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}

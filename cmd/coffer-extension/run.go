@@ -95,7 +95,7 @@ func run(ctx context.Context, o options) error {
 	}
 	runs := flow.Config{
 		Cluster: cluster, Snapshots: csi.New(direct, o.namespace), Settings: locations,
-		Namespace: o.namespace, ClusterName: o.clusterName, Version: version,
+		Namespace: o.namespace, ClusterName: o.clusterName, Version: version, Freezing: &flow.Freezing{},
 		CutTimeout: o.cutTimeout, ReadyTimeout: o.readyTimeout, BindTimeout: o.bindTimeout, WorkloadTimeout: o.workloadTimeout,
 	}
 	err = controller.SetUp(manager, controller.Options{

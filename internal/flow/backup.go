@@ -35,6 +35,8 @@ type backup struct {
 	keys *encryption.Keys
 	// scope is set by look.
 	scope *scope
+	// turns are of the namespaces whose pods the run may freeze now, and of those that it has yet to thaw.
+	turns heldTurns
 }
 
 // Backup takes a Backup to its end, or to the first error that may pass by itself: then it is to be called again.
@@ -42,6 +44,7 @@ type backup struct {
 func Backup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func(context.Context) error) error {
 	b := newBackup(c, object, persist)
 	defer b.close()
+	defer b.turns.giveAll()
 	return b.advance(ctx, b.phases(), rollback{StepRollingBack, b.rollBackAll}, cancellation{
 		asked:    object.Spec.Cancel,
 		possible: b.unsealed,
@@ -66,6 +69,7 @@ func BackupSteps() []string { return stepsOf((&backup{}).phases()) }
 func CancelBackup(ctx context.Context, c Config, object *v1alpha1.Backup, persist func(context.Context) error) error {
 	b := newBackup(c, object, persist)
 	defer b.close()
+	defer b.turns.giveAll()
 	err := b.rollBackAll(ctx)
 	if coffer.Final(err) {
 		return nil
@@ -80,6 +84,7 @@ func newBackup(c Config, object *v1alpha1.Backup, persist func(context.Context) 
 		record: &record{now: c.Now, log: c.Log, failpoint: c.Failpoint, persist: persist, status: &object.Status.RunStatus},
 		object: object,
 		layout: recoverypoint.LayoutOf(object.Name),
+		turns:  heldTurns{of: c.Freezing},
 	}
 }
 

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -75,7 +76,12 @@ func (b *backup) thawAll(ctx context.Context) error {
 	}
 	hooks := b.hooks()
 	var pods []hookedPod
+	// Who has frozen them has their turns. Who finds them frozen waits for one after the other, as all do in the same order.
+	slices.SortFunc(owed, func(a, b v1alpha1.FrozenPod) int { return cmp.Compare(a.Namespace, b.Namespace) })
 	for _, f := range owed {
+		if err := b.turns.take(ctx, f.Namespace); err != nil {
+			return err
+		}
 		body, err := b.Cluster.Get(ctx, podType, f.Namespace, f.Name)
 		if coffer.CodeOf(err) == coffer.CodeNotFound {
 			continue
@@ -97,6 +103,7 @@ func (b *backup) thawAll(ctx context.Context) error {
 		return err
 	}
 	b.update(func() { b.object.Status.FrozenPods = nil })
+	b.turns.giveAll()
 	return b.save(ctx)
 }
 

@@ -227,6 +227,11 @@ func snapshotKey(v coffer.Volume) string { return v.Namespace + "/" + requestNam
 func requestName(v coffer.Volume) string { return coffer.ShortHash(v.Namespace + "/" + v.Claim) }
 
 func (b *backup) snapshotGroup(ctx context.Context, g group) error {
+	if len(g.pods) > 0 {
+		if err := b.turns.take(ctx, g.pods[0].pod.Namespace); err != nil {
+			return err
+		}
+	}
 	began := b.Now()
 	if err := b.freeze(ctx, g.pods); err != nil {
 		// The rollback thaws what was frozen.
@@ -241,6 +246,9 @@ func (b *backup) snapshotGroup(ctx context.Context, g group) error {
 		return nil
 	}
 	err := b.thaw(ctx, g.pods)
+	if err == nil {
+		b.turns.give(g.pods[0].pod.Namespace)
+	}
 	frozen := b.Now().Sub(began)
 	b.Log.Info("pods frozen and thawed", "namespace", g.pods[0].pod.Namespace, "pods", len(g.pods), "frozen", frozen)
 	b.update(func() {

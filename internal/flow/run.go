@@ -85,6 +85,8 @@ type Config struct {
 	// RetryPause is the pause before the first repetition of a request that failed; each further one is twice as
 	// long. Zero means 1 second.
 	RetryPause time.Duration
+	// Freezing is what runs that may freeze the same pods have in common. Nil is of runs that never do so at the same time.
+	Freezing *Freezing
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 	// Log is told what the run does. Nil means nobody is.

@@ -18,7 +18,7 @@ import (
 // alert raises one about a target, or counts it.
 func (j *Jobs) alert(ctx context.Context, tx catalogue.Tx, kind string, vault, target catalogue.ID, severity arm.Word, message, hint string, now time.Time) error {
 	_, _, err := tx.RaiseAlert(ctx, catalogue.Alert{
-		Vault: vault, Name: j.newName(), Kind: kind, Target: target, State: catalogue.AlertFired, First: now, Last: now, Count: 1,
+		Vault: vault, Name: j.newName(), Kind: kind, Target: target, First: now, Last: now,
 		Body: facts(arm.Alert{Kind: kind, Severity: severity, TargetID: string(target), Message: message, RecommendedAction: hint}),
 	})
 	return err

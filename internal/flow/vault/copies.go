@@ -310,15 +310,6 @@ func wantedPoint(ctx context.Context, v catalogue.View, id catalogue.ID, name st
 	return nil, nil
 }
 
-// readPoint is a recovery point as the rules of retention see it.
-func readPoint(point catalogue.Point) (retention.Point, error) {
-	read, err := readPoints([]catalogue.Point{point})
-	if err != nil {
-		return retention.Point{}, err
-	}
-	return read[0], nil
-}
-
 // forgoCopy gives up a copy that the vault tier would let go of at once, with an alert. The point is not written.
 func (j *Jobs) forgoCopy(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, point *catalogue.Point, promised retention.Point, now time.Time) error {
 	until := promised.Vault.Expires

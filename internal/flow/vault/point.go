@@ -79,12 +79,30 @@ func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (po
 func readPoints(kept []catalogue.Point) ([]retention.Point, error) {
 	points := make([]retention.Point, len(kept))
 	for i, k := range kept {
-		body, err := arm.DecodeKept[arm.RecoveryPoint](k.Body)
-		if err != nil {
-			return nil, unreadable(k.Instance.Child("recoveryPoints", k.Name), err)
+		var err error
+		if points[i], err = readPoint(k); err != nil {
+			return nil, err
 		}
-		points[i] = retention.ReadPoint(body)
-		points[i].Name, points[i].Taken = k.Name, k.Time
 	}
 	return points, nil
+}
+
+// readPoint is one of them.
+func readPoint(kept catalogue.Point) (retention.Point, error) {
+	shown, err := shownPoint(kept)
+	if err != nil {
+		return retention.Point{}, err
+	}
+	point := retention.ReadPoint(shown)
+	point.Name, point.Taken = kept.Name, kept.Time
+	return point, nil
+}
+
+// shownPoint is a recovery point as it is shown.
+func shownPoint(kept catalogue.Point) (arm.RecoveryPoint, error) {
+	shown, err := arm.DecodeKept[arm.RecoveryPoint](kept.Body)
+	if err != nil {
+		return shown, unreadable(kept.Instance.Child("recoveryPoints", kept.Name), err)
+	}
+	return shown, nil
 }

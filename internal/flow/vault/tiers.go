@@ -13,9 +13,9 @@ import (
 
 // setTiers writes into a recovery point where it lies, until when, and whether it is still to be copied.
 func setTiers(point *catalogue.Point, p retention.Point) error {
-	shown, err := arm.DecodeKept[arm.RecoveryPoint](point.Body)
+	shown, err := shownPoint(*point)
 	if err != nil {
-		return unreadable(point.Instance.Child("recoveryPoints", point.Name), err)
+		return err
 	}
 	body, err := jsonpatch.MergePatch(point.Body, facts(tiersChange(shown, p)))
 	if err != nil {

@@ -28,18 +28,20 @@ func (p *program) newShow(short string, n noun, find finder) *cobra.Command {
 	}
 }
 
-// newListBelow is the command that lists a collection of a resource; path is where it is below that.
-func (p *program) newListBelow(short string, n noun, path string, find finder) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: short, Aliases: []string{"ls"}, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, id, err := find(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, n, id+path)
-		},
+// listing lists a collection of a resource; path is where it is below that.
+func (p *program) listing(n noun, path string, find finder) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		s, id, err := find(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return p.list(cmd.Context(), s, n, id+path)
 	}
+}
+
+// newListBelow is the command that does so, and is called list.
+func (p *program) newListBelow(short string, n noun, path string, find finder) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: short, Aliases: []string{"ls"}, Args: noArgs, RunE: p.listing(n, path, find)}
 }
 
 // newListInGroups is the command that lists resources of a type in a resource group, or in the subscription.

@@ -43,13 +43,7 @@ func (p *program) newVaultOrphans() *cobra.Command {
 archive is not there. Nothing is changed. Each cluster is asked; one that cannot be is listed as not known. What other vaults, people or Velero have made is
 no orphan.`,
 		Example: "  coffer backup-vault orphans -g shop -v shop-vault",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, vault, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, orphanNoun(), vault+ownProvider+"orphans")
-		},
+		RunE:    p.listing(orphanNoun(), ownProvider+"orphans", located(p.atVault, &at)),
 	}
 	at.bindVault(p, cmd)
 	cmd.AddCommand(p.newVaultOrphansRemove())

@@ -43,13 +43,7 @@ func (p *program) newVaultPending() *cobra.Command {
 OperationalStore in their clusters, those of the VaultStore by the server. They cannot be restored from there any more. Deleting each is tried again for as long as it
 takes, at least each hour.`,
 		Example: "  coffer backup-vault pending-deletions -g shop -v shop-vault",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, vault, err := p.atVault(cmd.Context(), at)
-			if err != nil {
-				return err
-			}
-			return p.list(cmd.Context(), s, pendingNoun(), vault+ownProvider+"pendingDeletions")
-		},
+		RunE:    p.listing(pendingNoun(), ownProvider+"pendingDeletions", located(p.atVault, &at)),
 	}
 	at.bindVault(p, cmd)
 	cmd.AddCommand(p.newVaultForget())

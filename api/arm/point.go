@@ -34,6 +34,8 @@ type CofferPoint struct {
 	// Copied is when it came to the vault tier; that is known also when the vault tier has let go of it, so that it gets no second copy.
 	Copied    *time.Time `json:"copied,omitempty"`
 	LegalHold *LegalHold `json:"legalHold,omitempty"`
+	// Unreadable is why the server cannot read what it has kept of it; empty is that it can. What is shown beside it is what is known all the same.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // LegalHold says who keeps a recovery point from being deleted, and why.
@@ -65,5 +67,7 @@ const (
 	PointIncremental  Word = "Incremental"
 	PointCompleted    Word = "Completed"
 	PointPartial      Word = "Partial"
-	PointCommitted    Word = "COMMITTED"
+	// PointUnreadable is Coffer's own.
+	PointUnreadable Word = "Unreadable"
+	PointCommitted  Word = "COMMITTED"
 )

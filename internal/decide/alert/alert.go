@@ -23,6 +23,7 @@ const (
 	DeletionFailed   = "BackupDataDeletionFailed"
 	DeletionWarnings = "BackupDataDeletionCompletedWithWarnings"
 	NotDeleted       = "RecoveryPointNotDeleted"
+	PointUnreadable  = "RecoveryPointUnreadable"
 	ObjectiveMissed  = "RecoveryPointObjectiveMissed"
 	// NotCopied is of copies to the vault tier that fail or are late, and NoVaultTier of a server that makes none.
 	NotCopied   = "RecoveryPointNotCopied"

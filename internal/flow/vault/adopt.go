@@ -93,10 +93,14 @@ func (j *Jobs) adopt(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
 	if err != nil {
 		return err
 	}
-	kept, judged, err := bothPoints(ctx, tx, s.resource.ID)
+	all, err := allPoints(ctx, tx, s.resource.ID)
+	if err == nil {
+		err = j.tellLost(ctx, tx, s.resource.ID, all.lost, s.now)
+	}
 	if err != nil {
 		return err
 	}
+	kept, judged := all.kept, all.judged
 	readBy(judged, readers[s.resource.ID.Key()])
 	by := Caller{Principal: catalogue.Principal{Name: "the change of " + policy.ID.Name()}}
 	for i, promised := range s.policy.Adopted(judged, terms.Immutable) {

@@ -133,7 +133,12 @@ func (j *Jobs) dueCopy(ctx context.Context, tx catalogue.Tx, id catalogue.ID, na
 	}
 	promised, err := readPoint(point)
 	if err != nil {
-		return nil, err
+		// It is not known until when the copy is to be kept, and so for how long that may take: it is looked at again, and the others go on.
+		point.Copy = now.Add(heldCopy)
+		if err := j.tellLost(ctx, tx, id, []lostPoint{{point, err}}, now); err != nil {
+			return nil, err
+		}
+		return nil, tx.PutPoint(ctx, point)
 	}
 	switch {
 	case promised.TooLate(now):
@@ -369,10 +374,7 @@ func (j *Jobs) forgetPoint(ctx context.Context, tx catalogue.Tx, point catalogue
 	if err != nil {
 		return err
 	}
-	p, err := readPoint(point)
-	if err != nil {
-		return err
-	}
+	p := placesOf(point)
 	switch {
 	case p.Vault.Present:
 		id := catalogue.VaultCopyID{Vault: r.ID.Parent(), Repository: repositoryOf(r), Point: point.Name}

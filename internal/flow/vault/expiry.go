@@ -33,6 +33,9 @@ func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired [
 	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]letGo, error) {
 		return judgePoints(ctx, newCommons(v), instances, seen, now)
 	})
+	if err == nil {
+		err = j.tellSeen(ctx, seen, now)
+	}
 	expired = make([]int, len(instances))
 	var left []catalogue.ID
 	var places []int

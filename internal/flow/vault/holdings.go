@@ -130,11 +130,7 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 			return k, of, err
 		}
 		if err == nil {
-			p, err := readPoint(point)
-			if err != nil {
-				return k, of, err
-			}
-			k.Point = k.Point || inCluster(p)
+			k.Point = k.Point || inCluster(placesOf(point))
 		}
 		if k.Job == nil {
 			continue
@@ -276,13 +272,9 @@ func (h *holder) missingPoint(ctx context.Context, v catalogue.View, r catalogue
 			return o, false, err
 		}
 	}
-	tiers, err := tiersOfPoint(point)
-	if err != nil {
-		return o, false, err
-	}
 	m := orphan.Missing{Instance: r.ID.Name(), Name: name, Held: point.Held, Expires: point.Expiry, Immutable: h.immutable, Now: h.asked}
 	here := false
-	for _, tier := range tiers {
+	for _, tier := range tiersOfPoint(point) {
 		here = here || tier.Is(arm.OperationalStore)
 		m.Elsewhere = m.Elsewhere || !tier.Is(arm.OperationalStore)
 	}

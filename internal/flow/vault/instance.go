@@ -336,17 +336,18 @@ func tiersOf(ctx context.Context, v catalogue.View, id catalogue.ID, request *ar
 	if err != nil {
 		return nil, err
 	}
-	return tiersOfPoint(point)
+	return tiersOfPoint(point), nil
 }
 
-func tiersOfPoint(point catalogue.Point) ([]arm.Word, error) {
-	var body arm.RecoveryPoint
-	if err := json.Unmarshal(point.Body, &body); err != nil {
-		return nil, fmt.Errorf("read the kept recovery point %s: %w", point.Name, err)
+// tiersOfPoint are the tiers that a recovery point is in. One that cannot be read is tried where backups write it: the cluster knows whether it is
+// there.
+func tiersOfPoint(point catalogue.Point) (tiers []arm.Word) {
+	shown, err := shownPoint(point)
+	if err != nil {
+		return []arm.Word{arm.OperationalStore}
 	}
-	var tiers []arm.Word
-	for _, store := range body.RecoveryPointDataStoresDetails {
+	for _, store := range shown.RecoveryPointDataStoresDetails {
 		tiers = append(tiers, store.Type)
 	}
-	return tiers, nil
+	return tiers
 }

@@ -292,9 +292,8 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 				return false, nil
 			}
 			last := page[len(page)-1]
-			p, err := readPoint(last)
-			next.Left, next.Point, next.InCluster = next.Left+len(page), last.Name, inCluster(p)
-			return true, err
+			next.Left, next.Point, next.InCluster = next.Left+len(page), last.Name, inCluster(placesOf(last))
+			return true, nil
 		})
 	})
 	return next, wanted, err

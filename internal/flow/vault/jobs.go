@@ -258,7 +258,7 @@ func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s 
 	var deadline time.Time
 	if !s.Work.Taken.IsZero() {
 		var err error
-		if deadline, err = putPoint(ctx, tx, kept.Instance, s); err != nil {
+		if deadline, err = j.putPoint(ctx, tx, kept.Instance, s); err != nil {
 			return err
 		}
 	}
@@ -275,7 +275,7 @@ func (j *Jobs) keep(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s 
 
 // putPoint keeps the recovery point that a backup has made, and answers until when that meets the policy's objective; zero is none. If the
 // instance is gone, nobody asks for it any more.
-func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State) (deadline time.Time, err error) {
+func (j *Jobs) putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State) (deadline time.Time, err error) {
 	r, err := find(ctx, tx, id)
 	if err != nil || r == nil {
 		return deadline, err
@@ -284,14 +284,17 @@ func putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s job.State
 	if err != nil {
 		return deadline, err
 	}
-	previous, err := previousSlot(ctx, tx, id, p.policy, s)
+	previous, lost, err := previousSlot(ctx, tx, id, p.policy, s)
 	if err != nil {
 		return deadline, err
 	}
 	if p.policy.Objective != nil {
 		deadline = p.policy.Objective.After(s.Work.Taken)
 	}
-	copied, err := previousCopy(ctx, tx, id, p.policy, s)
+	copied, uncopied, err := previousCopy(ctx, tx, id, p.policy, s)
+	if err == nil {
+		err = j.tellLost(ctx, tx, id, append(lost, uncopied...), *s.Body.EndTime)
+	}
 	if err != nil {
 		return deadline, err
 	}

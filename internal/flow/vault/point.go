@@ -3,6 +3,7 @@ package vault
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -13,38 +14,44 @@ import (
 
 // previousSlot is the slot of the recovery point before the one that a backup of the schedule has made, by which it is the first of its day
 // or is not; zero is none, or that the policy does not ask.
-func previousSlot(ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State) (previous time.Time, err error) {
+func previousSlot(
+	ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State,
+) (previous time.Time, lost []lostPoint, err error) {
 	slot, good := s.Work.Slot, !s.Work.Partial
 	if slot.IsZero() || !policy.AsksForFirst() {
-		return previous, nil
+		return previous, nil, nil
 	}
 	// What is older is of another year.
 	const most = 367 * 24 * time.Hour
 	// It is one of the newest, as a rule: of each of thousands of instances that are due at once, no more is read.
 	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: newestFirst}
 	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
-		points, err := readPoints(page)
-		previous = retention.Previous(points, slot, good)
-		return previous.IsZero(), err
+		read := readPoints(page)
+		lost = append(lost, read.lost...)
+		previous = retention.Previous(read.judged, slot, good)
+		return previous.IsZero(), nil
 	})
-	return previous, err
+	return previous, lost, err
 }
 
 // previousCopy is the slot of the recovery point that takes the place of a day's copy before the one that a backup of the schedule has made;
 // zero is none.
-func previousCopy(ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State) (previous time.Time, err error) {
+func previousCopy(
+	ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State,
+) (previous time.Time, lost []lostPoint, err error) {
 	slot, good := s.Work.Slot, !s.Work.Partial
 	if slot.IsZero() || !policy.Copies() {
-		return previous, nil
+		return previous, nil, nil
 	}
 	// A day has up to 25 hours.
 	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-26 * time.Hour)}
 	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
-		points, err := readPoints(page)
-		previous = retention.PreviousCopy(points, slot, good)
-		return previous.IsZero(), err
+		read := readPoints(page)
+		lost = append(lost, read.lost...)
+		previous = retention.PreviousCopy(read.judged, slot, good)
+		return previous.IsZero(), nil
 	})
-	return previous, err
+	return previous, lost, err
 }
 
 // newestFirst is among how many of the newest recovery points one of the newest is looked for first.
@@ -65,26 +72,36 @@ func pagesOfPoints(ctx context.Context, v catalogue.View, q catalogue.PointQuery
 	}
 }
 
-// allPoints are the recovery points of an instance as the rules of retention see them.
-func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (points []retention.Point, err error) {
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: instance}, func(page []catalogue.Point) (bool, error) {
-		more, err := readPoints(page)
-		points = append(points, more...)
-		return true, err
-	})
-	return points, err
+// points are recovery points that were read: as they are kept, and in the same order as the rules of retention see them. Those that cannot be
+// read are apart.
+type points struct {
+	kept   []catalogue.Point
+	judged []retention.Point
+	lost   []lostPoint
 }
 
-// readPoints are recovery points as the rules of retention see them.
-func readPoints(kept []catalogue.Point) ([]retention.Point, error) {
-	points := make([]retention.Point, len(kept))
-	for i, k := range kept {
-		var err error
-		if points[i], err = readPoint(k); err != nil {
-			return nil, err
+// allPoints are the recovery points of an instance.
+func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (all points, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: instance}, func(page []catalogue.Point) (bool, error) {
+		read := readPoints(page)
+		all.kept, all.judged, all.lost = append(all.kept, read.kept...), append(all.judged, read.judged...), append(all.lost, read.lost...)
+		return true, nil
+	})
+	return all, err
+}
+
+// readPoints reads recovery points.
+func readPoints(kept []catalogue.Point) points {
+	read := points{kept: make([]catalogue.Point, 0, len(kept)), judged: make([]retention.Point, 0, len(kept))}
+	for _, k := range kept {
+		point, err := readPoint(k)
+		if err != nil {
+			read.lost = append(read.lost, lostPoint{k, err})
+			continue
 		}
+		read.kept, read.judged = append(read.kept, k), append(read.judged, point)
 	}
-	return points, nil
+	return read
 }
 
 // readPoint is one of them.
@@ -101,6 +118,9 @@ func readPoint(kept catalogue.Point) (retention.Point, error) {
 // shownPoint is a recovery point as it is shown.
 func shownPoint(kept catalogue.Point) (arm.RecoveryPoint, error) {
 	shown, err := arm.DecodeKept[arm.RecoveryPoint](kept.Body)
+	if is := shown.ObjectType; err == nil && is != "" && !is.Is(arm.TypeRecoveryPoint) {
+		err = fmt.Errorf("objectType is %.40q, and only %s is known", string(is), arm.TypeRecoveryPoint)
+	}
 	if err != nil {
 		return shown, unreadable(kept.Instance.Child("recoveryPoints", kept.Name), err)
 	}

@@ -181,13 +181,14 @@ func (k *Keeper) changes(ctx context.Context, v catalogue.View, p protected, nex
 	if err != nil {
 		return err
 	}
-	points, err := allPoints(ctx, v, r.ID)
+	all, err := allPoints(ctx, v, r.ID)
 	if err != nil {
 		return err
 	}
+	into.Kept += int64(len(all.lost))
 	before, after := terms, terms
 	before.KeepAtLeast, after.KeepAtLeast = p.policy.KeepAtLeast, next.KeepAtLeast
-	for _, c := range next.PreviewChange(points, before, after) {
+	for _, c := range next.PreviewChange(all.judged, before, after) {
 		switch {
 		case c.Deletes:
 			into.Deleted++

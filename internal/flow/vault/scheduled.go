@@ -72,6 +72,8 @@ type scheduled struct {
 	why  error
 	// underway is the backup that is still under way.
 	underway *catalogue.Job
+	// lost are recovery points that could not be read on the way.
+	lost []lostPoint
 }
 
 // beginDue reads what is needed for all instances, finds what there is to do for each, and writes it for all: a look at many takes little
@@ -247,6 +249,9 @@ func (j *Jobs) beginSlots(ctx context.Context, tx catalogue.Tx, due []*scheduled
 		if err == nil {
 			err = j.reportSlot(ctx, tx, s)
 		}
+		if err == nil {
+			err = j.tellLost(ctx, tx, s.resource.ID, s.lost, s.now)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -265,10 +270,11 @@ func (s *scheduled) jobName() string {
 
 // backup is the job that begins for the slot.
 func (j *Jobs) backup(ctx context.Context, v catalogue.View, s *scheduled, cluster catalogue.Resource) (*catalogue.Job, error) {
-	previous, err := previousSlot(ctx, v, s.resource.ID, s.policy, job.State{Work: job.Work{Slot: s.due.Slot}})
+	previous, lost, err := previousSlot(ctx, v, s.resource.ID, s.policy, job.State{Work: job.Work{Slot: s.due.Slot}})
 	if err != nil {
 		return nil, err
 	}
+	s.lost = lost
 	// The recovery point gets its tag once it is known to be good; this is the one that it has then.
 	choice := s.policy.Choose(s.due.Slot, previous)
 	r := s.request(Caller{Principal: catalogue.Principal{Name: "the schedule of " + s.config.Policy.Name()}}, job.ScheduledBackup, s.slot.Job, s.now)

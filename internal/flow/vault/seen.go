@@ -17,6 +17,8 @@ type seenPoints struct {
 	marks     map[string]catalogue.PointMark
 	instances map[string]seenInstance
 	count     int
+	// lost are the recovery points that could not be read, by their instances' Keys.
+	lost map[string][]lostPoint
 }
 
 // seenInstance are the recovery points of an instance, and the same as the rules see them, under the mark that they had.
@@ -32,30 +34,25 @@ func (s *seenPoints) look(ctx context.Context, v catalogue.View, instances []cat
 	return err
 }
 
-// read are all recovery points of an instance, and the same as the rules see them. They are the caller's.
+// read are all recovery points of an instance that can be read, and the same as the rules see them. They are the caller's.
 func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID) ([]catalogue.Point, []retention.Point, error) {
 	mark := s.marks[id.Key()]
 	if seen, known := s.instances[id.Key()]; known && seen.mark == mark {
 		return slices.Clone(seen.kept), slices.Clone(seen.judged), nil
 	}
-	kept, judged, err := bothPoints(ctx, v, id)
-	if err != nil || s.count+len(kept) > mostSeen {
-		return kept, judged, err
+	all, err := allPoints(ctx, v, id)
+	if err != nil {
+		return nil, nil, err
 	}
 	if s.instances == nil {
-		s.instances = map[string]seenInstance{}
+		s.instances, s.lost = map[string]seenInstance{}, map[string][]lostPoint{}
 	}
-	s.count += len(kept)
-	s.instances[id.Key()] = seenInstance{mark, slices.Clone(kept), slices.Clone(judged)}
-	return kept, judged, nil
-}
-
-// bothPoints are all recovery points of an instance, and the same as the rules see them.
-func bothPoints(ctx context.Context, v catalogue.View, id catalogue.ID) (kept []catalogue.Point, judged []retention.Point, err error) {
-	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id}, func(page []catalogue.Point) (bool, error) {
-		some, err := readPoints(page)
-		kept, judged = append(kept, page...), append(judged, some...)
-		return true, err
-	})
-	return kept, judged, err
+	if len(all.lost) > 0 {
+		s.lost[id.Key()] = all.lost
+	}
+	if s.count+len(all.kept) <= mostSeen {
+		s.count += len(all.kept)
+		s.instances[id.Key()] = seenInstance{mark, slices.Clone(all.kept), slices.Clone(all.judged)}
+	}
+	return all.kept, all.judged, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 const (
@@ -38,7 +39,7 @@ type record struct {
 
 func shownPoint(p catalogue.Point) record {
 	id := p.Instance.Child("recoveryPoints", p.Name)
-	return record{ID: id, Name: p.Name, Type: id.Type(), Properties: p.Body}
+	return record{ID: id, Name: p.Name, Type: id.Type(), Properties: vault.PointProperties(p)}
 }
 
 func shownJob(j catalogue.Job) record {

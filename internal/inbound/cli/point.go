@@ -83,6 +83,7 @@ func pointFields(text json.RawMessage) ([]field, error) {
 		{"Retention tag", r.RetentionTagName},
 		{"Expires", v.expires()},
 		{"Legal hold", holdText(r)},
+		{"Unreadable", unreadableText(r)},
 		{"ID", string(v.ID)},
 	}, nil
 }

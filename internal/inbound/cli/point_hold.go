@@ -80,3 +80,11 @@ func holdText(r arm.RecoveryPoint) string {
 	h := r.Coffer.LegalHold
 	return fmt.Sprintf("%s (by %s, %s)", h.Reason, h.By, timeText(&h.At))
 }
+
+// unreadableText is why the server cannot read what it has kept of a recovery point.
+func unreadableText(r arm.RecoveryPoint) string {
+	if r.Coffer == nil {
+		return ""
+	}
+	return r.Coffer.Unreadable
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
+	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -81,6 +82,9 @@ func (s State) Observe(r Run, now time.Time) State {
 		s.Work.Partial = r.Phase == v1alpha1.RunCompletedWithWarnings
 		info.TargetRecoverPoint = &arm.JobPoint{RecoveryPointID: s.Body.ActivityID, RecoveryPointTime: &s.Work.Taken}
 	}
+	if r.Phase == v1alpha1.RunCancelled && s.Work.Why != "" {
+		s.Body.ErrorDetails = []arm.UserFacingError{failure(string(coffer.CodeCancelled), s.Work.Why)}
+	}
 	if r.Phase == v1alpha1.RunFailed {
 		s.Body.ErrorDetails = []arm.UserFacingError{failure(cmp.Or(r.Reason, string(coffer.CodeServerError)), cmp.Or(r.Message, "the run has failed, and does not say why"))}
 	}
@@ -90,6 +94,33 @@ func (s State) Observe(r Run, now time.Time) State {
 // Start is the job that is about to begin in its cluster.
 func (s State) Start() State {
 	s.Work.Begun = true
+	return s
+}
+
+// Scheduled says whether it is a backup of the schedule that no cluster has seen: what its instance says now is for it.
+func (s State) Scheduled() bool {
+	return !s.Ended() && s.Work.Kind() == Backup && !s.Work.Slot.IsZero() && s.Work.UID == ""
+}
+
+// Follow is a backup of the schedule, not begun yet, of what its instance protects by now, and by the policy that it follows by now.
+func (s State) Follow(backup v1alpha1.BackupSpec, policy catalogue.ID) State {
+	s.Work.Backup = backup.DeepCopy()
+	s.Body.PolicyID, s.Body.PolicyName = string(policy), policy.Name()
+	return s
+}
+
+// Withdraw is a backup of the schedule that no cluster has seen, once its instance is backed up no more: the schedule would not begin it now. One
+// that was not begun ends; one of which a run may be there is told to end, and says why when it has. All others go on: what was seen in a
+// cluster is a recovery point soon, and what somebody has asked for is wanted by somebody.
+func (s State) Withdraw(why string, now time.Time) State {
+	switch {
+	case !s.Scheduled() || s.Work.Cancel:
+		return s
+	case !s.Work.Begun:
+		return s.Abandon(why, now)
+	}
+	s = s.AskCancel(now)
+	s.Work.Why = why
 	return s
 }
 

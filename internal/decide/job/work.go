@@ -90,8 +90,9 @@ type Work struct {
 	Begun bool `json:"begun,omitempty"`
 	// UID is that of the run that was seen; empty if none was. One that was seen is not made again.
 	UID string `json:"uid,omitempty"`
-	// Cancel says that somebody has asked for the job's end.
-	Cancel bool `json:"cancel,omitempty"`
+	// Cancel says that the job is to end, and Why it is if nobody has asked for that.
+	Cancel bool   `json:"cancel,omitempty"`
+	Why    string `json:"why,omitempty"`
 	// Since is since when the job waits for what WaitsFor says.
 	Since    time.Time `json:"since,omitzero"`
 	WaitsFor string    `json:"waitsFor,omitempty"`

@@ -80,6 +80,14 @@ func (r Record) Fail(why arm.UserFacingError, now time.Time) Record {
 	return r
 }
 
+// Withheld is why a backup of the schedule does not begin of an instance now; empty is that it does.
+func (r Record) Withheld(name string) string {
+	if s := r.stage(); !s.Schedules() {
+		return Withdrawn(name, s)
+	}
+	return ""
+}
+
 // Overdue says whether a deleted instance is to be purged.
 func (r Record) Overdue(now time.Time) bool {
 	return r.Deletion != nil && !r.Deleting && !r.Deletion.Until.After(now) && !r.Deletion.Next.After(now)

@@ -43,6 +43,18 @@ func States() []State { return []State{Configured, Suspended, Stopped, SoftDelet
 // Schedules says whether an instance in this state is backed up by its policy.
 func (s State) Schedules() bool { return s == Configured }
 
+// Withdrawn is what a backup of the schedule says that has waited until its instance, of a name, was in a state in which it is not backed up.
+func Withdrawn(name string, s State) string {
+	why, next := "the protection of "+name+" was stopped", "resume its protection to have the next one"
+	switch s {
+	case Suspended:
+		why, next = "backups of "+name+" were suspended", "resume them to have the next one"
+	case SoftDeleted, Deleting:
+		why, next = "the backup instance "+name+" was deleted", "have it again, if that is still possible, to have the next one"
+	}
+	return why + " before this backup of the schedule had begun in its cluster: it is not made; " + next
+}
+
 // Expires says whether the recovery points of an instance in this state are deleted when their time has come.
 func (s State) Expires() bool { return s == Configured || s == Suspended }
 

@@ -36,7 +36,7 @@ func (l *look) carry(ctx context.Context, session catalogue.ClusterSession) erro
 	runs := l.Jobs.Runs(session, state.Work.Identity)
 	if !state.Work.Begun {
 		// It is known that there may be a run before there is one: a job that was cancelled meanwhile has ended, and begins none.
-		if state, err = l.Jobs.Advance(ctx, l.kept.Vault, l.kept.Name, job.State.Start); err != nil || state.Ended() {
+		if state, err = l.Jobs.Start(ctx, l.kept.Vault, l.kept.Name); err != nil || state.Ended() {
 			return err
 		}
 	}

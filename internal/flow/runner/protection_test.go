@@ -26,7 +26,7 @@ func (w *world) record() protection.Record {
 
 func (w *world) protect(o protection.Operation) {
 	w.t.Helper()
-	if _, err := w.jobs.Keeper.Protect(w.t.Context(), w.by, instanceID, o, nil); err != nil {
+	if _, err := w.jobs.Protect(w.t.Context(), w.by, instanceID, o, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -58,7 +58,7 @@ func TestSyncTriesAgainWhatHasFailed(t *testing.T) {
 	if _, err := w.jobs.Sync(t.Context(), w.by, instanceID, nil); coffer.CodeOf(err) != coffer.CodeJobUnderway {
 		t.Errorf("while it is being deleted: %v", err)
 	}
-	if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, protection.ResumeProtection, nil); coffer.CodeOf(err) != coffer.CodeJobUnderway {
+	if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, protection.ResumeProtection, nil); coffer.CodeOf(err) != coffer.CodeJobUnderway {
 		t.Errorf("to resume it while it is being deleted: %v", err)
 	}
 	w.look()

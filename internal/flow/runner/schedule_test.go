@@ -194,7 +194,7 @@ func TestNothingIsBegunWhileBackupsAreSuspended(t *testing.T) {
 	w.until(w.Clock.Now())
 	protect := func(o protection.Operation) {
 		t.Helper()
-		if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
+		if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -339,7 +339,7 @@ func TestWhatIsReadOrStoppedIsNotExpired(t *testing.T) {
 	if points := w.points(); len(points) != 2 || points[1].Name != oldest {
 		t.Errorf("while %s reads the oldest: %+v", restore, points)
 	}
-	if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, protection.StopProtection, nil); err != nil {
+	if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, protection.StopProtection, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.cluster.SetStatus("restores", restore, `{"phase":"Completed","step":"AwaitingReadiness"}`)
@@ -348,7 +348,7 @@ func TestWhatIsReadOrStoppedIsNotExpired(t *testing.T) {
 	if points := w.points(); len(points) != 2 {
 		t.Errorf("while protection is stopped: %+v", points)
 	}
-	if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, protection.ResumeProtection, nil); err != nil {
+	if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, protection.ResumeProtection, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.expire()
@@ -392,7 +392,7 @@ func TestRecoveryPointsAdoptAChangedPolicy(t *testing.T) {
 	}
 	protect := func(o protection.Operation) {
 		t.Helper()
-		if _, err := w.jobs.Keeper.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
+		if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -418,7 +418,7 @@ func TestAServerWithoutAVaultTierSaysSo(t *testing.T) {
 func TestWhatHoldsARecoveryPointHoldsItInBothTiers(t *testing.T) {
 	protect := func(w *tiered, o protection.Operation) {
 		w.t.Helper()
-		if _, err := w.jobs.Keeper.Protect(w.t.Context(), w.by, instanceID, o, nil); err != nil {
+		if _, err := w.jobs.Protect(w.t.Context(), w.by, instanceID, o, nil); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -92,6 +92,9 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 		return removal, nil
 	}
 	_, settings, err := vaultSettings(ctx, tx, r.ID.Parent())
+	if err == nil {
+		err = j.withdraw(ctx, tx, r.ID, protection.Withdrawn(r.ID.Name(), protection.Deleting), now)
+	}
 	if err == nil && settings.SoftDelete != arm.StateOff {
 		// That needs no cluster, so it is not for one to hinder.
 		err = j.abandon(ctx, tx, r.ID, "it was cancelled, and the backup instance was deleted before its cluster has answered", now,

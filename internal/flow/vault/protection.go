@@ -53,13 +53,14 @@ func putProtection(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, c
 	return err
 }
 
-// Protect suspends, stops or resumes the protection of an instance. What is so already stays so. Jobs that are under way go on.
-func (k *Keeper) Protect(ctx context.Context, by Caller, id catalogue.ID, o protection.Operation, body []byte) (operation catalogue.Operation, err error) {
+// Protect suspends, stops or resumes the protection of an instance. What is so already stays so. Jobs that are under way go on, but for backups of
+// the schedule that no cluster has seen: suspended or stopped, the instance is not backed up by one that waits for its cluster.
+func (j *Jobs) Protect(ctx context.Context, by Caller, id catalogue.ID, o protection.Operation, body []byte) (operation catalogue.Operation, err error) {
 	if _, err := decode[arm.SuspendRequest](Proposal{ID: id, Body: orEmpty(body)}); err != nil {
 		return operation, err
 	}
-	now := k.now()
-	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+	now := j.Keeper.now()
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		before, err := tx.Resource(ctx, id)
 		if err != nil {
 			return err
@@ -76,9 +77,17 @@ func (k *Keeper) Protect(ctx context.Context, by Caller, id catalogue.ID, o prot
 		if after.Facts, err = withProtection(after.Facts, record); err != nil {
 			return err
 		}
-		operation, err = k.act(ctx, tx, by, string(o), before, after, now)
+		if why := record.Withheld(id.Name()); why != "" {
+			if err := j.withdraw(ctx, tx, id, why, now); err != nil {
+				return err
+			}
+		}
+		operation, err = j.Keeper.act(ctx, tx, by, string(o), before, after, now)
 		return err
 	})
+	if err == nil {
+		j.wake()
+	}
 	return operation, err
 }
 

@@ -24,7 +24,7 @@ func (s *Server) acting(o protection.Operation, handle func(context.Context, req
 
 func (s *Server) protect(o protection.Operation) func(context.Context, request) (answer, error) {
 	return func(ctx context.Context, r request) (answer, error) {
-		done, err := s.Keeper.Protect(ctx, r.caller, r.target.ID, o, r.body)
+		done, err := s.Jobs.Protect(ctx, r.caller, r.target.ID, o, r.body)
 		if err != nil {
 			return answer{}, err
 		}

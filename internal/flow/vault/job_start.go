@@ -1,0 +1,80 @@
+package vault
+
+import (
+	"context"
+	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
+)
+
+// Start is a job that is about to begin in its cluster, as it is written before. A backup of the schedule may have waited for long: it is of what its
+// instance says now, and where that is not backed up any more it ends. What somebody has asked for begins as it was asked for.
+func (j *Jobs) Start(ctx context.Context, vault catalogue.ID, name string) (state job.State, err error) {
+	now := j.Keeper.now()
+	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		kept, err := tx.Job(ctx, vault, name)
+		if err != nil {
+			return err
+		}
+		if state, err = job.Read(kept); err != nil || state.Ended() {
+			return err
+		}
+		if state.Scheduled() {
+			if state, err = followInstance(ctx, tx, kept.Instance, state, now); err != nil {
+				return err
+			}
+		}
+		if !state.Ended() {
+			state = state.Start()
+		}
+		return j.keep(ctx, tx, kept, state)
+	})
+	return state, err
+}
+
+// followInstance is a backup of the schedule, not begun yet, as its instance has it now.
+func followInstance(ctx context.Context, v catalogue.View, id catalogue.ID, s job.State, now time.Time) (job.State, error) {
+	r, err := find(ctx, v, id)
+	if err != nil {
+		return s, err
+	}
+	if r == nil {
+		return s.Withdraw(protection.Withdrawn(id.Name(), protection.Deleting), now), nil
+	}
+	record, err := ProtectionOf(*r)
+	if err != nil {
+		return s, err
+	}
+	if why := record.Withheld(id.Name()); why != "" {
+		return s.Withdraw(why, now), nil
+	}
+	location, _, err := vaultSettings(ctx, v, id.Parent())
+	if err != nil {
+		return s, err
+	}
+	config, err := configurationOf(*r, location)
+	if err != nil {
+		return s, err
+	}
+	return s.Follow(config.Backup, config.Policy), nil
+}
+
+// withdraw ends the backups of the schedule of an instance that no cluster has seen, or tells them to end.
+func (j *Jobs) withdraw(ctx context.Context, tx catalogue.Tx, id catalogue.ID, why string, now time.Time) error {
+	open, err := openJobs(ctx, tx, pageSize, []catalogue.ID{id}, job.ScheduledBackup)
+	if err != nil {
+		return err
+	}
+	for _, kept := range open {
+		state, err := job.Read(kept)
+		if err != nil {
+			return err
+		}
+		if err := j.keep(ctx, tx, kept, state.Withdraw(why, now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -5,9 +5,11 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,7 +70,7 @@ func keyOf(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject
 
 func awaitGone(t *testing.T, o client.Object) {
 	t.Helper()
-	eventually(t, o.GetName()+" is gone", time.Minute, func(ctx context.Context) (bool, error) {
+	eventually(t, o.GetName()+" is gone", 2*time.Minute, func(ctx context.Context) (bool, error) {
 		err := lab.client.Get(ctx, keyOf(o), o)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
@@ -96,6 +98,18 @@ spec:
 		h := &v1alpha1.BackupHook{}
 		h.Name, h.Namespace = name, "default"
 		_ = lab.client.Delete(context.Background(), h)
+	})
+}
+
+// frozenUntilLet is the script of a pre-hook that leaves a line in the file "pre", and ends when somebody lets it.
+const frozenUntilLet = "date >> /data/pre; until test -e /data/let; do sleep 0.1; done"
+
+// let ends the pre-hooks of frozenUntilLet, and all later ones at once.
+func let(t *testing.T, box shop.Shop) {
+	t.Helper()
+	eventually(t, "the pod is let go on", time.Minute, func(ctx context.Context) (bool, error) {
+		_, err := box.Exec(ctx, "box", "c", "touch", "/data/let")
+		return err == nil, err
 	})
 }
 
@@ -131,7 +145,7 @@ func TestTwoBackupsOfOneName(t *testing.T) {
 	if err := lab.client.Delete(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the object is gone", 20*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(t, "the object is gone", time.Minute, func(ctx context.Context) (bool, error) {
 		err := lab.client.Get(ctx, client.ObjectKeyFromObject(b), b)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
@@ -173,7 +187,7 @@ spec: {provider: filesystem, container: backups, readOnly: true}
 	for location, want := range map[string]v1alpha1.StorageLocationPhase{
 		"absent": v1alpha1.StorageLocationUnavailable, "locked": v1alpha1.StorageLocationUnavailable, "read-only": v1alpha1.StorageLocationAvailable,
 	} {
-		eventually(t, location+" is "+string(want), 30*time.Second, func(ctx context.Context) (bool, error) {
+		eventually(t, location+" is "+string(want), time.Minute, func(ctx context.Context) (bool, error) {
 			var l v1alpha1.BackupStorageLocation
 			err := lab.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: location}, &l)
 			return l.Status.Phase == want && (want == v1alpha1.StorageLocationAvailable) == (l.Status.Message == ""), err
@@ -302,47 +316,58 @@ func TestExistingClaimIsLeftUntouchedAndSaid(t *testing.T) {
 	mustHaveNoSnapshotObjects(t)
 }
 
-// killExtension ends the extension's process at once, as a failing machine would; the kubelet starts another.
+// killExtension ends the extension's process at once, as a failing machine would; the kubelet starts another. One that is about to be
+// started anew is waited for.
 func killExtension(t *testing.T) {
+	t.Helper()
+	eventually(t, "an extension runs, to be killed", time.Minute, func(context.Context) (bool, error) {
+		killed := false
+		for _, pid := range extensionProcesses(t) {
+			err := syscall.Kill(pid, syscall.SIGKILL)
+			if err != nil && !errors.Is(err, syscall.ESRCH) {
+				t.Fatal(err)
+			}
+			killed = killed || err == nil
+		}
+		return killed, nil
+	})
+}
+
+// extensionProcesses are those of the extension in the tests' own cluster: this machine has others, whose tests run at the same time.
+func extensionProcesses(t *testing.T) (pids []int) {
 	t.Helper()
 	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := 0
 	for _, file := range found {
+		// What has ended meanwhile has neither.
 		line, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(line), "coffer-extension\x00run\x00") {
+		if err != nil || !strings.HasPrefix(string(line), "/coffer-extension\x00run\x00") {
 			continue
 		}
-		var pid int
-		if _, err := fmt.Sscanf(file, "/proc/%d/", &pid); err != nil {
+		groups, err := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
+		if err != nil || !strings.Contains(string(groups), "/coffer-lab-"+machineName()+"/") {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		killed++
+		pids = append(pids, pid)
 	}
-	if killed == 0 {
-		t.Fatal("no extension is running")
-	}
+	return pids
 }
 
 func TestExtensionKilledWhileAPodIsFrozen(t *testing.T) {
 	s := newToolbox(t, "frozen", "lab")
-	newHook(t, "slow", "frozen", "c", "date >> /data/pre; sleep 6", "Fail", "30s")
+	newHook(t, "slow", "frozen", "c", frozenUntilLet, "Fail", "2m")
 	mustCoffer(t, "backup", "create", "frozen-1", "--included-namespaces", "frozen", "--backup-hook-references", "default/slow")
-	eventually(t, "the pre-hook runs", 30*time.Second, func(ctx context.Context) (bool, error) {
-		_, err := s.Exec(ctx, "box", "c", "test", "-e", "/data/pre")
-		return err == nil, nil
-	})
+	awaitFile(t, s, "/data/pre")
 	killExtension(t)
-	eventually(t, "the backup ends", 2*time.Minute, func(context.Context) (bool, error) {
-		return showBackup(t, "frozen-1").Status.Phase.Final(), nil
-	})
-	if b := showBackup(t, "frozen-1"); b.Status.Phase != v1alpha1.RunCompleted || len(b.Status.FrozenPods) != 0 {
-		t.Errorf("backup: %+v", b.Status)
+	let(t, s)
+	if b := awaitEnd(t, "frozen-1"); b.Phase != v1alpha1.RunCompleted || len(b.FrozenPods) != 0 {
+		t.Errorf("backup: %+v", b)
 	}
 	// The first pre-hook was thawed by the new process, which then froze and thawed the pod properly.
 	if lines, err := s.Exec(t.Context(), "box", "c", "sh", "-c", "cat /data/pre /data/post | wc -l"); err != nil || lines != "4" {
@@ -357,16 +382,13 @@ func TestBackupObjectDeletedWhileAPodIsFrozen(t *testing.T) {
 	start := len(snapshotsOnDisk(t))
 	newHook(t, "long", "cancelled", "c", "date >> /data/pre; sleep 20", "Fail", "60s")
 	mustCoffer(t, "backup", "create", "cancelled-1", "--included-namespaces", "cancelled", "--backup-hook-references", "default/long")
-	eventually(t, "the pre-hook runs", 30*time.Second, func(ctx context.Context) (bool, error) {
-		_, err := s.Exec(ctx, "box", "c", "test", "-e", "/data/pre")
-		return err == nil, nil
-	})
+	awaitFile(t, s, "/data/pre")
 	b := &v1alpha1.Backup{}
 	b.Name, b.Namespace = "cancelled-1", namespace
 	if err := lab.client.Delete(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the object is gone", 40*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(t, "the object is gone", 2*time.Minute, func(ctx context.Context) (bool, error) {
 		err := lab.client.Get(ctx, client.ObjectKeyFromObject(b), b)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})

@@ -136,7 +136,7 @@ func (v *Velero) install(ctx context.Context) error {
 		}),
 	}
 	for _, bucket := range v.Buckets {
-		objects = append(objects, newObject("velero.io/v1", "BackupStorageLocation", Namespace, bucket, map[string]any{
+		location := newObject("velero.io/v1", "BackupStorageLocation", Namespace, bucket, map[string]any{
 			"provider":      "aws",
 			"objectStorage": map[string]any{"bucket": bucket},
 			// It looks each minute; if a minute had to have passed since the last time as well, it would be every other one.
@@ -144,7 +144,10 @@ func (v *Velero) install(ctx context.Context) error {
 			"config": map[string]any{
 				"region": v.Region, "s3Url": v.Endpoint, "s3ForcePathStyle": "true", "checksumAlgorithm": "",
 			},
-		}))
+		})
+		// It looks once when it starts, too, if it takes the bucket for one that it has seen.
+		location.Object["status"] = map[string]any{"phase": "Available"}
+		objects = append(objects, location)
 	}
 	for _, o := range objects {
 		err := poll(ctx, time.Minute, "create "+o.GetKind()+" "+o.GetName(), func(ctx context.Context) (bool, error) {
@@ -197,8 +200,13 @@ func (v *Velero) awaitLocation(ctx context.Context, name string) error {
 			return false, fmt.Errorf("velero has ended: see %s", v.Log())
 		default:
 		}
-		phase, err := v.phase(ctx, "BackupStorageLocation", name)
-		return phase == "Available", err
+		location, err := v.Get(ctx, "BackupStorageLocation", name)
+		if err != nil {
+			return false, client.IgnoreNotFound(err)
+		}
+		phase, _, _ := unstructured.NestedString(location.Object, "status", "phase")
+		seen, _, _ := unstructured.NestedString(location.Object, "status", "lastValidationTime")
+		return phase == "Available" && seen != "", nil
 	})
 }
 

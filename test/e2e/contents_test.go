@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -192,6 +193,12 @@ func newUser(t *testing.T, name string, rules ...rbacv1.PolicyRule) (kubeconfig 
 				t.Error(err)
 			}
 		})
+	}
+	for _, rule := range rules {
+		resource, sub, _ := strings.Cut(rule.Resources[0], "/")
+		lab.awaitAccess(t, namespace, name, authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: rule.Verbs[0], Group: rule.APIGroups[0], Resource: resource, Subresource: sub,
+		}, true)
 	}
 	token := &authenticationv1.TokenRequest{}
 	if err := lab.client.SubResource("token").Create(t.Context(), account, token); err != nil {

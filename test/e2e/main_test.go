@@ -6,18 +6,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -46,7 +48,7 @@ type labCluster struct {
 	extension string
 }
 
-// lab is where the tests are; second is another cluster on the same storage, for those that leave it.
+// lab is where the tests are; second is another cluster on the same storage, for those that leave it: they begin with needSecond.
 var lab, second labCluster
 
 const namespace = v1alpha1.DefaultNamespace
@@ -58,6 +60,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if err := doomed.await(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
 	if joined.world != nil {
 		// The login is a secret.
 		_ = os.RemoveAll(joined.world.config)
@@ -74,13 +80,15 @@ func setUp() error {
 		extension:  os.Getenv("COFFER_E2E_EXTENSION_IMAGE"),
 		images:     shop.Images{Postgres: os.Getenv("COFFER_E2E_POSTGRES_IMAGE"), Toolbox: os.Getenv("COFFER_E2E_TOOLBOX_IMAGE")},
 	}
-	if os.Getenv("COFFER_E2E_SECOND_KUBECONFIG") == "" || lab.kubeconfig == "" || lab.coffer == "" || lab.blobs == "" || lab.pool == "" || lab.extension == "" {
+	if lab.kubeconfig == "" || lab.coffer == "" || lab.blobs == "" || lab.pool == "" || lab.extension == "" {
 		return fmt.Errorf("run hack/e2e, which makes the lab cluster for these tests")
 	}
 	second = lab
-	second.kubeconfig = os.Getenv("COFFER_E2E_SECOND_KUBECONFIG")
-	for _, c := range []*labCluster{&lab, &second} {
-		if err := c.connect(); err != nil {
+	if err := lab.connect(); err != nil {
+		return err
+	}
+	if second.kubeconfig = os.Getenv("COFFER_E2E_SECOND_KUBECONFIG"); second.kubeconfig != "" {
+		if err := second.connect(); err != nil {
 			return err
 		}
 	}
@@ -92,6 +100,14 @@ func setUp() error {
 		return err
 	}
 	return lab.install()
+}
+
+// needSecond fails a test that leaves the first cluster where there is no other one.
+func needSecond(t *testing.T) {
+	t.Helper()
+	if second.client == nil {
+		t.Fatal("this test needs a second cluster, and hack/e2e makes none for this half of the tests: leave it to the other half there")
+	}
 }
 
 func (c *labCluster) connect() (err error) {
@@ -239,12 +255,54 @@ func shopIn(t *testing.T, ns string) shop.Shop {
 func (c *labCluster) shopIn(t *testing.T, ns string) shop.Shop {
 	t.Helper()
 	s := shop.Shop{Client: c.client, Cluster: c.cluster, Namespace: ns}
-	t.Cleanup(func() {
-		if err := s.Destroy(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	// Another test may have had one of this name.
+	if err := doomed.await(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { doomed.add(t, s) })
 	return s
+}
+
+// doomedNamespaces are those that tests have left to be deleted: that takes longer than the next tests want to wait.
+type doomedNamespaces struct {
+	mu  sync.Mutex // guards all
+	all []shop.Shop
+}
+
+var doomed doomedNamespaces
+
+// add begins to delete a namespace. That it goes is seen to when somebody wants it to be gone, and in the end.
+func (d *doomedNamespaces) add(t *testing.T, s shop.Shop) {
+	t.Helper()
+	if err := s.Delete(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, s)
+}
+
+// await waits until some of the namespaces are gone, or all if none are named.
+func (d *doomedNamespaces) await(ctx context.Context, some ...shop.Shop) (err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = slices.DeleteFunc(d.all, func(s shop.Shop) bool {
+		if len(some) > 0 && !slices.Contains(some, s) {
+			return false
+		}
+		err = errors.Join(err, s.AwaitGone(ctx))
+		return true
+	})
+	return err
+}
+
+// awaitQuiet waits until no namespace is being deleted, for tests that look at the whole cluster.
+func awaitQuiet(t *testing.T) {
+	t.Helper()
+	if err := doomed.await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func mustDestroy(t *testing.T, s shop.Shop) {
@@ -274,11 +332,29 @@ func apply(t *testing.T, text string) {
 	}
 }
 
-// eventually waits until check answers true.
+// eventually waits until check answers true. An error is no reason to give up, for the API server may be away for a moment or know of
+// something later than others do; the last one is told when the time is over. What takes long to check is checked less often: the
+// machine has more to do than to be asked.
 func eventually(t *testing.T, what string, limit time.Duration, check func(ctx context.Context) (bool, error)) {
 	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, limit, true, check); err != nil {
-		t.Fatalf("%s: %v", what, err)
+	const often = 200 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	var last error
+	for {
+		began := time.Now()
+		done, err := check(ctx)
+		if done && err == nil {
+			return
+		}
+		if err != nil && ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-time.After(max(often, 3*time.Since(began))):
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %s; the last error: %v", what, limit, last)
+		}
 	}
 }
 

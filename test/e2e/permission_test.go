@@ -120,6 +120,7 @@ func TestPermissionProfilesAllowWhatTheySayAndNoMore(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	awaitQuiet(t) // The whole cluster is backed up.
 	s := newToolbox(t, "guarded", "lab")
 	other := newToolbox(t, "unguarded", "lab")
 	newHook(t, "touch", "guarded", "c", "date >> /data/pre", "Fail", "30s")

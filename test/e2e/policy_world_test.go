@@ -13,9 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -118,25 +116,28 @@ func (f *followed) remove(t *testing.T) {
 			_, _, _ = f.exec(t, "", "backup-instance", "deleted-backup-instance", "purge", "-n", name, "--retain-data", "--yes")
 		}
 	}
-	// All at once: each takes its time.
-	var all []shop.Shop
 	for _, name := range append(minutely, late, "back") {
 		s := f.shop
 		s.Namespace = namespaceOf(name)
-		_ = lab.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}})
-		all = append(all, s)
-	}
-	for _, s := range all {
-		if err := s.Destroy(context.Background()); err != nil {
-			t.Error(err)
-		}
+		doomed.add(t, s)
 	}
 }
 
-// protectMinutely makes an instance, with a policy that keeps for a bit less than two minutes.
+// protectMinutely makes an instance, with a policy of its own.
 func (f *followed) protectMinutely(t *testing.T, name, interval, spread string) {
 	t.Helper()
-	policy := strings.Replace(f.policyText(t, interval, "PT100S"), "{", `{"coffer": {"spread": "`+spread+`"},`, 1)
+	f.follow(t, name, f.minutePolicy(t, interval, spread))
+}
+
+// minutePolicy is a policy that keeps for a bit less than two minutes.
+func (f *followed) minutePolicy(t *testing.T, interval, spread string) string {
+	t.Helper()
+	return strings.Replace(f.policyText(t, interval, "PT100S"), "{", `{"coffer": {"spread": "`+spread+`"},`, 1)
+}
+
+// follow makes a policy, and an instance that follows it.
+func (f *followed) follow(t *testing.T, name, policy string) {
+	t.Helper()
 	f.mustRead(t, policy, "backup-policy", "create", "--backup-policy-name", name, "--policy", "-")
 	f.must(t, "backup-instance", "create", "-n", name, "--cluster", f.clusterID(firstCluster), "--policy-name", name, "--included-namespaces", namespaceOf(name))
 }

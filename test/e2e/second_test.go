@@ -14,6 +14,7 @@ import (
 var trustCommand = regexp.MustCompile("`coffer (storage-location trust [^`]+)`")
 
 func TestShopMovesToASecondClusterThroughAReadOnlyLocation(t *testing.T) {
+	needSecond(t)
 	if err := shop.DeployHooks(t.Context(), lab.client); err != nil {
 		t.Fatal(err)
 	}

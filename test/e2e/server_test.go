@@ -30,7 +30,6 @@ import (
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"helm.sh/helm/v4/pkg/strvals"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,25 +56,8 @@ type serverCredential struct {
 // newServer makes a namespace in which Kubernetes lets nothing run that is not restricted, and removes it after the test.
 func newServer(t *testing.T, namespace string) *server {
 	t.Helper()
+	shopIn(t, namespace)
 	apply(t, `{apiVersion: v1, kind: Namespace, metadata: {name: `+namespace+`, labels: {pod-security.kubernetes.io/enforce: restricted}}}`)
-	t.Cleanup(func() {
-		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		if err := lab.client.Delete(ctx, ns); client.IgnoreNotFound(err) != nil {
-			t.Error(err)
-		}
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for !apierrors.IsNotFound(lab.client.Get(ctx, client.ObjectKeyFromObject(ns), ns)) {
-			select {
-			case <-ctx.Done():
-				t.Errorf("namespace %s stays", namespace)
-				return
-			case <-tick.C:
-			}
-		}
-	})
 	return &server{t: t, namespace: namespace}
 }
 

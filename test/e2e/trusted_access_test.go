@@ -182,6 +182,7 @@ func (j *protection) trustedAccess(t *testing.T) {
 	if err := lab.client.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
+	lab.awaitAccess(t, b.VaultsNamespace, b.Identity, listBackups(namespace), false)
 	mustBeForbidden(t, "after it was taken back", vaultMay(t, stranger))
 	if b := j.check(t, "stranger", firstCluster); b.State != "Pending" {
 		t.Errorf("after it was taken back: %+v", b)

@@ -52,7 +52,7 @@ func mustFind(t *testing.T, s v1alpha1.ValidationStatus, name string, status v1a
 // mustHaveNoValidations fails if the command line has left an object.
 func (c *labCluster) mustHaveNoValidations(t *testing.T) {
 	t.Helper()
-	eventually(t, "the validations are removed", 30*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(t, "the validations are removed", time.Minute, func(ctx context.Context) (bool, error) {
 		var backups v1alpha1.ValidateForBackupList
 		var restores v1alpha1.ValidateForRestoreList
 		for _, list := range []client.ObjectList{&backups, &restores} {
@@ -142,6 +142,7 @@ func TestValidationOfADriverWithoutASnapshotClass(t *testing.T) {
 }
 
 func TestValidationInASecondCluster(t *testing.T) {
+	needSecond(t)
 	newShop(t, "leaving", 100)
 	mustCoffer(t, "backup", "create", "leaving-1", "--included-namespaces", "leaving", "--wait")
 	t.Cleanup(func() { mustCoffer(t, "backup", "delete", "leaving-1", "--yes", "--wait") })

@@ -17,14 +17,16 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/test/shop"
 )
 
-// vaulted is a Backup vault of the lab's server, which both clusters have joined. The journeys of a process share it.
+// vaulted is a Backup vault of the lab's server, which the clusters have joined. The journeys of a process share it.
 type vaulted struct {
 	// config is the folder of the login, and group the id of the resource group that all of it is in.
 	config, group string
@@ -39,7 +41,7 @@ const (
 var joined struct {
 	made, clusters sync.Once
 	world          *vaulted
-	// all says that both clusters have joined.
+	// all says that the clusters have joined.
 	all bool
 }
 
@@ -65,17 +67,21 @@ func newVault(t *testing.T) *vaulted {
 	return joined.world
 }
 
-// joinedVault is the vault, which both clusters have joined and let in.
+// joinedVault is the vault, which the clusters have joined and let in.
 func joinedVault(t *testing.T) *vaulted {
 	t.Helper()
 	v := newVault(t)
 	joined.clusters.Do(func() {
 		v.join(t, lab, firstCluster)
-		if err := second.install("storageLocation.readOnly=true"); err != nil {
-			t.Fatal(err)
+		all := map[string]labCluster{firstCluster: lab}
+		if second.client != nil {
+			if err := second.install("storageLocation.readOnly=true"); err != nil {
+				t.Fatal(err)
+			}
+			v.join(t, second, secondCluster)
+			all[secondCluster] = second
 		}
-		v.join(t, second, secondCluster)
-		for name, c := range map[string]labCluster{firstCluster: lab, secondCluster: second} {
+		for name, c := range all {
 			if err := shop.DeployHooks(t.Context(), c.client); err != nil {
 				t.Fatal(err)
 			}
@@ -176,6 +182,7 @@ func (c *labCluster) mustApprove(t *testing.T, command string) {
 		if out, err := cmd.CombinedOutput(); err != nil && !strings.Contains(string(out), "already exists") {
 			t.Fatalf("%s: %v: %s", command, err, out)
 		}
+		c.awaitAccess(t, words[4], words[5], listBackups(words[1]), true)
 		return
 	}
 	err := c.client.Create(t.Context(), &rbacv1.RoleBinding{
@@ -186,6 +193,23 @@ func (c *labCluster) mustApprove(t *testing.T, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.awaitAccess(t, words[4], words[5], listBackups(words[1]), true)
+}
+
+// listBackups is what every vault with trusted access may do in the namespace of an extension.
+func listBackups(ns string) authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{Namespace: ns, Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "backups"}
+}
+
+// awaitAccess waits until a ServiceAccount may do something, or may no longer: the API server knows of a role or a binding a moment after it
+// was written.
+func (c *labCluster) awaitAccess(t *testing.T, ns, name string, what authorizationv1.ResourceAttributes, may bool) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("whether %s/%s may %s %s is %t", ns, name, what.Verb, what.Resource, may), time.Minute, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:" + ns + ":" + name, ResourceAttributes: &what}}
+		err := c.client.Create(ctx, review)
+		return review.Status.Allowed == may, err
+	})
 }
 
 func (v *vaulted) vaultID(name string) string {

@@ -53,8 +53,8 @@ func crashThrough(t *testing.T, run client.Object, points string, status func() 
 	t.Logf("%s survived %d crashes in %s", run.GetName(), strings.Count(points, ",")+1, time.Since(began).Round(time.Second))
 }
 
-// replaceDeadExtension deletes the extension's pod if its process has died: the kubelet restarts a container ever
-// later, and a new pod starts at once.
+// replaceDeadExtension deletes the extension's pod if its process has died for the second time: the kubelet restarts a container at once,
+// and then ever later, when a new pod is sooner there.
 func replaceDeadExtension(t *testing.T) {
 	t.Helper()
 	var pods corev1.PodList
@@ -63,7 +63,7 @@ func replaceDeadExtension(t *testing.T) {
 	}
 	for _, pod := range pods.Items {
 		for _, s := range pod.Status.ContainerStatuses {
-			if pod.DeletionTimestamp == nil && (s.RestartCount > 0 || s.State.Terminated != nil) {
+			if pod.DeletionTimestamp == nil && s.RestartCount > 0 && s.State.Running == nil {
 				err := lab.client.Delete(t.Context(), &pod, client.GracePeriodSeconds(0))
 				if client.IgnoreNotFound(err) != nil {
 					t.Fatal(err)

@@ -138,6 +138,15 @@ func normalised(t *testing.T, spaces []string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, ns := range spaces {
+		// What Kubernetes makes by itself is compared, too.
+		for kind, name := range map[string]string{"ServiceAccount": "default", "ConfigMap": "kube-root-ca.crt"} {
+			eventually(t, kind+" "+name+" of "+ns+" is there", time.Minute, func(ctx context.Context) (bool, error) {
+				_, err := look(ctx, "v1", kind, ns+"/"+name)
+				return err == nil, err
+			})
+		}
+	}
 	found := map[string]any{}
 	for _, kind := range types {
 		for _, ns := range spaces {

@@ -86,6 +86,14 @@ func TestJobsOutliveAllThatCarriesThem(t *testing.T) {
 	})
 	v.protect(t, "outlived", "--included-namespaces", "outlived", "--backup-hook-references", "default/outlived")
 
+	if err := lab.install("extraArgs={--failpoints,--lease-duration=3s}"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.install(); err != nil {
+			t.Error(err)
+		}
+	})
 	// One at a time, while a pod is frozen.
 	for i, o := range append(outages(), outage{"extension", killExtension, func(*testing.T) {}, 0}) {
 		t.Run(o.name, func(t *testing.T) {
@@ -105,14 +113,6 @@ func TestJobsOutliveAllThatCarriesThem(t *testing.T) {
 	mustHaveNoSnapshotObjects(t)
 
 	// The extension dies before each step of the run, and each time something else is away, too.
-	if err := lab.install("extraArgs={--failpoints,--lease-duration=3s}"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.install(); err != nil {
-			t.Error(err)
-		}
-	})
 	made := len(v.points(t, "outlived"))
 	v.crashThrough(t, &v1alpha1.BackupList{}, beforeEach(flow.BackupSteps()), func() string { return v.begun(t, "backup-instance", "adhoc-backup", "-n", "outlived") })
 	if n := len(v.points(t, "outlived")); n != made+1 {

@@ -79,7 +79,7 @@ func linkTo(t *testing.T) catalogue.ClusterSession {
 	h.connect(t, token)
 	select {
 	case <-h.linked:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("there is no link")
 	}
 	session, err := hub.Session(t.Context(), hostileCluster)

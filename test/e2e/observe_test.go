@@ -45,7 +45,7 @@ func TestRunsAreToldOfInLogsEventsConditionsAndMetrics(t *testing.T) {
 			t.Errorf("%s: condition %+v, want %s %s", name, got, want.Status, want.Reason)
 		}
 	}
-	eventually(t, "the events are there", 20*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(t, "the events are there", time.Minute, func(ctx context.Context) (bool, error) {
 		var all eventsv1.EventList
 		if err := lab.client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 			return false, err
@@ -76,15 +76,15 @@ func TestRunsAreToldOfInLogsEventsConditionsAndMetrics(t *testing.T) {
 // scrape reads the metrics of the extension through the API server.
 func scrape(t *testing.T) string {
 	t.Helper()
-	var pods corev1.PodList
-	if err := lab.client.List(t.Context(), &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"}); err != nil || len(pods.Items) == 0 {
-		t.Fatalf("the extension's pod: %v", err)
+	pods := extensionPods(t)
+	if len(pods) != 1 {
+		t.Fatalf("there are %d pods of the extension", len(pods))
 	}
 	set, err := kubernetes.NewForConfig(lab.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := set.CoreV1().Pods(namespace).ProxyGet("http", pods.Items[0].Name, "8080", "/metrics", nil).DoRaw(t.Context())
+	text, err := set.CoreV1().Pods(namespace).ProxyGet("http", pods[0].Name, "8080", "/metrics", nil).DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

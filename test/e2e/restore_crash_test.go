@@ -138,7 +138,7 @@ func (b *births) number() int {
 // mustBeOnce fails unless so many objects came to be, and none twice.
 func (b *births) mustBeOnce(t *testing.T, want int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d objects have come to be", want), 10*time.Second, func(context.Context) (bool, error) { return b.number() >= want, nil })
+	eventually(t, fmt.Sprintf("%d objects have come to be", want), time.Minute, func(context.Context) (bool, error) { return b.number() >= want, nil })
 	if n := b.number(); n != want {
 		t.Errorf("%d objects have come to be, want %d", n, want)
 	}
@@ -245,7 +245,7 @@ func mustOutliveAKillInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, some := range []int{owned / 10, owned / 2} {
-		eventually(t, "some objects are restored", time.Minute, func(context.Context) (bool, error) {
+		eventually(t, "some objects are restored", 2*time.Minute, func(context.Context) (bool, error) {
 			replaceDeadExtension(t)
 			return made.number() >= some, nil
 		})

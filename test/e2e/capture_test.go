@@ -56,10 +56,7 @@ spec:
 `
 
 func TestWhatDoesNotAnswerIsAGapAndTheRestIsBackedUp(t *testing.T) {
-	t.Cleanup(func() {
-		removeCluster(context.WithoutCancel(t.Context()), t, void)
-		mustNotServe(t, "void.example.com", "broken.example.com")
-	})
+	t.Cleanup(func() { removeCluster(context.WithoutCancel(t.Context()), t, void) })
 	apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: gaps}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: gaps, name: here}\n")
 	t.Cleanup(func() {
 		_ = lab.client.Delete(context.WithoutCancel(t.Context()), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "gaps"}})
@@ -98,10 +95,11 @@ func TestWhatDoesNotAnswerIsAGapAndTheRestIsBackedUp(t *testing.T) {
 	}
 }
 
-// mustNotServe waits until the API server has forgotten API groups, which are gaps in every backup for as long. It is for cleaning up.
-func mustNotServe(t *testing.T, groups ...string) {
+// mustNotServe waits until the API server has forgotten API groups: a definition that goes is in the way of one of the same name, and one
+// that does not answer is a gap in every backup for as long.
+func mustNotServe(ctx context.Context, t *testing.T, groups ...string) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(context.WithoutCancel(t.Context()), 300*time.Millisecond, 2*time.Minute, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(context.Context) (bool, error) {
 		found, err := discovery.NewDiscoveryClientForConfigOrDie(lab.config).ServerGroups()
 		return err == nil && !slices.ContainsFunc(found.Groups, func(g metav1.APIGroup) bool { return slices.Contains(groups, g.Name) }), nil
 	})

@@ -117,8 +117,7 @@ func TestExtensionKilledAtEveryStep(t *testing.T) {
 		t.Errorf("after the failed backup there are %d snapshots, want 1", n)
 	}
 
-	mustDestroy(t, s)
-	killMortal(t)
+	killMortal(t, s)
 	made := watchBirths(t, "mortal", "mortal-too")
 	r := mortalRestore("deadly-back")
 	crashThrough(t, r, points(flow.RestoreSteps()), func() v1alpha1.RunStatus { return r.Status.RunStatus })

@@ -15,9 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
@@ -60,14 +58,10 @@ func seeds(t *testing.T) []uint64 {
 // definition, restores them, and compares: nothing is missing, nothing is there beside, and nothing has changed but what Kubernetes
 // allots.
 func TestWhatIsRestoredIsWhatWasBackedUp(t *testing.T) {
-	var all []string
-	t.Cleanup(func() {
-		vanish(context.WithoutCancel(t.Context()), t, all)
-		removeCluster(context.WithoutCancel(t.Context()), t, kinDefinition)
-	})
+	t.Cleanup(func() { removeCluster(context.WithoutCancel(t.Context()), t, kinDefinition) })
 	for _, seed := range seeds(t) {
 		spaces := []string{fmt.Sprintf("kin-%d-a", seed), fmt.Sprintf("kin-%d-b", seed)}
-		all = append(all, spaces...)
+		all := []shop.Shop{shopIn(t, spaces[0]), shopIn(t, spaces[1])}
 		t.Run(fmt.Sprintf("COFFER_E2E_SEEDS=%d", seed), func(t *testing.T) {
 			apply(t, kinDefinition)
 			g := newGenerator(t, seed)
@@ -77,7 +71,7 @@ func TestWhatIsRestoredIsWhatWasBackedUp(t *testing.T) {
 			before := normalised(t, spaces)
 			name := fmt.Sprintf("kin-%d", seed)
 			backedUp(t, name, "--included-namespaces", strings.Join(spaces, ","))
-			vanish(t.Context(), t, spaces)
+			mustDestroy(t, all...)
 			removeCluster(t.Context(), t, kinDefinition)
 			eventually(t, "the definition is gone", time.Minute, func(ctx context.Context) (bool, error) {
 				_, err := look(ctx, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "kins.kin.example")
@@ -91,22 +85,6 @@ func TestWhatIsRestoredIsWhatWasBackedUp(t *testing.T) {
 			mustBeEqual(t, before, normalised(t, spaces))
 			t.Logf("%d objects were compared", len(before))
 		})
-	}
-}
-
-// vanish deletes namespaces, and waits until they are gone.
-func vanish(ctx context.Context, t *testing.T, namespaces []string) {
-	t.Helper()
-	for _, ns := range namespaces {
-		o := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}
-		if err := lab.client.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
-			t.Error(err)
-		}
-	}
-	for _, ns := range namespaces {
-		if err := (shop.Shop{Client: lab.client, Namespace: ns}).Destroy(ctx); err != nil {
-			t.Error(err)
-		}
 	}
 }
 

@@ -305,10 +305,18 @@ func awaitQuiet(t *testing.T) {
 	}
 }
 
-func mustDestroy(t *testing.T, s shop.Shop) {
+// mustDestroy deletes namespaces, all at the same time, and waits until they are gone.
+func mustDestroy(t *testing.T, all ...shop.Shop) {
 	t.Helper()
-	if err := s.Destroy(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, s := range all {
+		if err := s.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range all {
+		if err := s.AwaitGone(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

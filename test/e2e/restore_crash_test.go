@@ -60,7 +60,7 @@ stringData: {a: "1"}
 `
 
 // owned is how many ConfigMaps belong to the Deployment.
-const owned = 1500
+const owned = 1000
 
 // births counts how often objects of three types come to be, by KIND NAMESPACE/NAME.
 type births struct {
@@ -176,10 +176,10 @@ func newMortal(t *testing.T) {
 	}
 }
 
-// killMortal removes the namespace "mortal", and changes what is in the other one.
-func killMortal(t *testing.T) {
+// killMortal removes the namespace "mortal", with others, and changes what is in "mortal-too".
+func killMortal(t *testing.T, others ...shop.Shop) {
 	t.Helper()
-	mustDestroy(t, shop.Shop{Client: lab.client, Namespace: "mortal"})
+	mustDestroy(t, append(others, shop.Shop{Client: lab.client, Namespace: "mortal"})...)
 	change(t, "v1", "ConfigMap", "mortal-too/met", `{"data":{"a":"2"}}`)
 	change(t, "v1", "Secret", "mortal-too/replaced", `{"data":{"a":"Mg=="}}`)
 }

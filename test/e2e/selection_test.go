@@ -172,9 +172,10 @@ func pointObjects(t *testing.T, backup string) []string {
 	return found
 }
 
-// removeCluster removes the cluster-scoped objects of a YAML text.
+// removeCluster removes the cluster-scoped objects of a YAML text, and waits until what they define is not served any more.
 func removeCluster(ctx context.Context, t *testing.T, text string) {
 	t.Helper()
+	var groups []string
 	for _, doc := range strings.Split(text, "\n---\n") {
 		var object unstructured.Unstructured
 		if err := yaml.Unmarshal([]byte(doc), &object.Object); err != nil {
@@ -183,7 +184,11 @@ func removeCluster(ctx context.Context, t *testing.T, text string) {
 		if err := lab.client.Delete(ctx, &object); client.IgnoreNotFound(err) != nil {
 			t.Error(err)
 		}
+		if kind := object.GetKind(); kind == "CustomResourceDefinition" || kind == "APIService" {
+			groups = append(groups, field(&object, "spec", "group"))
+		}
 	}
+	mustNotServe(ctx, t, groups...)
 }
 
 func TestSelectionTakesWhatWasChosenAndWhatThatNeeds(t *testing.T) {

@@ -66,6 +66,7 @@ type View interface {
 	OpenJobs(ctx context.Context, q OpenJobQuery) ([]Job, error)
 	// OpenClusters are the clusters that have open jobs, in the order of their Keys.
 	OpenClusters(ctx context.Context) ([]ID, error)
+	EndedJobs(ctx context.Context, q EndedJobQuery) ([]EndedJob, error)
 	Operation(ctx context.Context, id string) (Operation, error)
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 	// Secrets are all of a resource, in the order of their names.
@@ -117,6 +118,8 @@ type Tx interface {
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error
 	PutJob(ctx context.Context, some ...Job) error
+	// DeleteJobs deletes up to 1,000 jobs, and answers how many. Those that are gone, and those that have not ended, are left out.
+	DeleteJobs(ctx context.Context, some ...EndedJob) (int, error)
 	PutOperation(ctx context.Context, o Operation) error
 	// DeleteOperations deletes up to limit operations that ended before a time, and answers how many.
 	DeleteOperations(ctx context.Context, before time.Time, limit int) (int, error)
@@ -125,6 +128,9 @@ type Tx interface {
 	DeleteSecret(ctx context.Context, owner ID, name string) error
 	// AppendAudit gives entries their Sequences, in their order.
 	AppendAudit(ctx context.Context, some ...AuditEntry) error
+	// DeleteAudit deletes up to limit entries of before a time, and answers how many. It is the only way that an entry goes: the database itself
+	// keeps those that are younger.
+	DeleteAudit(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Sealer encrypts what must not lie in a database as it is. It may be used concurrently.

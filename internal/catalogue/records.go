@@ -95,6 +95,27 @@ type Job struct {
 	Cluster ID
 	// Work is what there is to do and how far it is, as the flow has written it. It is not shown.
 	Work json.RawMessage
+	// Point is the name of the recovery point that it makes or copies, where that is not its own.
+	Point string
+}
+
+// EndedJob is a job that has ended.
+type EndedJob struct {
+	Vault ID
+	Name  string
+	Ended time.Time
+	// Needed says that it is to be kept however old it is: the recovery point of its name, or of its Point, is there, or it is the last one of its
+	// Operation that has ended of an instance that is there. An instance that was deleted, and can be had again, is there with all it has.
+	Needed bool
+}
+
+// EndedJobQuery selects the jobs of all vaults that ended before a time, the earliest first.
+type EndedJobQuery struct {
+	Before time.Time
+	// After is the last job of the page before.
+	After *EndedJob
+	// Limit is how many at most, 1 to 1,000.
+	Limit int
 }
 
 // OpenJobQuery selects the jobs of all vaults that have not ended, the oldest first, and the first name first where times are equal:
@@ -123,7 +144,7 @@ type JobQuery struct {
 	Limit int
 }
 
-// AuditEntry says who tried to change what, and what came of it. Entries are never changed.
+// AuditEntry says who tried to change what, and what came of it. Entries are never changed, and go at the end of their time only.
 type AuditEntry struct {
 	// Sequence is given by the database, and grows. Of entries that are written at the same time, a later one may be seen first.
 	Sequence int64

@@ -196,7 +196,7 @@ func (j *Jobs) newCopy(ctx context.Context, tx catalogue.Tx, p protected, d dueC
 		r.Work.ClusterUID = known.ClusterUID
 	}
 	// It has no cluster: the vault tier carries it out, and no run of the vault's.
-	kept := catalogue.Job{Vault: r.Vault, Name: name, Instance: r.Instance, Operation: string(r.Operation), Started: now}
+	kept := catalogue.Job{Vault: r.Vault, Name: name, Instance: r.Instance, Operation: string(r.Operation), Started: now, Point: r.Point}
 	state := job.Begin(r).Start()
 	return state, tx.PutJob(ctx, stated(kept, state))
 }

@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -19,7 +20,8 @@ func (v *view) Audit(ctx context.Context, q catalogue.AuditQuery) ([]catalogue.A
 	if q.Principal != "" {
 		f.add("a.principal = ?", readable(q.Principal))
 	}
-	f.between("a.time", q.From, q.To)
+	// The order is that of writing. An index of times, which is for the oldest entries, would have all of a time read, and sorted, for each page.
+	f.between("+a.time", q.From, q.To)
 	if q.Before != 0 {
 		f.add(column+" < ?", q.Before)
 	}
@@ -64,6 +66,22 @@ func (t *transaction) AppendAudit(ctx context.Context, some ...catalogue.AuditEn
 	}
 	_, err := insert(ctx, t, "write to the audit log", "audit_scopes (digest, sequence)", all, func(f found) []any { return []any{digest(f.scope), f.sequence} }, "")
 	return err
+}
+
+// DeleteAudit deletes entries of long ago. Triggers of the database refuse to delete any other: the time is written first that they go by, which never
+// goes back.
+func (t *transaction) DeleteAudit(ctx context.Context, before time.Time, limit int) (int, error) {
+	const doing, old = "delete entries of the audit log", "sequence IN (SELECT sequence FROM audit WHERE time < $1 ORDER BY time, sequence LIMIT $2)"
+	_, err := t.exec(ctx, doing, "INSERT INTO audit_end (id, before) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET before = excluded.before"+
+		" WHERE excluded.before > audit_end.before", micros(before))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := t.exec(ctx, doing, "DELETE FROM audit_scopes WHERE "+old, micros(before), limit); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, doing, "DELETE FROM audit WHERE "+old, micros(before), limit)
+	return int(n), err
 }
 
 // scopes are the keys of all that a target lies within: itself, and what ends before every second slash.

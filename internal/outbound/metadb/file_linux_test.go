@@ -1,14 +1,17 @@
 package metadb
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -168,6 +171,24 @@ func mustKeepAudit(t *testing.T, db *Database, statements ...string) {
 	}
 	if dump(t, db) != before {
 		t.Error("the audit log has changed")
+	}
+	// Those that are old enough may go, and no others with them.
+	end := time.Unix(1_000_000, 0)
+	err := db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		_, old := tx.DeleteAudit(ctx, end, maxPage)
+		return errors.Join(old, tx.AppendAudit(ctx, catalogue.AuditEntry{Time: end, Target: crashVault}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before = dump(t, db)
+	for _, statement := range statements {
+		if _, err := db.write.ExecContext(t.Context(), statement); err == nil {
+			t.Errorf("%s is done with what is young", statement)
+		}
+	}
+	if dump(t, db) != before || !strings.Contains(before, " 1 1\n") {
+		t.Errorf("the audit log has changed from\n%s", before)
 	}
 	if err := db.Ping(t.Context()); coffer.CodeOf(err) != "" || err != nil {
 		t.Error(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
-const jobColumns = "name, instance_spelling, status, operation, started, ended, body, cluster_spelling, work"
+const jobColumns = "name, instance_spelling, status, operation, started, ended, body, cluster_spelling, work, point"
 
 // Job reads one.
 func (v *view) Job(ctx context.Context, vault catalogue.ID, name string) (catalogue.Job, error) {
@@ -166,7 +166,7 @@ func scanJob(j *catalogue.Job, vault catalogue.ID) func(scanner) error {
 		var started int64
 		var ended sql.NullInt64
 		var contents, work []byte
-		err := row.Scan(&j.Name, &j.Instance, &j.Status, &j.Operation, &started, &ended, &contents, &j.Cluster, &work)
+		err := row.Scan(&j.Name, &j.Instance, &j.Status, &j.Operation, &started, &ended, &contents, &j.Cluster, &work, &j.Point)
 		j.Vault, j.Started, j.Ended, j.Body, j.Work = vault, fromMicros(started), fromMaybe(ended), body(contents), body(work)
 		return err
 	}
@@ -177,7 +177,7 @@ func (t *transaction) PutJob(ctx context.Context, some ...catalogue.Job) error {
 	vaults := make([]catalogue.ID, len(some))
 	for i, j := range some {
 		err := checkText(key("vault", j.Vault), word("name of a job", j.Name), key("instance", j.Instance),
-			word("status of a job", j.Status), word("operation of a job", j.Operation), key("cluster", j.Cluster))
+			word("status of a job", j.Status), word("operation of a job", j.Operation), key("cluster", j.Cluster), word("recovery point of a job", j.Point))
 		if err != nil {
 			return err
 		}
@@ -188,16 +188,16 @@ func (t *transaction) PutJob(ctx context.Context, some ...catalogue.Job) error {
 		return err
 	}
 	_, err = insert(ctx, t, "write jobs",
-		"jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body, cluster, cluster_spelling, work)", some,
+		"jobs (vault, name, instance, instance_spelling, status, operation, started, ended, body, cluster, cluster_spelling, work, point)", some,
 		func(j catalogue.Job) []any {
 			return []any{
 				rows[j.Vault.Key()], j.Name, j.Instance.Key(), string(j.Instance), j.Status, j.Operation, micros(j.Started), maybe(j.Ended), bytes(j.Body),
-				j.Cluster.Key(), string(j.Cluster), bytes(j.Work),
+				j.Cluster.Key(), string(j.Cluster), bytes(j.Work), j.Point,
 			}
 		},
 		" ON CONFLICT (vault, name) DO UPDATE SET instance = excluded.instance, instance_spelling = excluded.instance_spelling,"+
 			" status = excluded.status, operation = excluded.operation, started = excluded.started, ended = excluded.ended, body = excluded.body,"+
-			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, work = excluded.work")
+			" cluster = excluded.cluster, cluster_spelling = excluded.cluster_spelling, work = excluded.work, point = excluded.point")
 	return err
 }
 

@@ -60,7 +60,7 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 				return err
 			}
 		}
-		for _, q := range []catalogue.AuditQuery{{}, {Under: crashVault}, {Under: crashVault, Before: 5}, {Principal: "x"}, {Principal: "x", Before: 5}} {
+		for _, q := range []catalogue.AuditQuery{{}, {Under: crashVault}, {Under: crashVault, Before: 5}, {Principal: "x"}, {Principal: "x", Before: 5}, {Principal: "x", From: now, To: now}, {Under: crashVault, From: now}} {
 			q.Limit = 100
 			if _, err := v.Audit(ctx, q); err != nil {
 				return err
@@ -71,6 +71,12 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		}
 		if _, err := v.OpenJobs(ctx, catalogue.OpenJobQuery{Instances: []catalogue.ID{crashVault, crashInstance(2)}, Operations: []string{"a", "b"}, Limit: 100}); err != nil {
 			return err
+		}
+		for _, q := range []catalogue.EndedJobQuery{{}, {After: &catalogue.EndedJob{Vault: crashVault, Name: "j", Ended: now}}} {
+			q.Before, q.Limit = now, 100
+			if _, err := v.EndedJobs(ctx, q); err != nil {
+				return err
+			}
 		}
 		if _, err := v.OpenClusters(ctx); err != nil {
 			return err
@@ -93,7 +99,10 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		_, slots := tx.DeleteSlots(ctx, now, 10)
 		_, alerts := tx.DeleteAlerts(ctx, now, 10)
 		_, operations := tx.DeleteOperations(ctx, now, 10)
-		return errors.Join(slots, alerts, operations, useCase(ctx, tx))
+		_, readings := tx.DeleteReadings(ctx, now, 10)
+		_, entries := tx.DeleteAudit(ctx, time.Unix(0, 0), 10)
+		_, jobs := tx.DeleteJobs(ctx, catalogue.EndedJob{Vault: crashVault, Name: "j"}, catalogue.EndedJob{Vault: crashVault, Name: "k"})
+		return errors.Join(slots, alerts, operations, readings, entries, jobs, useCase(ctx, tx))
 	})
 	if err != nil || len(asked) < 85 {
 		t.Fatalf("%d statements were made: %v", len(asked), err)

@@ -297,7 +297,8 @@ func testLimits(t *testing.T, db catalogue.Database) {
 			_, deletions := v.Deletions(t.Context(), catalogue.DeletionQuery{Vault: vault, Limit: limit})
 			_, alerts := v.Alerts(t.Context(), catalogue.AlertQuery{Vault: vault, Limit: limit})
 			_, readings := v.Readings(t.Context(), catalogue.ReadingQuery{Vault: vault, Limit: limit})
-			for _, err := range []error{resources, points, jobs, entries, expiring, due, slots, deletions, alerts, readings} {
+			_, ended := v.EndedJobs(t.Context(), catalogue.EndedJobQuery{Limit: limit})
+			for _, err := range []error{resources, points, jobs, entries, expiring, due, slots, deletions, alerts, readings, ended} {
 				if (err == nil) != possible {
 					t.Errorf("a page of %d: %v", limit, err)
 				}

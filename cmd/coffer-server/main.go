@@ -46,8 +46,10 @@ type options struct {
 	regionPairs []string
 	// quotas bound what there may be.
 	quotas []string
-	oidc   oidcOptions
-	link   linkOptions
+	// histories say for how long is kept what has been.
+	histories []string
+	oidc      oidcOptions
+	link      linkOptions
 }
 
 // oidcOptions are those of an issuer of tokens beside the server itself.
@@ -96,6 +98,7 @@ credential is written to DIR/admin.json. Back up DIR, or the database and the en
 	flags.StringVar(&o.oidc.groupsClaim, "oidc-groups-claim", "", "claim with the groups (default groups)")
 	flags.StringSliceVar(&o.regionPairs, "region-pairs", nil, "paired regions of your own, each REGION=REGION: a GeoRedundant vault with cross-region restore restores to clusters of its region's pair (default Azure's, which these go before)")
 	flags.StringSliceVar(&o.quotas, "quotas", nil, "how many there may be: aks for those of AKS Backup, or on-demand-backups=N and restores=N (of an instance on a day, by UTC), namespaces=N (of an instance), instances=N, policies=N (of a vault); a later one goes before (default none)")
+	flags.StringSliceVar(&o.histories, "histories", nil, "for how long is kept what has been, each KIND=DURATION of seven days or more, or KIND=0 for ever: audit-log, jobs (that have ended), operations, slots, alerts (that are closed), meter (default audit-log=P2Y,jobs=P180D,operations=P7D,slots=P400D,alerts=P90D,meter=P1098D)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.BoolVar(&o.shortPolicies, "short-policies", false, "for tests: take policies that back up by the minute, and keep for minutes; a day of soft delete is a second")
 	if err := flags.MarkHidden("short-policies"); err != nil {

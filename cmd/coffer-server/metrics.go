@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coffer-backup/coffer/internal/decide/history"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
@@ -33,4 +34,16 @@ func (m scheduleMetrics) observe(done vault.Scheduled, lag time.Duration) {
 	if done.Slot.Job != "" {
 		m.lag.Observe(lag.Seconds())
 	}
+}
+
+// newHistoryMetrics counts what of histories is deleted.
+func newHistoryMetrics(registry *prometheus.Registry) func(kind history.Kind, deleted int) {
+	m := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "coffer_server_history_deleted_total", Help: "What was deleted at the end of its time: entries of the audit log, jobs and the like.",
+	}, []string{"history"})
+	registry.MustRegister(m)
+	for _, kind := range history.Kinds() {
+		m.WithLabelValues(string(kind))
+	}
+	return func(kind history.Kind, deleted int) { m.WithLabelValues(string(kind)).Add(float64(deleted)) }
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/history"
 	"github.com/coffer-backup/coffer/internal/decide/quota"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
@@ -76,7 +77,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	s.greet(out, o, listeners[0].Addr())
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(running, listeners) })
-	group.Go(func() error { s.sweep(running); return nil })
+	group.Go(func() error { s.histories.Run(running); return nil })
 	group.Go(func() error { s.clusters.run(running); return nil })
 	group.Go(func() error { s.clusters.consents.Run(running); return nil })
 	group.Go(func() error { s.clusters.locations.Run(running); return nil })
@@ -150,27 +151,12 @@ type service struct {
 	handler  http.Handler
 	keeper   *vault.Keeper
 	registry *prometheus.Registry
-	// runner, scheduler, lifecycle and tiering do what nobody has to ask for.
+	// runner, scheduler, lifecycle, histories and tiering do what nobody has to ask for.
 	runner    *runner.Runner
 	scheduler *scheduler.Scheduler
 	lifecycle *lifecycle.Lifecycle
+	histories *lifecycle.Histories
 	tiering   *tiering.Tiering
-}
-
-// sweep deletes what is old, now and each hour.
-func (s *service) sweep(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("what is old is not deleted", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 func newService(ctx context.Context, o options, db *metadb.Database, sealer *sealing.Sealer, log *slog.Logger) (*service, error) {
@@ -211,6 +197,13 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}
+	kept, err := history.Parse(o.histories)
+	if err != nil {
+		return nil, fmt.Errorf("--histories: %w", err)
+	}
+	s.histories = lifecycle.NewHistories(lifecycle.HistoriesConfig{
+		Keeper: s.keeper, Kept: kept, Mine: s.clusters.replicas.Mine, Log: log, NowFunc: time.Now, Observe: newHistoryMetrics(s.registry),
+	})
 	api := arm.New(arm.Config{
 		Keeper: s.keeper, Jobs: s.newJobs(), Joining: s.clusters.joining, Consents: s.clusters.consents, Links: s.clusters, Replicas: s.passOn(s.clusters),
 		Access: access, Authenticate: tokens.Authenticate, Tenant: s.tenant.ID, URL: o.url, Log: log, NewID: newID,

@@ -1,5 +1,5 @@
-// Package lifecycle looks after recovery points once they are made: it lets go of those whose time is up, and measures each day what they take
-// up. It looks again and again; whoever dies, the next look, of this replica or of another, goes on.
+// Package lifecycle looks after what there is once it is made: it lets go of recovery points whose time is up, measures each day what they take
+// up, and deletes what has been for long enough. It looks again and again; whoever dies, the next look, of this replica or of another, goes on.
 package lifecycle
 
 import (

@@ -157,7 +157,7 @@ func TestADeletedVaultGoesForGoodWhenItsTimeIsOver(t *testing.T) {
 	id := w.deletedVaults()[0].ID
 	sweep := func() {
 		t.Helper()
-		if err := w.jobs.Keeper.Sweep(t.Context()); err != nil {
+		if err := w.jobs.Keeper.PurgeVaults(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

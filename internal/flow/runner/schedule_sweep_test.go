@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/history"
 	"github.com/coffer-backup/coffer/internal/decide/job"
 )
 
@@ -13,9 +14,10 @@ func TestSlotsAndClosedAlertsOfLongAgoAreDeleted(t *testing.T) {
 	w := newWorld(t)
 	w.until(w.Clock.Now())
 	w.until(day(6))
+	h := w.newHistories(history.Defaults())
 	sweep := func() {
 		t.Helper()
-		if err := w.jobs.Keeper.Sweep(t.Context()); err != nil {
+		if err := h.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

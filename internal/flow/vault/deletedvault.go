@@ -134,8 +134,8 @@ func (k *Keeper) undeleteVault(ctx context.Context, tx catalogue.Tx, by Caller, 
 	return appendEntry(ctx, tx, by.entry(now, typeDeletedVault+"/undelete/action", r.ID, http.StatusOK), r, &kept)
 }
 
-// purgeVaults deletes the deleted vaults for good whose time is over, with all that they had.
-func (k *Keeper) purgeVaults(ctx context.Context) error {
+// PurgeVaults deletes the deleted vaults for good whose time is over, with all that they had.
+func (k *Keeper) PurgeVaults(ctx context.Context) error {
 	var overdue []catalogue.ID
 	var unread error
 	now := k.now()

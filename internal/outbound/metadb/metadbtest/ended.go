@@ -40,7 +40,7 @@ func testEndedJobs(t *testing.T, db catalogue.Database) {
 	copied := job("copied", instance(1), "Tiering", 6)
 	copied.Point = "point1"
 	shouted := job("shouted", catalogue.ID(strings.ToUpper(string(instance(3)))), "Restore", 7)
-	others := job("first", (vault + "2").Child("backupInstances", "i1"), "Restore", 1)
+	others := job("first", (vault+"2").Child("backupInstances", "i1"), "Restore", 1)
 	others.Vault = vault + "2"
 	mustUpdate(t, db, func(tx catalogue.Tx) error {
 		for _, p := range []catalogue.Point{{Instance: instance(1), Name: "point1"}, {Instance: instance(2), Name: "point2"}} {

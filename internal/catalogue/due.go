@@ -9,7 +9,7 @@ type Due struct {
 	At time.Time
 	// Slot is the last one that was dealt with; zero is none.
 	Slot time.Time
-	// Schedule says by which schedule, and Policy by which policy of which version: whoever finds others there knows that they have changed
+	// Schedule is by which schedule, and Policy says by which policy of which version: whoever finds others there knows that they have changed
 	// since. Empty is none.
 	Schedule, Policy string
 }

@@ -77,3 +77,42 @@ func (t Timetable) missed(after, before time.Time) (count int, first time.Time, 
 		count, after = count+1, slot
 	}
 }
+
+// DueAfter is Due where another timetable held until some time, which is after since. What was due by that one, and that nobody has dealt with, is
+// not left out: its last slot is begun, at its own time or now, unless there is a newer one by this timetable; that one is then the one that catches up,
+// and the others are missed. settled says that nothing is left of the other timetable; otherwise it is to be asked for again, with the same since.
+func (t Timetable) DueAfter(other Timetable, key string, since, until, now time.Time) (due Due, settled bool) {
+	due = t.Due(key, until, now)
+	last, found := other.walk().previous(until, since)
+	if !found {
+		return due, true
+	}
+	missed, first, more := other.missed(since, last)
+	if missed == 0 {
+		first = last
+	}
+	if !due.Slot.IsZero() {
+		due.Missed, due.First, due.More = due.Missed+missed+1, first, due.More || more
+		return due, true
+	}
+	start := other.Start(last, key)
+	late := now.Sub(start) > onTime
+	// In a window of this timetable nothing is begun any more.
+	if open, ends := t.walk().open(now); !open.Equal(now) {
+		if !ends {
+			return due, false
+		}
+		start = t.Start(open, key)
+	}
+	if start.After(now) {
+		if due.Look.IsZero() || start.Before(due.Look) {
+			due.Look = start
+		}
+		return due, false
+	}
+	if missed == 0 {
+		first = time.Time{}
+	}
+	due.Slot, due.Late, due.Missed, due.First, due.More = last, late, missed, first, more
+	return due, true
+}

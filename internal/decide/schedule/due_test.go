@@ -170,3 +170,60 @@ func TestNoSlotIsLostOrRunTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasDueByAnotherTimetableIsNotLeftOut(t *testing.T) {
+	four := []string{"R/2026-01-01T02:30:00/PT4H"}
+	daily := []string{"R/2026-01-01T05:00:00/P1D"}
+	day := [2]string{"R/2026-01-01T02:00:00/P1D", "PT10H"}
+	for _, tt := range []struct {
+		name             string
+		other, now       []string
+		windows          [][2]string
+		since, until, at string
+		slot             string
+		late             bool
+		missed           int
+		first, look      string
+		settled          bool
+	}{
+		{"nothing was due by it", four, daily, nil, "2026-11-20T22:30:00Z", "2026-11-21T02:29:00Z", "2026-11-21T02:31:00Z", "", false, 0, "", "2026-11-21T05:00:00Z", true},
+		{"a slot that was dealt with", four, daily, nil, "2026-11-21T02:30:00Z", "2026-11-21T02:31:00Z", "2026-11-21T02:31:01Z", "", false, 0, "", "2026-11-21T05:00:00Z", true},
+		{"a slot just before the change", four, daily, nil, "2026-11-20T22:30:00Z", "2026-11-21T02:30:00Z", "2026-11-21T02:30:01Z", "2026-11-21T02:30:00Z", false, 0, "", "2026-11-21T05:00:00Z", true},
+		{"slots that nobody was there for", four, daily, nil, "2026-11-20T18:30:00Z", "2026-11-21T02:40:00Z", "2026-11-21T02:40:01Z", "2026-11-21T02:30:00Z", true, 1, "2026-11-20T22:30:00Z", "2026-11-21T05:00:00Z", true},
+		{"a newer one is due", four, daily, nil, "2026-11-20T18:30:00Z", "2026-11-21T02:40:00Z", "2026-11-21T05:00:01Z", "2026-11-21T05:00:00Z", false, 2, "2026-11-20T22:30:00Z", "2026-11-22T05:00:00Z", true},
+		{"one and a newer one", four, daily, nil, "2026-11-20T22:30:00Z", "2026-11-21T02:40:00Z", "2026-11-21T05:10:00Z", "2026-11-21T05:00:00Z", true, 1, "2026-11-21T02:30:00Z", "2026-11-22T05:00:00Z", true},
+		{"the change excludes it", four, four, [][2]string{day}, "2026-11-20T22:30:00Z", "2026-11-21T02:30:00Z", "2026-11-21T02:30:01Z", "", false, 0, "", "2026-11-21T12:00:00Z", false},
+		{"it is begun at the end of the window", four, four, [][2]string{day}, "2026-11-20T22:30:00Z", "2026-11-21T02:30:00Z", "2026-11-21T12:00:00Z", "2026-11-21T02:30:00Z", true, 0, "", "2026-11-21T14:30:00Z", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at := func(text string) time.Time {
+				if text == "" {
+					return time.Time{}
+				}
+				return mustTime(t, text)
+			}
+			got, settled := mustTimetable(t, "UTC", 0, tt.now, tt.windows...).DueAfter(mustTimetable(t, "UTC", 0, tt.other), "an instance", at(tt.since), at(tt.until), at(tt.at))
+			if !got.Slot.Equal(at(tt.slot)) || got.Late != tt.late || got.Missed != tt.missed || !got.First.Equal(at(tt.first)) || got.More || !got.Look.Equal(at(tt.look)) || settled != tt.settled {
+				t.Errorf("got %+v, settled %v", got, settled)
+			}
+		})
+	}
+}
+
+func TestASlotOfAnotherTimetableBeginsAtItsOwnStart(t *testing.T) {
+	const key = "an instance"
+	other := mustTimetable(t, "UTC", time.Hour, []string{"R/2026-01-01T02:30:00/PT4H"})
+	table := mustTimetable(t, "UTC", 0, []string{"R/2026-01-01T05:00:00/P1D"})
+	slot := mustTime(t, "2026-11-21T02:30:00Z")
+	start := other.Start(slot, key)
+	if !start.After(slot.Add(time.Second)) {
+		t.Fatalf("it starts at %s", start)
+	}
+	since, until := slot.Add(-time.Hour), slot.Add(time.Second)
+	if got, settled := table.DueAfter(other, key, since, until, start.Add(-time.Millisecond)); !got.Slot.IsZero() || !got.Look.Equal(start) || settled {
+		t.Errorf("before: %+v, settled %v", got, settled)
+	}
+	if got, settled := table.DueAfter(other, key, since, until, start); !got.Slot.Equal(slot) || got.Late || !settled {
+		t.Errorf("at its start: %+v, settled %v", got, settled)
+	}
+}

@@ -29,7 +29,7 @@ const (
 	mostYears = 100
 )
 
-// Digest is the same for timetables of the same slots, as they are written.
+// Digest is the same for timetables of the same slots, as they are written. It is how earlier versions kept what Text is.
 func (t Timetable) Digest() string {
 	sum := sha256.New()
 	write := func(i Interval) { fmt.Fprintln(sum, i.Start.Unix(), i.Every, i.Start.Location()) }

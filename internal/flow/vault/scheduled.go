@@ -143,23 +143,46 @@ func (c *commons) readSchedule(ctx context.Context, due catalogue.Due, r catalog
 	if s.protected, err = c.protectedOf(ctx, r); err != nil {
 		return s, err
 	}
-	if s.next.Schedule = s.policy.Timetable().Digest(); s.next.Schedule != due.Schedule {
-		// Another schedule began with the change: what was due by it before that was not missed.
-		for _, changed := range []time.Time{record.Since, r.Changed.At, s.keptPolicy.Changed.At} {
-			if changed.After(s.next.Slot) && !changed.After(now) {
-				s.next.Slot = changed
-			}
-		}
-	}
 	s.since, s.next.Policy = record.Since, policyMark(s.keptPolicy)
-	s.due = s.policy.Timetable().Due(due.Instance.Key(), s.next.Slot, now)
+	s.follow()
 	if !s.due.Look.IsZero() {
 		s.next.At = s.due.Look
 	}
-	if !s.due.Slot.IsZero() {
+	if s.due.Slot.After(s.next.Slot) {
 		s.next.Slot = s.due.Slot
 	}
 	return s, nil
+}
+
+// follow finds what is due by the schedule of the instance now, and by the one that it had at the last look, if that was another one.
+func (s *scheduled) follow() {
+	table, key := s.policy.Timetable(), s.was.Instance.Key()
+	s.next.Schedule = table.Text()
+	// Rows that an earlier version has written have the digest.
+	if s.was.Schedule == s.next.Schedule || s.was.Schedule == table.Digest() {
+		s.due = table.Due(key, s.next.Slot, s.now)
+		return
+	}
+	// Another schedule began with the change: what was due by it before that was not missed.
+	for _, changed := range []time.Time{s.since, s.resource.Changed.At, s.keptPolicy.Changed.At} {
+		if changed.After(s.next.Slot) && !changed.After(s.now) {
+			s.next.Slot = changed
+		}
+	}
+	before, err := schedule.ParseTimetable(s.was.Schedule)
+	if err != nil {
+		// It had none, for it is new or was not backed up, or none that is known.
+		s.due = table.Due(key, s.next.Slot, s.now)
+		return
+	}
+	since := s.was.Slot
+	if s.since.After(since) {
+		since = s.since
+	}
+	settled := false
+	if s.due, settled = table.DueAfter(before, key, since, s.next.Slot, s.now); !settled {
+		s.next.Slot, s.next.Schedule = s.was.Slot, s.was.Schedule
+	}
 }
 
 // readSlots finds what becomes of the slots that are due: the backup that begins, or why it does not.

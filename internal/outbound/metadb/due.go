@@ -9,6 +9,9 @@ import (
 
 const dueColumns = "r.spelling, d.time, d.slot, d.schedule, d.policy FROM due d JOIN resources r ON r.key = d.instance"
 
+// maxSchedule is the longest text of a schedule: one of as many intervals and windows as a policy may have is half as long.
+const maxSchedule = 16 << 10
+
 // Due reads a page.
 func (v *view) Due(ctx context.Context, q catalogue.DueQuery) ([]catalogue.Due, error) {
 	if err := checkLimit(q.Limit); err != nil {
@@ -49,7 +52,7 @@ func scanDue(d *catalogue.Due) func(scanner) error {
 func (t *transaction) PutDue(ctx context.Context, some ...catalogue.Due) error {
 	instances := make([]catalogue.ID, len(some))
 	for i, d := range some {
-		if err := checkText(key("instance", d.Instance), word("schedule", d.Schedule), word("policy", d.Policy)); err != nil {
+		if err := checkText(key("instance", d.Instance), field{"schedule", d.Schedule, maxSchedule}, word("policy", d.Policy)); err != nil {
 			return err
 		}
 		instances[i] = d.Instance

@@ -55,7 +55,7 @@ func (s Shop) Deploy(ctx context.Context, images Images) error {
 // DeployHooks creates the hooks that quiesce the database and open it again, in namespace default.
 func DeployHooks(ctx context.Context, c client.Client) error { return Apply(ctx, c, hooks) }
 
-// Apply creates the objects of a YAML text. Those that exist are left as they are.
+// Apply creates the objects of a YAML text. Those that exist are left as they are. A namespace is waited for until Pods can be made in it.
 func Apply(ctx context.Context, c client.Client, text string) error {
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096)
 	for {
@@ -71,7 +71,24 @@ func Apply(ctx context.Context, c client.Client, text string) error {
 		if err := c.Create(ctx, &object); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
+		if object.GetKind() == "Namespace" {
+			if err := awaitDefaultAccount(ctx, c, object.GetName()); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// awaitDefaultAccount waits for the ServiceAccount without which the API server refuses every Pod of a namespace; a controller makes it.
+func awaitDefaultAccount(ctx context.Context, c client.Client, namespace string) error {
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "default"}, new(corev1.ServiceAccount))
+		return err == nil, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the default ServiceAccount of namespace %s: %w", namespace, err)
+	}
+	return nil
 }
 
 // AwaitReady waits until the database and the web front are ready, up to three minutes.

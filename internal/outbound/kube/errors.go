@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,8 @@ func translateWrite(err error, format string, args ...any) error {
 	switch translated := translate(err, format, args...); {
 	case apierrors.IsMethodNotSupported(err):
 		code = coffer.CodeRejected
+	case awaitsDefaultAccount(err):
+		code = coffer.CodeServerError
 	case coffer.CodeOf(translated) != "":
 		return translated
 	case apierrors.IsConflict(err):
@@ -58,6 +61,13 @@ func translateWrite(err error, format string, args ...any) error {
 	e := coffer.Errorf(code, "%s: %w", fmt.Sprintf(format, args...), err)
 	e.Transient = code == coffer.CodeServerError
 	return e
+}
+
+// awaitsDefaultAccount says that a Pod was refused for want of its namespace's default ServiceAccount, which a controller makes in every new
+// namespace a moment after it. The admission plugin has no reason of its own for it, so it is known by its words.
+func awaitsDefaultAccount(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `error looking up service account`) &&
+		strings.Contains(err.Error(), `serviceaccount "default" not found`)
 }
 
 // faultsRequest says that an answer blames the request, and neither the moment nor who makes it.

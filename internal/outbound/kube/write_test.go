@@ -135,3 +135,16 @@ func TestWhatIsNeverTakenIsFinal(t *testing.T) {
 		})
 	}
 }
+
+// TestAPodWaitsForItsDefaultServiceAccount has the words of a real API server about a Pod in a namespace that was made a moment ago.
+func TestAPodWaitsForItsDefaultServiceAccount(t *testing.T) {
+	for account, want := range map[string]coffer.Code{"default": coffer.CodeServerError, "robot": coffer.CodeForbidden} {
+		cluster := newWriter(t, func(w http.ResponseWriter, _ *http.Request) {
+			message := fmt.Sprintf(`pods \"box\" is forbidden: error looking up service account ns/%s: serviceaccount \"%[1]s\" not found`, account)
+			status(w, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"`+message+`"}`)
+		})
+		if _, err := cluster.Create(t.Context(), mapType, "ns", []byte(`{}`)); coffer.CodeOf(err) != want {
+			t.Errorf("of %s: %q %v, want %q", account, coffer.CodeOf(err), err, want)
+		}
+	}
+}

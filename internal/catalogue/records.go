@@ -43,8 +43,8 @@ type Point struct {
 	Expiry, VaultExpiry time.Time
 	// Copy is when its copy in the vault tier is to be begun, or looked after again; zero if none is wanted, or it is there.
 	Copy time.Time
-	// Good says that nothing is missing in it, and Held that it is under legal hold.
-	Good, Held bool
+	// Good says that nothing is missing in it, and Held that it is under legal hold. Operational and Vaulted are the tiers that have it, all of it.
+	Good, Held, Operational, Vaulted bool
 	// Bytes is what its archive takes up in the operational tier, and SnapshotBytes how large volumes made of its snapshots are at least;
 	// Namespaces are those captured. Each is 0 where it is not known.
 	Bytes, SnapshotBytes int64
@@ -55,6 +55,12 @@ type Point struct {
 	Body json.RawMessage
 }
 
+// DueBy says whether a tier is to delete it by then.
+func (p Point) DueBy(then time.Time) bool {
+	due := func(expiry time.Time) bool { return !expiry.IsZero() && !expiry.After(then) }
+	return due(p.Expiry) || due(p.VaultExpiry)
+}
+
 // PointQuery selects the recovery points of an instance, the newest first, and the last name first where times are equal.
 type PointQuery struct {
 	Instance ID
@@ -62,8 +68,9 @@ type PointQuery struct {
 	From, To time.Time
 	// After is the last recovery point of the page before.
 	After *PointCursor
-	// Bare leaves out Body.
-	Bare bool
+	// Bare leaves out Body, but of those that are DueBy Until.
+	Bare  bool
+	Until time.Time
 	// Limit is how many at most, 1 to 1,000.
 	Limit int
 }

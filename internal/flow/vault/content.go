@@ -36,7 +36,7 @@ func (j *Jobs) SourceOfPoint(ctx context.Context, id catalogue.ID, name string) 
 		if err != nil {
 			return Source{}, err
 		}
-		if !inCluster(placesOf(point)) {
+		if !inCluster(point) {
 			return Source{}, coffer.Errorf(coffer.CodeBackupNotFound, "the operational tier has let go of the recovery point %s: it is in the %s, and its contents are not shown from there", point.Name, arm.VaultStore).
 				WithHint("ask for one that is in the %s: coffer recovery-point list", arm.OperationalStore)
 		}

@@ -374,12 +374,10 @@ func (j *Jobs) forgetPoint(ctx context.Context, tx catalogue.Tx, point catalogue
 	if err != nil {
 		return err
 	}
-	p := placesOf(point)
-	switch {
-	case p.Vault.Present:
+	if point.Vaulted {
 		id := catalogue.VaultCopyID{Vault: r.ID.Parent(), Repository: repositoryOf(r), Point: point.Name}
 		err = oweCopy(ctx, tx, id, r.ID, point.Time, point.VaultBytes, now)
-	case p.Vault.Since.IsZero():
+	} else {
 		err = j.dropCopy(ctx, tx, r, point, func(s job.State) job.State { return s.Unwanted("its recovery point is gone", now) }, now)
 	}
 	if err != nil {
@@ -389,7 +387,7 @@ func (j *Jobs) forgetPoint(ctx context.Context, tx catalogue.Tx, point catalogue
 }
 
 // inCluster says whether a recovery point is in its cluster, and not in the vault tier alone.
-func inCluster(p retention.Point) bool { return p.Operational.Present || !p.Vault.Present }
+func inCluster(p catalogue.Point) bool { return p.Operational || !p.Vaulted }
 
 // OwedCopy is what there is to do for a deletion from the vault tier.
 type OwedCopy struct {

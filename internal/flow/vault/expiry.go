@@ -28,7 +28,8 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 // Expire judges the recovery points of instances whose time is up, up to 1,000. What the rules let go of, in one tier or in both, cannot be
 // restored from there any more when Expire returns: it is owed as deletions. Expire answers how many recovery points that is of each instance.
 func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired []int, err error) {
-	now, seen := j.Keeper.now(), &seenPoints{}
+	now := j.Keeper.now()
+	seen := &seenPoints{until: now}
 	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
 	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]letGo, error) {
 		return judgePoints(ctx, newCommons(v), instances, seen, now)

@@ -130,7 +130,7 @@ func (h *holder) known(ctx context.Context, v catalogue.View, name string, b *or
 			return k, of, err
 		}
 		if err == nil {
-			k.Point = k.Point || inCluster(placesOf(point))
+			k.Point = k.Point || inCluster(point)
 		}
 		if k.Job == nil {
 			continue
@@ -272,14 +272,11 @@ func (h *holder) missingPoint(ctx context.Context, v catalogue.View, r catalogue
 			return o, false, err
 		}
 	}
-	m := orphan.Missing{Instance: r.ID.Name(), Name: name, Held: point.Held, Expires: point.Expiry, Immutable: h.immutable, Now: h.asked}
-	here := false
-	for _, tier := range tiersOfPoint(point) {
-		here = here || tier.Is(arm.OperationalStore)
-		m.Elsewhere = m.Elsewhere || !tier.Is(arm.OperationalStore)
-	}
-	if !here {
+	if !point.Operational {
 		return o, false, nil
+	}
+	m := orphan.Missing{
+		Instance: r.ID.Name(), Name: name, Held: point.Held, Expires: point.Expiry, Immutable: h.immutable, Elsewhere: point.Vaulted, Now: h.asked,
 	}
 	readers, err := readersOf(ctx, v, instanceOf(r.ID))
 	if err != nil {

@@ -339,15 +339,13 @@ func tiersOf(ctx context.Context, v catalogue.View, id catalogue.ID, request *ar
 	return tiersOfPoint(point), nil
 }
 
-// tiersOfPoint are the tiers that a recovery point is in. One that cannot be read is tried where backups write it: the cluster knows whether it is
-// there.
+// tiersOfPoint are the tiers that have a recovery point.
 func tiersOfPoint(point catalogue.Point) (tiers []arm.Word) {
-	shown, err := shownPoint(point)
-	if err != nil {
-		return []arm.Word{arm.OperationalStore}
+	if point.Operational {
+		tiers = append(tiers, arm.OperationalStore)
 	}
-	for _, store := range shown.RecoveryPointDataStoresDetails {
-		tiers = append(tiers, store.Type)
+	if point.Vaulted {
+		tiers = append(tiers, arm.VaultStore)
 	}
 	return tiers
 }

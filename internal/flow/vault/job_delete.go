@@ -295,7 +295,7 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 				return false, nil
 			}
 			last := page[len(page)-1]
-			next.Left, next.Point, next.InCluster = next.Left+len(page), last.Name, inCluster(placesOf(last))
+			next.Left, next.Point, next.InCluster = next.Left+len(page), last.Name, inCluster(last)
 			return true, nil
 		})
 	})

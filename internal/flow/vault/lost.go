@@ -10,12 +10,11 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/alert"
 	"github.com/coffer-backup/coffer/internal/decide/job"
-	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
 // lostPoint is a recovery point that lies in the catalogue and cannot be read there: its body is damaged, or of a kind that this version does not
-// know. No rule of retention counts it. So no tier lets go of it, and it takes no place from another: of the others more are kept than would be if it
-// could be read, and never fewer. It can be restored, for that takes no more than its name, and it is deleted with its instance.
+// know. Until its time is up it counts as the columns beside the body say; then no rule of retention counts it, so no tier lets go of it, and of the
+// others more are kept rather than fewer. It can be restored, for that takes no more than its name, and it is deleted with its instance.
 type lostPoint struct {
 	catalogue.Point
 	why error
@@ -68,18 +67,6 @@ func (j *Jobs) tellSeen(ctx context.Context, seen *seenPoints, now time.Time) er
 	})
 }
 
-// placesOf is a recovery point with the tiers that it is in. One that cannot be read is taken for being in its cluster, which knows whether that
-// is so, and in the vault tier if the catalogue counts bytes there.
-func placesOf(kept catalogue.Point) retention.Point {
-	point, err := readPoint(kept)
-	if err != nil {
-		return retention.Point{
-			Name: kept.Name, Taken: kept.Time, Good: kept.Good, Operational: retention.Tier{Present: true, Since: kept.Time}, Vault: retention.Tier{Present: kept.VaultBytes > 0},
-		}
-	}
-	return point
-}
-
 // PointProperties are a recovery point as it is shown. Of one that cannot be read that is what is known all the same, with why.
 func PointProperties(kept catalogue.Point) json.RawMessage {
 	_, err := shownPoint(kept)
@@ -91,16 +78,10 @@ func PointProperties(kept catalogue.Point) json.RawMessage {
 		FriendlyName: kept.Name, RecoveryPointState: arm.PointUnreadable, RecoveryPointDataStoresDetails: []arm.PointStore{},
 		Coffer: &arm.CofferPoint{Unreadable: job.Text(err.Error(), maxFailure)},
 	}
-	places := placesOf(kept)
-	for _, tier := range []struct {
-		arm.Word
-		retention.Tier
-	}{{arm.OperationalStore, places.Operational}, {arm.VaultStore, places.Vault}} {
-		if tier.Present {
-			shown.RecoveryPointDataStoresDetails = append(shown.RecoveryPointDataStoresDetails, arm.PointStore{
-				ID: kept.Name, Type: tier.Word, CreationTime: kept.Time.UTC(), Visible: true, State: arm.PointCommitted,
-			})
-		}
+	for _, tier := range tiersOfPoint(kept) {
+		shown.RecoveryPointDataStoresDetails = append(shown.RecoveryPointDataStoresDetails, arm.PointStore{
+			ID: kept.Name, Type: tier, CreationTime: kept.Time.UTC(), Visible: true, State: arm.PointCommitted,
+		})
 	}
 	if kept.Held {
 		shown.Coffer.LegalHold = &arm.LegalHold{Reason: "it cannot be read who holds it, and why", At: kept.Time.UTC()}

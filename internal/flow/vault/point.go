@@ -92,16 +92,21 @@ func allPoints(ctx context.Context, v catalogue.View, instance catalogue.ID) (al
 
 // readPoints reads recovery points.
 func readPoints(kept []catalogue.Point) points {
-	read := points{kept: make([]catalogue.Point, 0, len(kept)), judged: make([]retention.Point, 0, len(kept))}
+	all := points{kept: make([]catalogue.Point, 0, len(kept)), judged: make([]retention.Point, 0, len(kept))}
 	for _, k := range kept {
-		point, err := readPoint(k)
-		if err != nil {
-			read.lost = append(read.lost, lostPoint{k, err})
-			continue
-		}
-		read.kept, read.judged = append(read.kept, k), append(read.judged, point)
+		all.read(k)
 	}
-	return read
+	return all
+}
+
+// read adds one.
+func (p *points) read(kept catalogue.Point) {
+	point, err := readPoint(kept)
+	if err != nil {
+		p.lost = append(p.lost, lostPoint{kept, err})
+		return
+	}
+	p.kept, p.judged = append(p.kept, kept), append(p.judged, point)
 }
 
 // readPoint is one of them.
@@ -113,6 +118,18 @@ func readPoint(kept catalogue.Point) (retention.Point, error) {
 	point := retention.ReadPoint(shown)
 	point.Name, point.Taken = kept.Name, kept.Time
 	return point, nil
+}
+
+// barePoint is one of which the body was not read: which rule it falls under, since when it is where it is, and why it is held are not known.
+func barePoint(kept catalogue.Point) retention.Point {
+	point := retention.Point{
+		Name: kept.Name, Taken: kept.Time, Good: kept.Good, Copy: kept.Copy,
+		Operational: retention.Tier{Present: kept.Operational, Expires: kept.Expiry}, Vault: retention.Tier{Present: kept.Vaulted, Expires: kept.VaultExpiry},
+	}
+	if kept.Held {
+		point.Held = "for a reason that was not read"
+	}
+	return point
 }
 
 // shownPoint is a recovery point as it is shown.

@@ -3,17 +3,20 @@ package vault
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
 // mostSeen is how many recovery points are kept in memory between one reading and the next.
-const mostSeen = 5_000
+const mostSeen = 10_000
 
 // seenPoints are the recovery points of instances as they were read. Who reads them once more, in the transaction that lets go of some, does so
 // only where they have changed meanwhile: writers wait for each other.
 type seenPoints struct {
+	// until is by when their time is to be up, of those that are read whole.
+	until     time.Time
 	marks     map[string]catalogue.PointMark
 	instances map[string]seenInstance
 	count     int
@@ -40,7 +43,7 @@ func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID
 	if seen, known := s.instances[id.Key()]; known && seen.mark == mark {
 		return slices.Clone(seen.kept), slices.Clone(seen.judged), nil
 	}
-	all, err := allPoints(ctx, v, id)
+	all, err := agedPoints(ctx, v, id, s.until)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,4 +58,20 @@ func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID
 		s.instances[id.Key()] = seenInstance{mark, slices.Clone(all.kept), slices.Clone(all.judged)}
 	}
 	return all.kept, all.judged, nil
+}
+
+// agedPoints are the recovery points of an instance as far as the rules ask to decide which are to be let go of by then. Most are not at the end
+// of their time, and of these a few columns say enough about the others.
+func agedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, until time.Time) (all points, err error) {
+	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true, Until: until}, func(page []catalogue.Point) (bool, error) {
+		for _, point := range page {
+			if point.DueBy(until) {
+				all.read(point)
+			} else {
+				all.kept, all.judged = append(all.kept, point), append(all.judged, barePoint(point))
+			}
+		}
+		return true, nil
+	})
+	return all, err
 }

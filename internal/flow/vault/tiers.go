@@ -22,6 +22,7 @@ func setTiers(point *catalogue.Point, p retention.Point) error {
 		return unreadable(point.Instance.Child("recoveryPoints", point.Name), err)
 	}
 	point.Body = body
+	point.Operational, point.Vaulted = p.Operational.Present, p.Vault.Present
 	if point.Expiry = p.Operational.Expires; !p.Operational.Present {
 		point.Expiry, point.Bytes, point.SnapshotBytes = time.Time{}, 0, 0
 	}

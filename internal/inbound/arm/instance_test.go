@@ -207,7 +207,7 @@ func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
 		immutable("Unlocked")
 		err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 			return tx.PutPoint(ctx, catalogue.Point{
-				Instance: instanceID, Name: "p1", Time: time.Now(), Expiry: time.Now().Add(expiry), Good: true,
+				Instance: instanceID, Name: "p1", Time: time.Now(), Expiry: time.Now().Add(expiry), Good: true, Operational: true,
 				Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"OperationalStore"}]}`),
 			})
 		})
@@ -239,7 +239,7 @@ func TestARestoreIsJudgedByWhereItsTargetIs(t *testing.T) {
 	w.approve()
 	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
-		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: time.Now(), Good: true, Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"VaultStore"}]}`)})
+		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: time.Now(), Good: true, Vaulted: true, Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"VaultStore"}]}`)})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +279,7 @@ func TestARestoreRequestIsValidated(t *testing.T) {
 	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 		for i, name := range []string{"p1", "p2", "p3"} {
 			err := tx.PutPoint(ctx, catalogue.Point{
-				Instance: instanceID, Name: name, Time: time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC), Good: true,
+				Instance: instanceID, Name: name, Time: time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC), Good: true, Operational: true,
 				Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointDataStoresDetails":[{"id":"1","type":"OperationalStore","visible":true}]}`),
 			})
 			if err != nil {

@@ -58,7 +58,7 @@ func (w *world) putPoint(name string, at time.Time) {
 	w.t.Helper()
 	err := w.db.Update(w.t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 		return tx.PutPoint(ctx, catalogue.Point{
-			Instance: instanceID, Name: name, Time: at, Good: true, Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointDataStoresDetails":[{"id":"1","type":"OperationalStore","visible":true}]}`),
+			Instance: instanceID, Name: name, Time: at, Good: true, Operational: true, Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointDataStoresDetails":[{"id":"1","type":"OperationalStore","visible":true}]}`),
 		})
 	})
 	if err != nil {

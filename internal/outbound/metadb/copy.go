@@ -21,7 +21,7 @@ func (v *view) CopiesDue(ctx context.Context, until time.Time, limit int) ([]cat
 		p.Instance = instance
 		found = append(found, p)
 		return err
-	}, "SELECT p.name, p.time, p.expiry, p.vault_expiry, p.copy_at, p.good, p.held, p.bytes, p.snapshot_bytes, p.namespaces, p.vault_bytes, r.spelling FROM points p JOIN resources r ON r.id = p.instance"+
+	}, "SELECT "+barePointColumns+", r.spelling FROM points p JOIN resources r ON r.id = p.instance"+
 		" WHERE p.copy_at <= $1 ORDER BY p.copy_at, p.instance, p.name LIMIT "+strconv.Itoa(limit), micros(until))
 	if err != nil {
 		return nil, err

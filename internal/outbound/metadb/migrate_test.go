@@ -135,7 +135,8 @@ func (p place) mustBeOfVersion(t *testing.T, dialect goose.Dialect, version int6
 	return db
 }
 
-// testOldPoints has recovery points from before it was kept apart whether they are good: their bodies say so, where they are readable.
+// testOldPoints has recovery points from before it was kept apart whether they are good: their bodies say so, where they are readable. All are of
+// the operational tier, which was the only one.
 func testOldPoints(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T) place) {
 	t.Helper()
 	bodies := []struct {
@@ -169,7 +170,7 @@ func testOldPoints(t *testing.T, dialect goose.Dialect, fresh func(t *testing.T)
 				t.Fatalf("from version %d, %d recovery points of %d are there", from, len(points), len(bodies))
 			}
 			for n, b := range bodies {
-				want := catalogue.Point{Instance: crashInstance(1), Name: fmt.Sprintf("p%02d", n), Time: fromMicros(int64(-n)), Good: b.good, Body: body([]byte(b.body))}
+				want := catalogue.Point{Instance: crashInstance(1), Name: fmt.Sprintf("p%02d", n), Time: fromMicros(int64(-n)), Good: b.good, Operational: true, Body: body([]byte(b.body))}
 				if n > 0 {
 					want.Expiry = fromMicros(int64(n))
 				}

@@ -169,9 +169,10 @@ func readPolicies(ctx context.Context, v catalogue.View, now time.Time) error {
 	_, deletion := v.Deletion(ctx, crashVault, crashInstance(2), "old", "")
 	_, alert := v.Alert(ctx, crashVault, "old")
 	_, bare := v.Points(ctx, catalogue.PointQuery{Instance: crashVault, Bare: true, Limit: 100})
+	_, aged := v.Points(ctx, catalogue.PointQuery{Instance: crashVault, Bare: true, Until: now, Limit: 100})
 	_, expiring := v.Expiring(ctx, now, "a", 100)
 	_, clusters := v.DeletionClusters(ctx, now)
-	return errors.Join(due, total, deletion, alert, bare, expiring, clusters)
+	return errors.Join(due, total, deletion, alert, bare, aged, expiring, clusters)
 }
 
 func explain(t *testing.T, db *Database, query string, args []any) (plan string) {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	barePointColumns = "name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes"
+	barePointColumns = "name, time, expiry, vault_expiry, copy_at, good, held, operational, vaulted, bytes, snapshot_bytes, namespaces, vault_bytes"
 	pointColumns     = barePointColumns + ", body"
 )
 
@@ -53,8 +53,11 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 	f.between("time", q.From, q.To)
 	f.after("time", q.After)
 	columns, scan := pointColumns, scanPoint
-	if q.Bare {
+	switch {
+	case q.Bare && q.Until.IsZero():
 		columns, scan = barePointColumns, scanBarePoint
+	case q.Bare:
+		columns = barePointColumns + ", " + f.value("CASE WHEN expiry <= ? OR vault_expiry <= ? THEN body END", micros(q.Until), micros(q.Until))
 	}
 	var found []catalogue.Point
 	err = v.each(ctx, "read recovery points", func(row scanner) error {
@@ -129,7 +132,8 @@ func scanBarePoint(p *catalogue.Point, instance catalogue.ID) func(scanner) erro
 	return func(row scanner) error {
 		var at int64
 		var expiry, vaultExpiry, copyAt sql.NullInt64
-		err := row.Scan(&p.Name, &at, &expiry, &vaultExpiry, &copyAt, &p.Good, &p.Held, &p.Bytes, &p.SnapshotBytes, &p.Namespaces, &p.VaultBytes)
+		err := row.Scan(&p.Name, &at, &expiry, &vaultExpiry, &copyAt, &p.Good, &p.Held, &p.Operational, &p.Vaulted,
+			&p.Bytes, &p.SnapshotBytes, &p.Namespaces, &p.VaultBytes)
 		p.Instance, p.Time, p.Expiry, p.VaultExpiry, p.Copy = instance, fromMicros(at), fromMaybe(expiry), fromMaybe(vaultExpiry), fromMaybe(copyAt)
 		return err
 	}
@@ -150,13 +154,13 @@ func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
 		return err
 	}
 	n, err := t.exec(ctx, "write a recovery point",
-		"INSERT INTO points (instance, name, time, expiry, vault_expiry, copy_at, good, held, bytes, snapshot_bytes, namespaces, vault_bytes, body, mark)"+
-			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM resources WHERE key = $14"+
+		"INSERT INTO points (instance, "+pointColumns+", mark)"+
+			" SELECT id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM resources WHERE key = $16"+
 			" ON CONFLICT (instance, name) DO UPDATE SET time = excluded.time, expiry = excluded.expiry, vault_expiry = excluded.vault_expiry,"+
-			" copy_at = excluded.copy_at, good = excluded.good, held = excluded.held, bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes,"+
-			" namespaces = excluded.namespaces, vault_bytes = excluded.vault_bytes, body = excluded.body, mark = excluded.mark",
-		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), maybe(p.Copy), p.Good, p.Held, p.Bytes, p.SnapshotBytes, p.Namespaces, p.VaultBytes,
-		bytes(p.Body), rand.Int64N(marks), p.Instance.Key()) //nolint:gosec // Nobody gains by guessing it.
+			" copy_at = excluded.copy_at, good = excluded.good, held = excluded.held, operational = excluded.operational, vaulted = excluded.vaulted,"+
+			" bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes, namespaces = excluded.namespaces, vault_bytes = excluded.vault_bytes, body = excluded.body, mark = excluded.mark",
+		p.Name, micros(p.Time), maybe(p.Expiry), maybe(p.VaultExpiry), maybe(p.Copy), p.Good, p.Held, p.Operational, p.Vaulted,
+		p.Bytes, p.SnapshotBytes, p.Namespaces, p.VaultBytes, bytes(p.Body), rand.Int64N(marks), p.Instance.Key()) //nolint:gosec // Nobody gains by guessing it.
 	if err == nil && n == 0 {
 		err = noResource(p.Instance)
 	}

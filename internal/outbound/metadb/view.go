@@ -111,11 +111,16 @@ type filter struct {
 }
 
 func (f *filter) add(condition string, values ...any) {
+	f.conditions = append(f.conditions, f.value(condition, values...))
+}
+
+// value is an expression with the places of its values.
+func (f *filter) value(expression string, values ...any) string {
 	for _, value := range values {
 		f.values = append(f.values, value)
-		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(f.values)), 1)
+		expression = strings.Replace(expression, "?", "$"+strconv.Itoa(len(f.values)), 1)
 	}
-	f.conditions = append(f.conditions, condition)
+	return expression
 }
 
 // among selects what a column has one of some values. The list is filled up with its last value to one of a few lengths, so that there are

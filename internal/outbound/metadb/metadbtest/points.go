@@ -107,7 +107,7 @@ func testTimeBounds(t *testing.T, db catalogue.Database) {
 func testPointWrites(t *testing.T, db catalogue.Database) {
 	mustPut(t, db, instance(1))
 	p := catalogue.Point{
-		Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), VaultExpiry: at(9), Copy: at(4), Good: true, Held: true, Bytes: 1 << 60, VaultBytes: 1 << 59, Body: json.RawMessage(`{"a":1}`),
+		Instance: instance(1), Name: "P", Time: at(1), Expiry: at(2), VaultExpiry: at(9), Copy: at(4), Good: true, Held: true, Vaulted: true, Bytes: 1 << 60, VaultBytes: 1 << 59, Body: json.RawMessage(`{"a":1}`),
 	}
 	for range 3 {
 		mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.PutPoint(t.Context(), p) })
@@ -116,7 +116,7 @@ func testPointWrites(t *testing.T, db catalogue.Database) {
 			mustMatch(t, "the recovery point", p, got)
 			return err
 		})
-		p.Time, p.Expiry, p.VaultExpiry, p.Copy, p.Good, p.Held, p.Bytes, p.VaultBytes, p.Body = at(3), time.Time{}, p.Expiry, time.Time{}, false, !p.Held, 0, 0, json.RawMessage(`{}`)
+		p.Time, p.Expiry, p.VaultExpiry, p.Copy, p.Good, p.Held, p.Operational, p.Vaulted, p.Bytes, p.VaultBytes, p.Body = at(3), time.Time{}, p.Expiry, time.Time{}, false, !p.Held, p.Vaulted, p.Operational, 0, 0, json.RawMessage(`{}`)
 	}
 	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.DeletePoint(t.Context(), instance(1), "P") })
 	mustMatch(t, "after it was deleted", []string{}, pointNames(t, db, catalogue.PointQuery{Instance: instance(1), Limit: 5}))
@@ -178,8 +178,8 @@ func testBarePoints(t *testing.T, db catalogue.Database) {
 	mustUpdate(t, db, func(tx catalogue.Tx) error {
 		for n := range 5 {
 			p := catalogue.Point{
-				Instance: instance(1), Name: fmt.Sprint("p", n), Time: at(-n), Expiry: at(n), VaultExpiry: at(2 * n), Good: n%2 == 0, Held: n%3 == 0, Bytes: int64(n),
-				Body: json.RawMessage(`{"a":1}`),
+				Instance: instance(1), Name: fmt.Sprint("p", n), Time: at(-n), Expiry: at(n), VaultExpiry: at(4 - n), Good: n%2 == 0, Held: n%3 == 0,
+				Operational: n < 3, Vaulted: n > 1, Bytes: int64(n), Body: json.RawMessage(`{"a":1}`),
 			}
 			if err := tx.PutPoint(t.Context(), p); err != nil {
 				return err
@@ -192,6 +192,16 @@ func testBarePoints(t *testing.T, db catalogue.Database) {
 	mustView(t, db, func(v catalogue.View) error {
 		got, err := v.Points(t.Context(), catalogue.PointQuery{Instance: instance(1), Bare: true, Limit: 10})
 		mustMatch(t, "without bodies", all, got)
+		return err
+	})
+	// The first is to be deleted by one tier, and the last by the other.
+	all[0].Body, all[4].Body = json.RawMessage(`{"a":1}`), json.RawMessage(`{"a":1}`)
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		return tx.PutPoint(t.Context(), catalogue.Point{Instance: instance(1), Name: "lasting", Time: at(-9), Body: json.RawMessage(`{}`)})
+	})
+	mustView(t, db, func(v catalogue.View) error {
+		got, err := v.Points(t.Context(), catalogue.PointQuery{Instance: instance(1), From: at(-9), Bare: true, Until: at(0), Limit: 10})
+		mustMatch(t, "with the bodies of what is due", append(all, catalogue.Point{Instance: instance(1), Name: "lasting", Time: at(-9)}), got)
 		return err
 	})
 }

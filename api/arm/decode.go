@@ -88,7 +88,7 @@ func explain(body []byte, err error) error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		if errors.Is(err, json.ErrUnknownName) {
-			return &Error{Problem: Problem{Path: path(body, semantic.JSONPointer), Message: "is not a field that is known here"}, Err: err}
+			return &Error{Problem: Problem{Path: path(body, semantic.JSONPointer), Message: "is not a field that is known here" + knownFields(semantic.GoType)}, Err: err}
 		}
 		message := "is " + kindName(semantic.JSONKind)
 		// Numbers are shown. A string may be a secret.
@@ -102,6 +102,20 @@ func explain(body []byte, err error) error {
 		return &Error{Problem: Problem{Path: path(body, semantic.JSONPointer), Message: message}, Err: err}
 	}
 	return &Error{Problem: Problem{Message: "cannot be read: " + err.Error()}, Err: err}
+}
+
+// knownFields are those of a type, in the words of a body.
+func knownFields(t reflect.Type) string {
+	if t == nil || t.Kind() != reflect.Struct {
+		return ""
+	}
+	var names []Word
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+			names = append(names, Word(name))
+		}
+	}
+	return ": expected " + alternatives(names)
 }
 
 // maxShown bounds what is shown of a value.

@@ -81,6 +81,14 @@ func (f *form) required(path string, there bool) bool {
 	return there
 }
 
+// wanted is required for a field of which it helps to say what was expected.
+func (f *form) wanted(path string, there bool, expected string) bool {
+	if !there {
+		f.add(path, "is missing: expected %s", expected)
+	}
+	return there
+}
+
 // text adds a field that is missing, empty or longer than a client ever makes it.
 func (f *form) text(path, value string, most int) {
 	switch {

@@ -78,7 +78,7 @@ func policy(t *testing.T, keeps, more string) retention.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := retention.Parse(body.Properties, "properties", retention.Limits{})
+	p, err := retention.Parse(body.Properties, "properties", retention.Lasting())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +109,9 @@ func TestAnImmutableVaultKeepsNothingForLessLong(t *testing.T) {
 			err := CheckShorter("v1", "daily", immutability, before, after)
 			if (err != nil) != refuses || err != nil && coffer.CodeOf(err) != coffer.CodeConflict {
 				t.Errorf("%s, %s: %v", c.name, immutability, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "immutability to Disabled first") != (immutability == arm.StateUnlocked) {
+				t.Errorf("%s, %s: what is said to be possible: %v", c.name, immutability, err)
 			}
 		}
 	}

@@ -62,10 +62,18 @@ func CheckShorter(vault, policy string, immutability arm.Word, before, after ret
 		return nil
 	case found.rule == "":
 		return coffer.Errorf(coffer.CodeConflict, "the vault %s is immutable (%s): policy %s would keep at least %d good recovery points, and not %d as before", vault, immutability, policy, found.left, found.least).
-			WithHint("write a keepAtLeast of %d or more; or, if immutability is Unlocked, set it to Disabled first", found.least)
+			WithHint("write a keepAtLeast of %d or more%s", found.least, unlock(immutability))
 	}
 	return coffer.Errorf(coffer.CodeConflict, "the vault %s is immutable (%s): policy %s would keep recovery points of the rule %s for less long than before", vault, immutability, policy, found.rule).
-		WithHint("keep the rule, with a deleteAfter that is as long at least; or, if immutability is Unlocked, set it to Disabled first")
+		WithHint("keep the rule, with a deleteAfter that is as long at least%s", unlock(immutability))
+}
+
+// unlock is what else can be done in a vault that is immutable, and does not have to stay so.
+func unlock(immutability arm.Word) string {
+	if immutability != arm.StateUnlocked {
+		return ""
+	}
+	return "; or set the vault's immutability to Disabled first"
 }
 
 // Weakens says in what a policy in the place of another one may protect less, or is empty: by it recovery points are kept for less long, or

@@ -86,11 +86,11 @@ func ParseOwn(words []string) (*arm.Quotas, error) {
 	var w arm.Quotas
 	for _, text := range words {
 		q, err := Parse([]string{text})
-		if err != nil {
-			return nil, err
-		}
 		k := named(strings.Split(strings.TrimSpace(text), "=")[0])
-		if k == nil {
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%.60q is no quota of a vault: write one of %s with a number, such as restores=10; 0 takes one away", text, names())
+		case k == nil:
 			return nil, fmt.Errorf("%s is for servers: write one of %s with a number, such as restores=10", text, names())
 		}
 		n := *k.bound(&q)

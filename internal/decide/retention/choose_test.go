@@ -2,6 +2,7 @@ package retention
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,12 +206,13 @@ func TestEachPeriodHasOnePointOfItsRule(t *testing.T) {
 }
 
 func TestTheRuleOfABackupOnDemand(t *testing.T) {
-	p := mustParse(t, body(hourly, "", []string{tag("Daily", 10, `"absoluteCriteria":["FirstOfDay"]`)}, rule("Daily", lifecycle("OperationalStore", "P30D")), rule("Vault", lifecycle("VaultStore", "P90D"))))
+	p := mustParse(t, body(hourly, "", []string{tag("Daily", 10, `"absoluteCriteria":["FirstOfDay"]`)}, rule("Daily", lifecycle("OperationalStore", "P30D"))))
+	p.Rules = slices.Insert(p.Rules, 1, Rule{Name: "Vault", Vault: &VaultCopy{When: AtOnce, Keep: period(t, "P90D")}})
 	for _, tt := range []struct{ name, body, rule, want string }{
 		{"no override", `{"backupRuleOptions":{"ruleName":"BackupHourly"}}`, "Default", ""},
 		{"an empty override", `{"backupRuleOptions":{"ruleName":"backuphourly","triggerOption":{"retentionTagOverride":""}}}`, "Default", ""},
 		{"a rule", `{"backupRuleOptions":{"ruleName":"BackupHourly","triggerOption":{"retentionTagOverride":"daily"}}}`, "Daily", ""},
-		{"a rule without a tag", `{"backupRuleOptions":{"ruleName":"BackupHourly","triggerOption":{"retentionTagOverride":"Vault"}}}`, "Vault", ""},
+		{"a rule without a tag, as vaults have them that were made before that was refused", `{"backupRuleOptions":{"ruleName":"BackupHourly","triggerOption":{"retentionTagOverride":"Vault"}}}`, "Vault", ""},
 		{"a retention rule's name", `{"backupRuleOptions":{"ruleName":"Default"}}`, "", `backupRuleOptions.ruleName is "Default", which is a retention rule: it says how long to keep, and not what to run; write "BackupHourly" as ruleName, and "Default" as triggerOption.retentionTagOverride`},
 		{"no rule's name", `{"backupRuleOptions":{"ruleName":"Hourly"}}`, "", `backupRuleOptions.ruleName is "Hourly", and the policy has no rule of that name; write "BackupHourly", the policy's backup rule, as ruleName`},
 		{"no name", `{"backupRuleOptions":{"triggerOption":{"retentionTagOverride":"Daily"}}}`, "", `backupRuleOptions.ruleName is missing`},
@@ -250,7 +252,7 @@ func TestUntilWhenEachTierKeeps(t *testing.T) {
 		{"a vault tier that keeps shorter", rule("R", lifecycle("OperationalStore", "P30D"), lifecycle("VaultStore", "P1D")), "2026-03-02T12:00:00Z", "2026-01-31T12:00:00Z", "2026-02-01T12:00:00Z"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := mustParse(t, body(hourly, "Europe/Berlin", nil, tt.rule))
+			p := mustParse(t, body(hourly, "Europe/Berlin", []string{tag("R", 10, `"absoluteCriteria":["FirstOfDay"]`)}, tt.rule))
 			got := p.Keep(p.Rules[0], at(t, "2026-01-31T12:00:00Z"))
 			want := Kept{Operational: at(t, tt.operational)}
 			if tt.vault != "" {

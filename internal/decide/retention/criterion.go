@@ -61,6 +61,9 @@ func (r *reader) criterion(at string, c *arm.Criterion) Criterion {
 		}
 	}
 	r.days(arm.At(at, "daysOfMonth"), c.DaysOfMonth, &read)
+	if !r.limits.Judged && !read.comes() {
+		r.Addf(at, "leave out what does not go together of daysOfMonth, weeksOfTheMonth and monthsOfYear", "is for days that never come")
+	}
 	for i, text := range c.ScheduleTimes {
 		minute, ok := r.policy.timeOfDay(text)
 		if !ok {
@@ -74,6 +77,23 @@ func (r *reader) criterion(at string, c *arm.Criterion) Criterion {
 		r.Addf(at, `write "absoluteCriteria": ["FirstOfDay"], or days, weeks, months or times`, "says nothing")
 	}
 	return read
+}
+
+// comes says whether there are days for which a criterion is. Months have the same days every year but for one, and each day is one of every name
+// in some year: those of a leap year and of another one are all.
+func (c Criterion) comes() bool {
+	if len(c.Days) == 0 && !c.LastDay {
+		return true
+	}
+	c.Weekdays = nil
+	for day := time.Date(2023, time.January, 1, 0, 0, 0, 0, time.UTC); day.Year() < 2025; day = day.AddDate(0, 0, 1) {
+		_, month := c.month(day, time.Time{})
+		_, number := c.dayOfMonth(day, time.Time{})
+		if _, week := c.week(day, time.Time{}); month && number && week {
+			return true
+		}
+	}
+	return false
 }
 
 // places are where words stand in a list.

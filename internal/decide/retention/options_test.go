@@ -51,6 +51,22 @@ func TestThePolicyOfTheGuideIsOne(t *testing.T) {
 	}
 }
 
+func TestThePolicyOfTheReferenceIsOne(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/spec/backup-policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```json\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("the page has no example")
+	}
+	p := mustParse(t, `{"properties":`+text+`}`)
+	if monthly, _ := p.Rule("Monthly"); len(p.Tags) != 3 || len(p.Rules) != 3 || monthly.Vault == nil || monthly.Vault.When != AtOnce {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestAPolicySaysWhatItLeavesOut(t *testing.T) {
 	for _, text := range []string{body(hourly, "", nil), withOptions(hourly, "", `null`), withOptions(hourly, "", `{}`), withOptions(hourly, "", `{"exclusionWindows":null,"spread":null,"keepAtLeast":null,"existingRecoveryPoints":"Keep"}`)} {
 		p := mustParse(t, text)
@@ -121,8 +137,8 @@ func TestOptionsThatMeanNothingAreRefused(t *testing.T) {
 
 func TestOptionsThatCannotBeReadAreRefused(t *testing.T) {
 	for options, want := range map[string]string{
-		`{"spreads":"PT5M"}`: "properties.coffer.spreads is not a field that is known here",
-		`{"exclusionWindows":[{"start":"x","for":"P1D"}]}`:    "properties.coffer.exclusionWindows[0].for is not a field that is known here",
+		`{"spreads":"PT5M"}`: "properties.coffer.spreads is not a field that is known here: expected exclusionWindows, spread, keepAtLeast, recoveryPointObjective or existingRecoveryPoints",
+		`{"exclusionWindows":[{"start":"x","for":"P1D"}]}`:    "properties.coffer.exclusionWindows[0].for is not a field that is known here: expected start or duration",
 		`{"exclusionWindows":{"start":"x","duration":"P1D"}}`: "properties.coffer.exclusionWindows is an object: expected an array",
 		`{"keepAtLeast":1.5}`:                                 "properties.coffer.keepAtLeast is 1.5: expected a whole number",
 		`{"keepAtLeast":"3"}`:                                 "properties.coffer.keepAtLeast is a string: expected a whole number",
@@ -147,27 +163,29 @@ func TestAPolicyThatWouldNeverBackUpIsRefused(t *testing.T) {
 	nightly := `{"start":"R/2026-01-01T01:00:00/P1D","duration":"PT3H"}`
 	for _, tt := range []struct {
 		name, zone, interval, options string
-		never                         bool
+		// never is where it is refused that the policy never backs up.
+		never string
 	}{
-		{"all slots in a window", "Europe/Berlin", "R/2026-01-01T02:30:00/P1D", `{"exclusionWindows":[` + nightly + `]}`, true},
-		{"all slots in two windows", "UTC", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `,{"start":"R/2026-01-01T14:30:00/P1D","duration":"PT1S"}]}`, true},
-		{"the day on which the clock is changed has another slot", "Europe/Berlin", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `,{"start":"R/2026-01-01T14:30:00/P1D","duration":"PT1S"}]}`, false},
-		{"one of two slots is left", "Europe/Berlin", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `]}`, false},
-		{"a slot at the end of the window", "Europe/Berlin", "R/2026-01-01T04:00:00/P1D", `{"exclusionWindows":[` + nightly + `]}`, false},
-		{"windows that begin next year", "Europe/Berlin", "R/2026-01-01T02:30:00/P1D", `{"exclusionWindows":[{"start":"R/2027-01-01T01:00:00/P1D","duration":"PT3H"}]}`, false},
-		{"a slot once in four years", "Europe/Berlin", "R/2024-02-29T00:00:00/P1D", `{"exclusionWindows":[{"start":"R/2024-03-01T00:00:00/P4Y","duration":"P1460D"}]}`, false},
-		{"no window", "Europe/Berlin", "R/2199-01-01T00:00:00/P10Y", `{}`, false},
+		{"all slots in a window", "Europe/Berlin", "R/2026-01-01T02:30:00/P1D", `{"exclusionWindows":[` + nightly + `]}`, "coffer.exclusionWindows"},
+		{"all slots in two windows", "UTC", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `,{"start":"R/2026-01-01T14:30:00/P1D","duration":"PT1S"}]}`, "coffer.exclusionWindows"},
+		{"the day on which the clock is changed has another slot", "Europe/Berlin", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `,{"start":"R/2026-01-01T14:30:00/P1D","duration":"PT1S"}]}`, ""},
+		{"one of two slots is left", "Europe/Berlin", "R/2026-01-01T02:30:00/PT12H", `{"exclusionWindows":[` + nightly + `]}`, ""},
+		{"a slot at the end of the window", "Europe/Berlin", "R/2026-01-01T04:00:00/P1D", `{"exclusionWindows":[` + nightly + `]}`, ""},
+		{"windows that begin next year", "Europe/Berlin", "R/2026-01-01T02:30:00/P1D", `{"exclusionWindows":[{"start":"R/2027-01-01T01:00:00/P1D","duration":"PT3H"}]}`, ""},
+		{"a slot once in four years", "Europe/Berlin", "R/2024-02-29T00:00:00/P1D", `{"exclusionWindows":[{"start":"R/2024-03-01T00:00:00/P4Y","duration":"P1460D"}]}`, ""},
+		{"a start in nine years", "Europe/Berlin", "R/2035-01-01T00:00:00/P10Y", `{}`, ""},
+		{"a start a hundred years off", "Europe/Berlin", "R/2126-01-01T00:00:00/P1D", `{}`, "policyRules"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := mustParse(t, withOptions(tt.interval, tt.zone, tt.options)).CheckFuture(now, "properties")
-			if (err != nil) != tt.never {
+			if (err != nil) != (tt.never != "") {
 				t.Fatalf("CheckFuture = %v", err)
 			}
-			if !tt.never {
+			if tt.never == "" {
 				return
 			}
-			if fields := coffer.RefusedFields(err); coffer.CodeOf(err) != coffer.CodeInvalidInput || len(fields) != 1 || fields[0].Path != "properties.coffer.exclusionWindows" ||
-				!strings.Contains(err.Error(), "the policy would never back up") {
+			if fields := coffer.RefusedFields(err); coffer.CodeOf(err) != coffer.CodeInvalidInput || len(fields) != 1 || fields[0].Path != "properties."+tt.never ||
+				!strings.Contains(err.Error(), "the policy would") {
 				t.Errorf("got %v: %+v", err, fields)
 			}
 		})

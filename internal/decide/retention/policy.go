@@ -105,15 +105,20 @@ type Limits struct {
 	Interval time.Duration
 	// Retention is how long a recovery point is kept at least; 0 is a day.
 	Retention time.Duration
+	// Judged says that the policy was judged when it was sent: what can be followed is not refused for what it does not do.
+	Judged bool
 }
 
-// Minutes are limits for tests, that have no time to wait. What was let in by any is read by these.
+// Minutes are limits for tests, that have no time to wait.
 func Minutes() Limits { return Limits{Interval: time.Minute, Retention: time.Minute} }
+
+// Lasting are limits for policies that a vault has: what was let in by any is read by these.
+func Lasting() Limits { return Limits{Interval: time.Minute, Retention: time.Minute, Judged: true} }
 
 // Parse reads the properties of a policy. at is their path in the body, for messages; the error tells everything that is wrong.
 func Parse(p *arm.Policy, at string, limits Limits) (Policy, error) {
 	r := reader{at: at, limits: Limits{
-		Interval: cmp.Or(limits.Interval, schedule.Shortest), Retention: cmp.Or(limits.Retention, leastRetention),
+		Interval: cmp.Or(limits.Interval, schedule.Shortest), Retention: cmp.Or(limits.Retention, leastRetention), Judged: limits.Judged,
 	}}
 	if p == nil {
 		r.Addf(at, "", "is missing")
@@ -175,6 +180,7 @@ func (r *reader) rules(p *arm.Policy) {
 	r.oneDefault(path, defaults, len(p.PolicyRules) > 0)
 	for _, i := range backup[:min(1, len(backup))] {
 		r.backupRule(arm.Item(path, i), &p.PolicyRules[i])
+		r.untagged(path, p.PolicyRules, arm.At(arm.Item(path, i), "trigger.taggingCriteria"))
 	}
 }
 

@@ -82,12 +82,31 @@ func (r *reader) tagRule(at string, t Tag) {
 	}
 }
 
-// names are those of the first retention rules.
+// untagged refuses retention rules that no tag is for: nothing that the schedule makes would ever be kept by them. If a tag is wrong, it is not
+// known which rule it was meant for.
+func (r *reader) untagged(path string, rules []arm.PolicyRule, tags string) {
+	if r.limits.Judged || r.Has(tags) {
+		return
+	}
+	for i := range rules {
+		rule := &rules[i]
+		if !rule.ObjectType.Is(arm.TypeRetentionRule) || rule.Name == "" || rule.IsDefault != nil && *rule.IsDefault ||
+			slices.ContainsFunc(r.policy.Tags, func(t Tag) bool { return strings.EqualFold(t.Name, rule.Name) }) {
+			continue
+		}
+		r.Addf(arm.At(arm.Item(path, i), "name"), "add a tag of that name to taggingCriteria, with the criteria of what the rule is for, or leave the rule out",
+			"is %s, and there is no tag of that name: nothing would be kept by the rule", shown(rule.Name))
+	}
+}
+
+// names are those of the first retention rules, as far as they can have tags.
 func (p Policy) names() []string {
 	const most = 10
 	var names []string
-	for _, r := range p.Rules[:min(most, len(p.Rules))] {
-		names = append(names, r.Name)
+	for _, r := range p.Rules {
+		if len(names) < most && ruleName.MatchString(r.Name) && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, r.Name) }) {
+			names = append(names, r.Name)
+		}
 	}
 	return names
 }

@@ -30,7 +30,7 @@ const (
 	maxYears  = 10
 )
 
-const intervalHint = "write R/START/PERIOD, such as R/2026-01-31T02:30:00+00:00/PT4H for every four hours from then on"
+const intervalHint = "write R/START/PERIOD, such as R/2026-01-31T02:30:00+00:00/PT4H for every four hours from then on, with a period of PT5M to P10Y"
 
 var repeatForm = regexp.MustCompile(`^R\d{0,18}$`)
 
@@ -50,7 +50,7 @@ func ParseInterval(text string, zone *time.Location, shortest time.Duration) (In
 	case len(parts) != 3:
 		return refuse("it has three parts, with a / between them")
 	case !repeatForm.MatchString(parts[0]):
-		return refuse("it begins with R")
+		return refuse("it begins with " + shown(parts[0]) + ": write R, or R5, which means the same")
 	}
 	start, err := parseStart(parts[1], zone)
 	if err != nil {
@@ -76,15 +76,16 @@ var (
 
 func parseStart(text string, zone *time.Location) (time.Time, error) {
 	start, ok := time.Time{}, false
+	year := 0 // as it is written
 	for _, form := range startForms {
 		if t, err := time.Parse(form, text); err == nil {
-			start, ok = t.In(zone), true
+			start, ok, year = t.In(zone), true, t.Year()
 			break
 		}
 	}
 	for _, form := range localForms {
 		if t, err := time.Parse(form, text); err == nil && !ok {
-			start, ok = resolve(t, zone), true
+			start, ok, year = resolve(t, zone), true, t.Year()
 		}
 	}
 	switch {
@@ -92,8 +93,8 @@ func parseStart(text string, zone *time.Location) (time.Time, error) {
 		return start, coffer.Errorf(coffer.CodeInvalidInput, "its start is empty")
 	case !ok:
 		return start, coffer.Errorf(coffer.CodeInvalidInput, "its start %s is not a time such as 2026-01-31T02:30:00+00:00", shown(text))
-	case start.Year() < firstYear || start.Year() > lastYear:
-		return start, coffer.Errorf(coffer.CodeInvalidInput, "its start is in the year %d, and can be between %d and %d", start.Year(), firstYear, lastYear)
+	case year < firstYear || year > lastYear:
+		return start, coffer.Errorf(coffer.CodeInvalidInput, "its start is in the year %d, and can be between %d and %d, of the Gregorian calendar", year, firstYear, lastYear)
 	}
 	// What is finer than a second is nothing that a schedule means.
 	return start.Truncate(time.Second), nil

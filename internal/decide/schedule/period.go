@@ -36,6 +36,8 @@ func ParsePeriod(text string) (Period, error) {
 		return refuse("its numbers are whole: half an hour is PT30M")
 	case match == nil && strings.ToUpper(text) != text && periodForm.MatchString(strings.ToUpper(text)):
 		return refuse("its letters are capitals")
+	case match == nil && strings.Contains(text, "-") && periodForm.MatchString(strings.NewReplacer("-", "").Replace(text)):
+		return refuse("it is negative: write it without the minus")
 	case match == nil && !strings.HasPrefix(text, "P"):
 		return refuse("it begins with P")
 	case match == nil:

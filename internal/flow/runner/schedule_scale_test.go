@@ -68,8 +68,7 @@ func TestABackupBeginsWithoutAllRecoveryPointsBeingRead(t *testing.T) {
 
 func TestTheBackupBeforeIsFoundBehindManyThatWereAskedFor(t *testing.T) {
 	w := newWorld(t)
-	tagged := strings.Replace(policyBody, `"taggingCriteria":[`, `"taggingCriteria":[{"isDefault":false,"taggingPriority":20,"tagInfo":{"tagName":"Long"},
-		"criteria":[{"objectType":"ScheduleBasedBackupCriteria","absoluteCriteria":["FirstOfDay"]}]},`, 1)
+	tagged := strings.Replace(policyBody, `"daysOfMonth":[{"date":29}],"monthsOfYear":["February"]`, firstOfDay, 1)
 	w.put(policyID, strings.Replace(tagged, "P1D", "PT4H", 1))
 	w.until(w.Clock.Now())
 	tag := func() string {

@@ -85,11 +85,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// policyBody has a rule for what is asked for, whose tag comes once in four years.
 const policyBody = `{"properties":{"objectType":"BackupPolicy","datasourceTypes":["Microsoft.ContainerService/managedClusters"],"policyRules":[
 	{"objectType":"AzureBackupRule","name":"BackupHourly","backupParameters":{"objectType":"AzureBackupParams","backupType":"Incremental"},
 	"dataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"},"trigger":{"objectType":"ScheduleBasedTriggerContext",
 	"schedule":{"repeatingTimeIntervals":["R/2026-01-01T02:00:00+00:00/P1D"]},
-	"taggingCriteria":[{"isDefault":true,"taggingPriority":99,"tagInfo":{"tagName":"Default"}}]}},
+	"taggingCriteria":[{"isDefault":false,"taggingPriority":50,"tagInfo":{"tagName":"Long"},"criteria":[{"objectType":"ScheduleBasedBackupCriteria","daysOfMonth":[{"date":29}],"monthsOfYear":["February"]}]},
+	{"isDefault":true,"taggingPriority":99,"tagInfo":{"tagName":"Default"}}]}},
 	{"objectType":"AzureRetentionRule","name":"Default","isDefault":true,"lifecycles":[{"deleteAfter":{"objectType":"AbsoluteDeleteOption","duration":"P7D"},
 	"sourceDataStore":{"objectType":"DataStoreInfoBase","dataStoreType":"OperationalStore"}}]},
 	{"objectType":"AzureRetentionRule","name":"Long","isDefault":false,"lifecycles":[{"deleteAfter":{"objectType":"AbsoluteDeleteOption","duration":"P30D"},

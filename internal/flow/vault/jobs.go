@@ -100,7 +100,7 @@ func readPolicy(ctx context.Context, v catalogue.View, id catalogue.ID) (policy 
 	body, err := arm.Decode[arm.PolicyResource](kept.Body)
 	if err == nil {
 		// What is kept was judged when it was sent.
-		policy, err = retention.Parse(body.Properties, "properties", retention.Minutes())
+		policy, err = retention.Parse(body.Properties, "properties", retention.Lasting())
 	}
 	if err != nil {
 		return policy, kept, unreadable(id, err)

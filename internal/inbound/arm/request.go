@@ -71,8 +71,11 @@ func checkJSON(text []byte) error {
 	if err == nil {
 		_, err = d.ReadToken()
 	}
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
+	case err == nil:
+		return coffer.Errorf(coffer.CodeInvalidContent, "the body is not one JSON document: another one begins after %d bytes", d.InputOffset()).WithHint("send one JSON object")
 	}
 	return coffer.Errorf(coffer.CodeInvalidContent, "the body is not one JSON document: %w", err)
 }

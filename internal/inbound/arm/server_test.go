@@ -456,7 +456,7 @@ func TestBadRequestsAreRefusedInARMsShape(t *testing.T) {
 		"an operation that is not":        {"owner", "GET", subscription + "/providers/Microsoft.DataProtection/locations/any/operationStatus/o1" + version, "", nil, 404, "ResourceNotFound"},
 	} {
 		got := w.do(c.token, c.method, c.path, c.body, c.header...)
-		if got.status != c.status || got.at("error", "code") != c.code || got.at("error", "message") == "" || got.header.Get("X-Ms-Request-Id") == "" {
+		if got.status != c.status || got.at("error", "code") != c.code || got.at("error", "message") == "" || strings.Contains(got.text, "%!") || got.header.Get("X-Ms-Request-Id") == "" {
 			t.Errorf("%s: %d %s, want %d %s", name, got.status, got.text, c.status, c.code)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -83,6 +84,9 @@ const maxHolder = 20
 
 // writeFile writes a file as a whole: after a crash it is the old one or the new one.
 func writeFile(name string, text []byte, mode os.FileMode) (err error) {
+	if has(name, text, mode) {
+		return nil
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {
 		return err
@@ -104,6 +108,16 @@ func writeFile(name string, text []byte, mode os.FileMode) (err error) {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// has says whether a file is as it is to be: then a server can be started though its disk is full.
+func has(name string, text []byte, mode os.FileMode) bool {
+	info, err := os.Lstat(name)
+	if err != nil || info.Mode() != mode || info.Size() != int64(len(text)) {
+		return false
+	}
+	there, err := os.ReadFile(name) //nolint:gosec // It is in the data folder.
+	return err == nil && bytes.Equal(there, text)
 }
 
 // certificateRetried is how soon a certificate is looked at again: one that has changed, or could not be read.

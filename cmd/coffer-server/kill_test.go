@@ -290,3 +290,77 @@ func TestADataFolderIsUsedByOneServer(t *testing.T) {
 	first.kill()
 	launch(t, folder).login()
 }
+
+// TestADatabaseThatHasGoneIsNotReplaced holds that a server whose database was moved away, or is on a disk that is not there, begins no new one
+// in its place: what it would write would be in the way of the old one, and its write-ahead log would be lost.
+func TestADatabaseThatHasGoneIsNotReplaced(t *testing.T) {
+	folder := t.TempDir()
+	first := launch(t, folder)
+	first.login()
+	before, err := first.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.kill()
+	database := filepath.Join(folder, databaseFile)
+	log, err := os.ReadFile(database + "-wal")
+	if err != nil || len(log) == 0 {
+		t.Fatalf("the log of a server that was killed: %d bytes, %v", len(log), err)
+	}
+	mustRefuse := func(why string) {
+		t.Helper()
+		p := launch(t, folder)
+		if err := p.cmd.Wait(); err == nil || !strings.Contains(p.errors.String(), "the database "+database+" is not there, and there was one: "+why) {
+			t.Errorf("%v\n%s", err, p.errors.String())
+		}
+		if after, err := first.credential(); err == nil && after != before {
+			t.Errorf("another administrator was made: %v, was %v", after, before)
+		}
+		if _, err := os.Stat(database); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("another database was made: %v", err)
+		}
+	}
+	if err := os.Rename(database, database+".away"); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(database + "-wal has what was written to it last")
+	if err := os.Rename(database+"-wal", database+".away-wal"); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(filepath.Join(folder, administratorFile) + " is of its administrator")
+	for _, suffix := range []string{"", "-wal"} {
+		if err := os.Rename(database+".away"+suffix, database+suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := launch(t, folder)
+	again.login()
+	if after, err := again.credential(); err != nil || after.TenantID != before.TenantID || after.ClientID != before.ClientID {
+		t.Errorf("the administrator is %v, was %v: %v", after, before, err)
+	}
+}
+
+// TestWhatIsThereIsNotWrittenAgain holds that a server whose disk is full can be started: it writes nothing that it has.
+func TestWhatIsThereIsNotWrittenAgain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), authorityFile)
+	write := func(text string, mode os.FileMode) os.FileInfo {
+		t.Helper()
+		err := writeFile(name, []byte(text), mode)
+		info, failed := os.Stat(name)
+		if err = errors.Join(err, failed); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != text || info.Mode().Perm() != mode {
+			t.Fatalf("%s of mode %v, %v", got, info.Mode(), err)
+		}
+		return info
+	}
+	first := write("one", 0o644)
+	if again := write("one", 0o644); !os.SameFile(first, again) {
+		t.Error("the same is written again")
+	}
+	if other := write("two", 0o644); os.SameFile(first, other) {
+		t.Error("a file is not replaced as a whole")
+	}
+	write("two", 0o600)
+}

@@ -56,6 +56,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return fmt.Errorf("--data-dir %s: %w", o.dataDir, err)
 	}
 	defer release()
+	if err := o.checkDatabase(); err != nil {
+		return fmt.Errorf("--data-dir %s: %w", o.dataDir, err)
+	}
 	sealer, err := openSealer(ctx, o)
 	if err != nil {
 		return err
@@ -126,6 +129,30 @@ func openSealer(ctx context.Context, o options) (*sealing.Sealer, error) {
 }
 
 const databaseFile = "coffer.db"
+
+// checkDatabase refuses a data folder whose database has gone. A new one in its place would be empty, with another administrator in the file of the
+// first, and what is in a write-ahead log alone would be lost.
+func (o options) checkDatabase() error {
+	name, err := filepath.Abs(filepath.Join(o.dataDir, databaseFile))
+	if err != nil || o.database != "" {
+		return err
+	}
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	why := ""
+	file := filepath.Join(filepath.Dir(name), administratorFile)
+	if c, err := readCredential(file, os.ReadFile); err == nil && c.TenantID != "" {
+		why = file + " is of its administrator"
+	}
+	if log, err := os.Stat(name + "-wal"); err == nil && log.Size() > 0 {
+		why = name + "-wal has what was written to it last"
+	}
+	if why == "" {
+		return nil
+	}
+	return fmt.Errorf("the database %s is not there, and there was one: %s. Put it back, with its -wal file if that was moved, too; to begin anew without all that it knows, name another folder", name, why)
+}
 
 func openDatabase(ctx context.Context, o options) (*metadb.Database, error) {
 	switch {

@@ -23,7 +23,7 @@ func (p *program) newInstanceDeleted() *cobra.Command {
 
 func deletedNoun() noun {
 	return noun{
-		name: "deleted backup instance", create: "coffer backup-instance delete", fields: deletedFields,
+		name: "deleted backup instance", fields: deletedFields,
 		heading: []string{"NAME", "CLUSTER", "POLICY", "DELETED", "CAN BE HAD AGAIN UNTIL"}, row: deletedRow,
 	}
 }

@@ -22,7 +22,7 @@ func (p *program) newVaultDeleted() *cobra.Command {
 
 func deletedVaultNoun() noun {
 	return noun{
-		name: "deleted backup vault", create: "coffer backup-vault delete", fields: deletedVaultFields,
+		name: "deleted backup vault", fields: deletedVaultFields,
 		heading: []string{"NAME", "BACKUP VAULT", "RESOURCE GROUP", "DELETED", "CAN BE HAD AGAIN UNTIL"}, row: deletedVaultRow,
 	}
 }

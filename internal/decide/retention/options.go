@@ -112,21 +112,14 @@ func (p Policy) Timetable() schedule.Timetable {
 	return schedule.Timetable{Schedule: schedule.Schedule{Intervals: p.Schedule.Intervals, Zone: p.zone()}, Windows: p.Windows, Spread: p.Spread}
 }
 
-// mostYears is how far ahead the next backup of a policy may be, which is as long as the longest interval.
-const mostYears = 10
-
-// CheckFuture refuses a policy that will never back up: from a time on all its slots lie in exclusion windows, or further ahead than anybody
-// means. at is the path of its properties in the body.
+// CheckFuture refuses a policy that will never back up: from a time on all its slots lie in exclusion windows. at is the path of its
+// properties in the body. One that starts in a hundred years is for backups on demand.
 func (p Policy) CheckFuture(now time.Time, at string) error {
-	next, ok := p.Timetable().Next(now)
-	var list refusal.List
-	switch {
-	case !ok:
-		list.Addf(arm.At(at, "coffer.exclusionWindows"), "leave a time of the schedule outside of the windows, or change the schedule's intervals",
-			"exclude every time of the schedule: the policy would never back up")
-	case next.After(now.AddDate(mostYears, 0, 0)):
-		list.Addf(arm.At(at, "policyRules"), "write repeatingTimeIntervals that start within ten years", "say that %s begins on %s: the policy would not back up before",
-			shown(p.BackupRule), next.UTC().Format(time.DateOnly))
+	if _, ok := p.Timetable().Next(now); ok {
+		return nil
 	}
+	var list refusal.List
+	list.Addf(arm.At(at, "coffer.exclusionWindows"), "leave a time of the schedule outside of the windows, or change the schedule's intervals",
+		"exclude every time of the schedule: the policy would never back up")
 	return list.Err("the backup policy")
 }

@@ -6,6 +6,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +20,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -74,7 +74,7 @@ func Build(spec Spec, output string) (bool, error) {
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return openLayer(entries), nil },
 		// Loaded on the same machine, uncompressed is quicker both ways.
-		tarball.WithCompression(compression.None))
+		tarball.WithCompressionLevel(gzip.NoCompression))
 	if err != nil {
 		return false, fmt.Errorf("make the image layer: %w", err)
 	}

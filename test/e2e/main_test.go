@@ -151,6 +151,19 @@ func (c *labCluster) install(set ...string) error {
 	return nil
 }
 
+// reinstallIfFailed installs the extension as the next test wants it after one that ends with it so, unless it fails before.
+func reinstallIfFailed(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		if err := lab.install(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func (c *labCluster) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.coffer, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)

@@ -115,11 +115,7 @@ func mustBeForbidden(t *testing.T, where string, tries map[string]func() error) 
 }
 
 func TestPermissionProfilesAllowWhatTheySayAndNoMore(t *testing.T) {
-	t.Cleanup(func() {
-		if err := lab.install(); err != nil {
-			t.Error(err)
-		}
-	})
+	reinstallIfFailed(t)
 	awaitQuiet(t) // The whole cluster is backed up.
 	s := newToolbox(t, "guarded", "lab")
 	other := newToolbox(t, "unguarded", "lab")

@@ -226,7 +226,7 @@ func TestAPlanIsLookedAtAgreedToAndCarriedOut(t *testing.T) {
 func TestAPlanSaysWhatIsInConflictAndWhatIsUnchecked(t *testing.T) {
 	const ns = "conflicts"
 	newLibrary(t, ns)
-	mustCoffer(t, "backup", "create", "conflicts-1", "--included-namespaces", ns, "--wait")
+	backedUp(t, "conflicts-1", "--included-namespaces", ns)
 	stdout, _, code := coffer(t, "restore", "plan", "--backup-name", "conflicts-1", "--conflict-policy", "Fail")
 	if code != 3 || !strings.Contains(stdout, "would refuse this plan") || !strings.Contains(stdout, "shelves") {
 		t.Errorf("exit code %d\n%s", code, stdout)
@@ -254,8 +254,4 @@ func TestAPlanSaysWhatIsInConflictAndWhatIsUnchecked(t *testing.T) {
 	}
 	mustFail(t, []string{"no plan was made", "UserErrorForbidden", "stronger profile"}, "restore", "plan", "--backup-name", "conflicts-1")
 	mustHaveNoPlanObjects(t)
-	if err := lab.install(); err != nil {
-		t.Fatal(err)
-	}
-	mustCoffer(t, "backup", "delete", "conflicts-1", "--yes", "--wait")
 }

@@ -94,7 +94,6 @@ func TestARestoreSaysWhichWorkloadsAreNotReadyAndWhy(t *testing.T) {
 	if out := mustCoffer(t, "restore", "show", "patients"); !strings.Contains(out, "1 ready of 4") {
 		t.Errorf("coffer restore show:\n%s", out)
 	}
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "patients", "--yes", "--wait")
 }
 
@@ -110,6 +109,5 @@ func TestARestoreSaysHowLongTheRecoveryTook(t *testing.T) {
 	if out := mustCoffer(t, "restore", "show", "recovered"); !strings.Contains(out, "1 ready of 1, ") {
 		t.Errorf("coffer restore show:\n%s", out)
 	}
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "recovered", "--yes", "--wait")
 }

@@ -230,7 +230,6 @@ func TestARestoreIsProvedWithoutATrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustFail(t, []string{"altered"}, "restore", "test", "show", "proved-again")
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "proved", "--yes", "--wait")
 }
 
@@ -265,12 +264,12 @@ func TestARestoreThatIsNotProvedSaysWhy(t *testing.T) {
 	}
 	mustHaveNoTraces(t)
 	mustBeUntouched(t, s, before, digest)
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "unproved", "--yes", "--wait")
 }
 
 func TestARestoreTestNeedsTheRightToMakeNamespaces(t *testing.T) {
-	s := newToolbox(t, "confined", "lab")
+	newToolbox(t, "confined", "lab")
+	reinstallIfFailed(t)
 	mustCoffer(t, "backup", "create", "confined", "--included-namespaces", "confined", "--wait")
 	for _, profile := range [][]string{{"permissions.profile=backup"}, {"permissions.profile=namespaces", "permissions.namespaces={confined}"}} {
 		if err := lab.install(profile...); err != nil {
@@ -284,7 +283,6 @@ func TestARestoreTestNeedsTheRightToMakeNamespaces(t *testing.T) {
 	}
 	mustCoffer(t, "restore", "test", "confined")
 	mustHaveNoTraces(t)
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "confined", "--yes", "--wait")
 }
 
@@ -297,7 +295,7 @@ func TestExtensionKilledAtEveryStepOfARestoreTest(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := newToolbox(t, "deadly-proof", "lab")
+	newToolbox(t, "deadly-proof", "lab")
 	mustCoffer(t, "backup", "create", "deadly-proof", "--included-namespaces", "deadly-proof", "--wait")
 	before := stateOf(t, "deadly-proof")
 	second := metav1.Duration{Duration: 1e9}
@@ -337,6 +335,5 @@ func TestExtensionKilledAtEveryStepOfARestoreTest(t *testing.T) {
 	mustCoffer(t, "restore", "test", "delete", "deadly-deleted")
 	mustHaveNoTraces(t)
 	mustBeSame(t, before, stateOf(t, "deadly-proof"))
-	mustDestroy(t, s)
 	mustCoffer(t, "backup", "delete", "deadly-proof", "--yes", "--wait")
 }

@@ -110,7 +110,7 @@ func (d *dialled) as(t *testing.T) func(as rest.ImpersonationConfig) client.Clie
 }
 
 func (d *dialled) joinArgs(file string, more ...string) []string {
-	return append([]string{"cluster", "join", dialledCluster, "--kubeconfig", lab.kubeconfig, "--server-kubeconfig", file, "--timeout", "2m"}, more...)
+	return append([]string{"cluster", "join", dialledCluster, "--kubeconfig", lab.kubeconfig, "--server-kubeconfig", file, "--timeout", "5m"}, more...)
 }
 
 func (d *dialled) join(t *testing.T) {

@@ -135,10 +135,10 @@ func newScheme() *runtime.Scheme {
 
 // install installs the extension by the command line, with its blobs in a folder that the tests can reach.
 func (c *labCluster) install(set ...string) error {
-	args := []string{"extension", "install", "--image", c.extension, "--timeout", "2m"}
+	args := []string{"extension", "install", "--image", c.extension, "--timeout", "5m"}
 	for _, value := range append([]string{
 		"image.pullPolicy=Never", "storageLocation.volume.hostPath.path=" + c.blobs,
-		"timeouts.snapshotCut=20s", "timeouts.volumeBind=60s", "timeouts.workloadReady=2m",
+		"timeouts.snapshotCut=40s", "timeouts.volumeBind=60s", "timeouts.workloadReady=2m",
 		// An upgrade keeps what it is not told to change: these undo what a test has set.
 		"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true", "replicas=1", "extraArgs=null", "serveContents=true",
 	}, set...) {

@@ -68,7 +68,7 @@ func TestARestoreSaysWhichWorkloadsAreNotReadyAndWhy(t *testing.T) {
 	apply(t, strings.ReplaceAll(patients, "__IMAGE__", lab.images.Toolbox))
 	mustCoffer(t, "backup", "create", "patients", "--included-namespaces", "patients", "--wait")
 	mustDestroy(t, s)
-	mustCoffer(t, "restore", "create", "patients", "--backup-name", "patients", "--ready-timeout", "25s", "--wait")
+	mustCoffer(t, "restore", "create", "patients", "--backup-name", "patients", "--ready-timeout", "35s", "--wait")
 	r := showRestore(t, "patients")
 	if r.Status.Phase != v1alpha1.RunCompletedWithWarnings || r.Status.Progress.WorkloadsTotal != 4 || r.Status.Progress.WorkloadsReady != 1 || r.Status.ReadyTime != nil {
 		t.Errorf("status %+v", r.Status)

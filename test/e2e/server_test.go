@@ -87,7 +87,7 @@ func (s *server) install(set ...string) {
 		}
 	}
 	install := action.NewInstall(s.helm())
-	install.ReleaseName, install.Namespace, install.WaitStrategy, install.Timeout = serverRelease, s.namespace, kube.StatusWatcherStrategy, 2*time.Minute
+	install.ReleaseName, install.Namespace, install.WaitStrategy, install.Timeout = serverRelease, s.namespace, kube.StatusWatcherStrategy, 5*time.Minute
 	if _, err := install.RunWithContext(s.t.Context(), chart, values); err != nil {
 		s.t.Fatalf("install: %v", err)
 	}
@@ -96,7 +96,7 @@ func (s *server) install(set ...string) {
 func (s *server) uninstall() {
 	s.t.Helper()
 	uninstall := action.NewUninstall(s.helm())
-	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 2*time.Minute
+	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 5*time.Minute
 	if _, err := uninstall.Run(serverRelease); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
 		s.t.Fatalf("uninstall: %v", err)
 	}

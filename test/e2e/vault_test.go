@@ -117,7 +117,7 @@ func (v *vaulted) mustLeave(t *testing.T, c labCluster) {
 func (v *vaulted) join(t *testing.T, c labCluster, name string, flags ...string) {
 	t.Helper()
 	v.must(t, append([]string{
-		"cluster", "join", name, "--location", "westeurope", "--kubeconfig", c.kubeconfig, "--image", c.extension, "--set", "image.pullPolicy=Never", "--timeout", "2m",
+		"cluster", "join", name, "--location", "westeurope", "--kubeconfig", c.kubeconfig, "--image", c.extension, "--set", "image.pullPolicy=Never", "--timeout", "5m",
 	}, flags...)...)
 }
 

@@ -359,6 +359,8 @@ func apply(t *testing.T, text string) {
 func eventually(t *testing.T, what string, limit time.Duration, check func(ctx context.Context) (bool, error)) {
 	t.Helper()
 	const often = 200 * time.Millisecond
+	// The limits are for a machine that does nothing else, and both halves of the journeys run on this one.
+	limit *= 2
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var last error

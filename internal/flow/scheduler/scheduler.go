@@ -24,6 +24,8 @@ const (
 	batch    = 100
 	// pause is for how long an instance is left alone that could not be dealt with.
 	pause = time.Minute
+	// ahead is how often is looked for what a clock that ran ahead has put off. It is looked for at the first look, too, and when the clock is put back.
+	ahead = 5 * time.Minute
 )
 
 // Config is what a Scheduler needs.
@@ -42,9 +44,10 @@ type Config struct {
 type Scheduler struct {
 	Config
 
-	// mu guards failed, until when instances are left alone.
-	mu     sync.Mutex
-	failed map[string]time.Time
+	// mu guards failed, until when instances are left alone, and lookedAhead, when it was looked for what a clock has put off.
+	mu          sync.Mutex
+	failed      map[string]time.Time
+	lookedAhead time.Time
 }
 
 // New makes a Scheduler.
@@ -69,6 +72,16 @@ func (s *Scheduler) Run(ctx context.Context) {
 // Look deals with all that is due.
 func (s *Scheduler) Look(ctx context.Context) error {
 	now := s.NowFunc()
+	if s.looksAhead(now) {
+		found, err := s.Jobs.LookAhead(ctx, s.Mine)
+		if err != nil {
+			s.lookAheadAgain()
+			return err
+		}
+		for _, id := range found {
+			s.Log.Warn("a schedule that a clock which ran ahead has put off goes on", "instance", id)
+		}
+	}
 	for q := (catalogue.DueQuery{Until: now, Limit: pageSize}); ; {
 		page, err := s.Jobs.Due(ctx, q)
 		if err != nil {
@@ -93,12 +106,30 @@ func (s *Scheduler) Look(ctx context.Context) error {
 	}
 }
 
+// looksAhead says whether it is time to look for what a clock that ran ahead has put off.
+func (s *Scheduler) looksAhead(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if since := now.Sub(s.lookedAhead); !s.lookedAhead.IsZero() && since >= 0 && since < ahead {
+		return false
+	}
+	s.lookedAhead = now
+	return true
+}
+
+func (s *Scheduler) lookAheadAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookedAhead = time.Time{}
+}
+
 // takes says whether a due row is dealt with now, and here.
 func (s *Scheduler) takes(due catalogue.Due, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	until, failed := s.failed[due.Instance.Key()]
-	if failed && now.Before(until) {
+	// A clock that is put back does not make it longer.
+	if failed && now.Before(until) && until.Sub(now) <= pause {
 		return false
 	}
 	delete(s.failed, due.Instance.Key())

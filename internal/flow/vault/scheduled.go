@@ -90,6 +90,9 @@ func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, instances []catalo
 			if err := j.keepTo(ctx, tx, s); err != nil {
 				return nil, err
 			}
+			if err := j.reportAhead(ctx, tx, s); err != nil {
+				return nil, err
+			}
 		}
 		if !s.due.Slot.IsZero() {
 			due = append(due, s)
@@ -144,6 +147,7 @@ func (c *commons) readSchedule(ctx context.Context, due catalogue.Due, r catalog
 		return s, err
 	}
 	s.since, s.next.Policy = record.Since, policyMark(s.keptPolicy)
+	s.comeBack()
 	s.follow()
 	if !s.due.Look.IsZero() {
 		s.next.At = s.due.Look

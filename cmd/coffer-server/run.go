@@ -220,7 +220,10 @@ func newService(ctx context.Context, o options, db *metadb.Database, sealer *sea
 	if err != nil {
 		return nil, fmt.Errorf("--quotas: %w", err)
 	}
-	s.keeper = &vault.Keeper{DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, o.limits(log)), Quotas: quotas, Pairs: pairs, Day: o.day()}
+	policies := o.limits(log)
+	s.keeper = &vault.Keeper{
+		DB: db, Now: time.Now, NewID: newID, NewObjectID: newObjectID, Kinds: kinds(sealer, s.tenant.ID, policies), Policies: policies, Quotas: quotas, Pairs: pairs, Day: o.day(),
+	}
 	if s.clusters, err = s.newClusters(ctx, o, sealer); err != nil {
 		return nil, err
 	}

@@ -45,14 +45,17 @@ func (p Policy) Days(points []Point, from time.Time, dates []time.Time, terms Te
 	var days []Day
 	listed := 0
 	for _, end := range ends {
-		if err := w.to(end, terms); err != nil {
-			return nil, err
+		if w.to(end, terms); w.left < 0 {
+			return nil, coffer.Errorf(coffer.CodeInvalidInput, "days has %s, and more than %d backups of the policy would have to be looked at to tell of it",
+				end.Add(-1).In(p.zone()).Format(time.DateOnly), mostSlots).
+				WithHint("they reach until %s: ask for days up to then, or have the policy back up less often, or its default rule keep for less long", shownTime(w.at.In(p.zone())))
 		}
 		terms.Now = end.Add(-1) // what expires at midnight is still there
 		w.points = settle(w.points, terms)
 		there := taken(w.points, terms.Now)
 		if listed += len(there); listed > mostListed {
-			return nil, coffer.Errorf(coffer.CodeInvalidInput, "the answer has more than %d recovery points", mostListed).WithHint("ask for fewer days at a time")
+			return nil, coffer.Errorf(coffer.CodeInvalidInput, "days has %d days, and there are more than %d recovery points at their ends", len(ends), mostListed).
+				WithHint("ask for up to %d days at a time, of this policy", max(1, len(days)))
 		}
 		day := Day{Date: midnight(terms.Now.In(p.zone()), 0), Points: make([]Standing, len(there))}
 		for i, d := range Judge(there, terms) {
@@ -116,18 +119,15 @@ type walk struct {
 }
 
 // to follows the runs up to a time.
-func (w *walk) to(end time.Time, terms Terms) error {
+func (w *walk) to(end time.Time, terms Terms) {
 	if w.still {
-		return nil
+		return
 	}
-	recent, err := w.recent(end, max(1, terms.KeepAtLeast))
-	if err != nil {
-		return err
-	}
+	recent := w.recent(end, max(1, terms.KeepAtLeast))
 	for {
-		slot, ok, err := w.next(w.at.Add(-1))
-		if err != nil || !ok || !slot.Before(end) {
-			return err
+		slot, ok := w.next(w.at.Add(-1))
+		if !ok || !slot.Before(end) {
+			return
 		}
 		if w.first {
 			w.previous, w.copied, w.first = Previous(w.points, slot, true), PreviousCopy(w.points, slot, true), false
@@ -147,17 +147,16 @@ func (w *walk) to(end time.Time, terms Terms) error {
 	}
 }
 
-func (w *walk) next(after time.Time) (time.Time, bool, error) {
+// next is the first slot after a time, unless no more may be looked at: then left is negative.
+func (w *walk) next(after time.Time) (time.Time, bool) {
 	if w.left--; w.left < 0 {
-		return time.Time{}, false, coffer.Errorf(coffer.CodeInvalidInput, "the policy has too many backups up to then: more than %d would have to be looked at", mostSlots).
-			WithHint("ask for fewer days, or earlier ones")
+		return time.Time{}, false
 	}
-	slot, ok := w.policy.next(after)
-	return slot, ok, nil
+	return w.policy.next(after)
 }
 
 // recent is from when on all runs matter at a time: what the default rule keeps until then, and at least so many before.
-func (w *walk) recent(end time.Time, atLeast int) (time.Time, error) {
+func (w *walk) recent(end time.Time, atLeast int) time.Time {
 	// A period has up to three days more or fewer from one time to another.
 	const more = 4 * 24 * time.Hour
 	keeps := w.policy.Keep(w.policy.Default(), end)
@@ -165,21 +164,18 @@ func (w *walk) recent(end time.Time, atLeast int) (time.Time, error) {
 	for back := more; ; back *= 2 {
 		recent := longest.Add(-back)
 		if !recent.After(w.at) {
-			return w.at, nil
+			return w.at
 		}
 		found := 0
 		for after := recent.Add(-1); found <= atLeast; found++ {
-			slot, ok, err := w.next(after)
-			if err != nil {
-				return time.Time{}, err
-			}
+			slot, ok := w.next(after)
 			if !ok || !slot.Before(longest) {
 				break
 			}
 			after = slot
 		}
 		if found > atLeast {
-			return recent, nil
+			return recent
 		}
 	}
 }

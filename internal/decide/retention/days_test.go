@@ -169,8 +169,8 @@ func TestWhatIsTooMuchToTellIsRefused(t *testing.T) {
 		{"too many days", many, "367 days are asked for: up to 366 are told at a time"},
 		{"a day that is over", []time.Time{from.AddDate(0, 0, -1)}, "the day 2026-11-20 is over at 2026-11-21 12:00 UTC"},
 		{"a day too far", []time.Time{from.AddDate(101, 0, 0)}, "the day 2127-11-21 is more than 100 years away"},
-		{"too many slots", []time.Time{from.AddDate(10, 0, 0)}, "the policy has too many backups up to then: more than 50000 would have to be looked at"},
-		{"too many recovery points", many[10:50], "the answer has more than 50000 recovery points"},
+		{"too many slots", []time.Time{from.AddDate(10, 0, 0)}, "days has 2036-11-21, and more than 50000 backups of the policy would have to be looked at to tell of it; they reach until "},
+		{"too many recovery points", many[10:50], "days has 40 days, and there are more than 50000 recovery points at their ends; ask for up to "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := frequent.Days(nil, from, tt.dates, Terms{})

@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/quota"
+	"github.com/coffer-backup/coffer/internal/decide/retention"
 	decide "github.com/coffer-backup/coffer/internal/decide/vault"
 )
 
@@ -24,6 +25,8 @@ type Keeper struct {
 	Kinds Kinds
 	// Quotas bound what there may be; the zero value is without bounds.
 	Quotas quota.Quotas
+	// Policies are the limits of policies that are not kept, and previewed; the zero value is that of vaults. PolicyKind has those of the others.
+	Policies retention.Limits
 	// VaultTier says that this server has one, and makes copies there.
 	VaultTier bool
 	// Pairs are regions of one's own that are paired, beside Azure's.

@@ -24,7 +24,7 @@ func (k *Keeper) PreviewPolicy(_ context.Context, id catalogue.ID, body []byte) 
 	if asked.Policy == nil {
 		return arm.Preview{}, coffer.Errorf(coffer.CodeInvalidInput, "policy is missing").WithHint(`write {"policy": ...} with the properties of a backup policy`)
 	}
-	policy, err := retention.Parse(asked.Policy, "policy", retention.Limits{})
+	policy, err := retention.Parse(asked.Policy, "policy", k.Policies)
 	if err != nil {
 		return arm.Preview{}, err
 	}
@@ -115,7 +115,7 @@ func (k *Keeper) PreviewChange(ctx context.Context, id catalogue.ID, body []byte
 	if asked.Policy == nil || asked.PolicyID != "" {
 		return answer, coffer.Errorf(coffer.CodeInvalidInput, "policy is missing, or something else is given").WithHint(`write {"policy": ...} with the properties that the backup policy is to have`)
 	}
-	policy, err := retention.Parse(asked.Policy, "policy", retention.Limits{})
+	policy, err := retention.Parse(asked.Policy, "policy", k.Policies)
 	if err != nil {
 		return answer, err
 	}

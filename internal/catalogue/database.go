@@ -68,6 +68,8 @@ type View interface {
 	OpenClusters(ctx context.Context) ([]ID, error)
 	EndedJobs(ctx context.Context, q EndedJobQuery) ([]EndedJob, error)
 	Operation(ctx context.Context, id string) (Operation, error)
+	// OperationOf is the last operation of a Request, which is not empty, that was started at a time or after it.
+	OperationOf(ctx context.Context, request string, since time.Time) (Operation, error)
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 	// Secrets are all of a resource, in the order of their names.
 	Secrets(ctx context.Context, owner ID) ([]Secret, error)

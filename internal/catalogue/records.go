@@ -20,6 +20,8 @@ type Operation struct {
 	Ended time.Time
 	// Result is what its Location answers with in the end, and Error ARM's error object if it failed.
 	Result, Error json.RawMessage
+	// Request is by what a repetition of the request is known that has begun it; empty is none.
+	Request string
 }
 
 // OperationStatus is ARM's word for how far an operation is.

@@ -14,8 +14,13 @@ type Caller struct {
 	Principal catalogue.Principal
 	// Request is the request's correlation id, and Remote where it came from.
 	Request, Remote string
+	// ClientRequest is the id that the client has given the request, the same when it repeats it; empty is none.
+	ClientRequest string
 	// GuardRequests are the operation requests of resource guards that the request names.
 	GuardRequests []string
+
+	// asked is by what a repetition of the request is known; empty is by nothing.
+	asked string
 }
 
 // entry is the audit entry of a write that succeeded.

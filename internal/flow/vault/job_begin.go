@@ -16,8 +16,14 @@ import (
 
 // BeginBackup begins a backup of an instance, as its policy's backup rule says, out of turn.
 func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body []byte) (begun Begun, err error) {
+	const action = typeInstance + "/backup/action"
 	now, name := j.Keeper.now(), j.newName()
+	by = by.asking(action, id, body)
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		again := false
+		if begun, again, err = begunBefore(ctx, tx, by, id, now); again || err != nil {
+			return err
+		}
 		p, err := readProtected(ctx, tx, id, protection.Backup)
 		if err != nil {
 			return err
@@ -42,7 +48,7 @@ func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body
 		r := p.request(by, job.OnDemandBackup, name, now)
 		spec := p.config.Backup
 		r.PolicyRule, r.Work.Rule, r.Work.Reason, r.Work.Backup = p.policy.BackupRule, choice.Rule.Name, choice.Reason, &spec
-		begun, err = j.begin(ctx, tx, by, typeInstance+"/backup/action", r)
+		begun, err = j.begin(ctx, tx, by, action, r)
 		return err
 	})
 	if err == nil {
@@ -63,7 +69,12 @@ func (j *Jobs) BeginPlan(ctx context.Context, by Caller, id catalogue.ID, body [
 
 func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []byte, operation arm.Word, action string) (begun Begun, err error) {
 	now, name := j.Keeper.now(), j.newName()
+	by = by.asking(action, id, body)
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
+		again := false
+		if begun, again, err = begunBefore(ctx, tx, by, id, now); again || err != nil {
+			return err
+		}
 		p, err := readProtected(ctx, tx, id, protection.Restore)
 		if err != nil {
 			return err

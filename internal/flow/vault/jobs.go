@@ -169,6 +169,7 @@ func (j *Jobs) begin(ctx context.Context, tx catalogue.Tx, by Caller, action str
 		// It ends with the job.
 		operation.ID, operation.Status, operation.Ended, operation.Result = r.Work.Operation, catalogue.OperationInProgress, time.Time{}, nil
 	}
+	operation.Request = by.asked
 	if err := tx.PutOperation(ctx, operation); err != nil {
 		return Begun{}, err
 	}

@@ -29,7 +29,7 @@ const maxPassed = 64 << 20
 
 // What is passed on of a request, and handed back of an answer.
 var (
-	passedHeaders   = []string{"Authorization", "Content-Type", "Accept", "If-Match", "If-None-Match"}
+	passedHeaders   = []string{"Authorization", "Content-Type", "Accept", "If-Match", "If-None-Match", "X-Ms-Client-Request-Id"}
 	answeredHeaders = []string{"Etag", "Location", "Azure-Asyncoperation", "Retry-After", "X-Ms-Error-Code", "Warning"}
 )
 

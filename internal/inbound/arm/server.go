@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -145,7 +147,7 @@ func (x *exchange) serve() (a answer, err error) {
 		return noRoute(x.r.Method, target, allowed)
 	}
 	x.route = route
-	x.caller = vault.Caller{Principal: principal, Request: x.id, Remote: x.r.RemoteAddr}
+	x.caller = vault.Caller{Principal: principal, Request: x.id, Remote: x.r.RemoteAddr, ClientRequest: clientRequest(x.r)}
 	grants, err := x.server.Access.Grants(ctx, principal)
 	if err != nil {
 		return answer{}, err
@@ -253,4 +255,15 @@ func correlation(r *http.Request, newID func() string) string {
 		return given
 	}
 	return newID()
+}
+
+// clientRequest is the id that a client has given its request, if it is a UUID: those are made for one request, and words are for many.
+func clientRequest(r *http.Request) string {
+	const length = 36 // without braces, or what else uuid.Parse takes
+	given := r.Header.Get("X-Ms-Client-Request-Id")
+	id, err := uuid.Parse(given)
+	if err != nil || len(given) != length || id == uuid.Nil {
+		return ""
+	}
+	return id.String()
 }

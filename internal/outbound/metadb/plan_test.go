@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
 // gathered are the lines of a plan that read what a query has gathered before, by the names that it has given that.
@@ -88,6 +89,9 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 			return err
 		}
 		if _, err := v.Secrets(ctx, crashVault); err != nil {
+			return err
+		}
+		if _, err := v.OperationOf(ctx, "x", now); coffer.CodeOf(err) != coffer.CodeResourceNotFound {
 			return err
 		}
 		return readPolicies(ctx, v, now)

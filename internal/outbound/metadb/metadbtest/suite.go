@@ -62,6 +62,8 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"open jobs are found by their cluster, oldest first":          testOpenJobs,
 		"ended jobs are found earliest first, and deleted":            testEndedJobs,
 		"a job is needed as a simple search says":                     testNeededJobs,
+		"an operation is found by its request":                        testOperationOf,
+		"of many who begin one request exactly one does":              testOneRequest,
 		"operations that ended long ago are deleted, and no others":   testOldOperations,
 		"an operation is read as it was written":                      testOperations,
 		"the audit log grows, newest first, page by page":             testAuditPages,

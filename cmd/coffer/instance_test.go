@@ -247,6 +247,26 @@ func TestABackupIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestWhatAnotherPolicyDoesIsShownBefore(t *testing.T) {
+	ask := "POST " + instancePath + "/providers/Coffer.Backup/previewChange"
+	v := newVaultServer(t, map[string][]string{ask: {`{"recoveryPoints":[{"instance":"` + instancePath + `","name":"p1","time":"2026-11-20T02:00:00Z","expiry":"2026-12-20T02:00:00Z",
+		"deleted":true,"reason":"expires: its time was up"}],"kept":3,"changed":0,"deleted":1}`}})
+	stdout, stderr, code := v.run(t.Context(), t, "backup-instance", "preview-change", "-n", "shop", "--policy-name", "hourly")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	mustHave(t, "stdout", stdout, "BACKUP INSTANCE", "shop ", "p1 ", "2026-12-20T02:00:00Z", "deleted ", "expires: its time was up",
+		"3 recovery points stay as they are, 0 are kept for another time, 1 are deleted.")
+	if got, want := v.body(ask), `{"policyId":"`+vaultPath+`/backupPolicies/hourly"}`; got != want {
+		t.Errorf("asked for %s, want %s", got, want)
+	}
+	for _, args := range [][]string{nil, {"--policy-name", "a", "--policy-id", "b"}, {"--policy-name", "a/b"}} {
+		if _, stderr, code := v.run(t.Context(), t, append([]string{"backup-instance", "preview-change", "-n", "shop"}, args...)...); code != 2 || !strings.Contains(stderr, "--policy-name") {
+			t.Errorf("%v: exit code %d: %s", args, code, stderr)
+		}
+	}
+}
+
 func TestAServerThatIsRestartedDoesNotEndTheWaiting(t *testing.T) {
 	v := newVaultServer(t, map[string][]string{"GET " + jobPath: {
 		job("Restore", "Restore", "InProgress", `"extendedInfo":{}`), "away", "away", "away", "away", "away", "away",

@@ -22,7 +22,7 @@ func (p *program) newBackupInstance() *cobra.Command {
 		p.newInstanceCreate(), p.newInstanceInitialize(), p.newInstanceBackupConfig(), p.newInstanceRestoreConfig(), p.newInstanceShow(), p.newInstanceList(),
 		p.newInstanceUpdate(), p.newInstanceDelete(), p.newInstanceValidate(), p.newInstanceValidateUpdate(), p.newInstancePermissions(), p.newInstanceBackup(),
 		p.newInstanceRestore(), p.newInstanceValidateRestore("validate-for-restore"), p.newInstanceGraph(),
-		p.newInstanceStop(), p.newInstanceSuspend(), p.newInstanceResume(), p.newInstanceSync(), p.newInstanceSlots(), p.newInstanceDeleted())
+		p.newInstanceStop(), p.newInstanceSuspend(), p.newInstanceResume(), p.newInstanceSync(), p.newInstancePreviewChange(), p.newInstanceSlots(), p.newInstanceDeleted())
 	cmd.Aliases = []string{"instance"}
 	return p.onServer(cmd)
 }

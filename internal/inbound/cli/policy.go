@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,15 +80,36 @@ func policyFields(text json.RawMessage) ([]field, error) {
 		return nil, err
 	}
 	intervals, zone := v.schedule()
-	return []field{
+	return slices.Concat([]field{
 		{"Name", v.Name},
 		{"Backup vault", v.ID.Parent().Name()},
 		{"Resource group", groupName(v.ID)},
 		{"Schedule", intervals},
 		{"Time zone", zone},
 		{"Retention", strings.Join(v.retention(), ", ")},
-		{"ID", string(v.ID)},
-	}, nil
+	}, optionFields(v.Properties.Coffer), []field{{"ID", string(v.ID)}}), nil
+}
+
+// optionFields are what a policy says in words that Azure does not have.
+func optionFields(o *arm.CofferPolicyOptions) []field {
+	if o == nil {
+		return nil
+	}
+	var windows []string
+	for _, w := range o.ExclusionWindows {
+		windows = append(windows, w.Start+" for "+w.Duration)
+	}
+	least := ""
+	if o.KeepAtLeast != nil {
+		least = strconv.FormatInt(*o.KeepAtLeast, 10)
+	}
+	return []field{
+		{"Not in", strings.Join(windows, ", ")},
+		{"Spread", o.Spread},
+		{"Keeps at least", least},
+		{"Objective", o.RecoveryPointObjective},
+		{"Existing recovery points", string(o.ExistingRecoveryPoints)},
+	}
 }
 
 func policyRow(text json.RawMessage) ([]string, error) {

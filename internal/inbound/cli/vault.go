@@ -119,6 +119,7 @@ func vaultFields(text json.RawMessage) ([]field, error) {
 		{"Immutability", immutabilityText(v.Properties.SecuritySettings)},
 		{"Cross-subscription restore", stateText(features.CrossSubscriptionRestoreSettings)},
 		{"Cross-region restore", stateText(features.CrossRegionRestoreSettings)},
+		{"Alerts of jobs", alertsText(v.Properties.MonitoringSettings)},
 		{"Quotas", quotas},
 		{"Security level", string(v.Properties.SecureScore)},
 		{"Under a resource guard", said(v.Properties.IsVaultProtectedByResourceGuard)},
@@ -127,6 +128,14 @@ func vaultFields(text json.RawMessage) ([]field, error) {
 		{"State", string(v.Properties.ProvisioningState)},
 		{"ID", string(v.ID)},
 	}, nil
+}
+
+// alertsText says whether jobs that end badly are alerts.
+func alertsText(s *arm.MonitoringSettings) string {
+	if s == nil || s.AzureMonitorAlertSettings == nil {
+		return ""
+	}
+	return string(s.AzureMonitorAlertSettings.AlertsForAllJobFailures)
 }
 
 func vaultRow(text json.RawMessage) ([]string, error) {

@@ -43,8 +43,10 @@ type ReplicasConfig struct {
 	Log     *slog.Logger
 }
 
-// A replica renews its row each replicaInterval, and is dead once it has not for replicaLife.
+// A replica renews its row each replicaInterval, and is dead once it has not for replicaLife. One that has begun looks again after firstLook, and
+// then after twice as long each time: others often begin with it.
 const (
+	firstLook       = 2 * time.Second
 	replicaInterval = 15 * time.Second
 	replicaLife     = time.Minute
 )
@@ -88,13 +90,11 @@ func (r *Replicas) Begin(ctx context.Context) error {
 
 // Run looks after all of that until ctx ends.
 func (r *Replicas) Run(ctx context.Context) {
-	tick := time.NewTicker(replicaInterval)
-	defer tick.Stop()
-	for {
+	for pause := firstLook; ; pause = min(2*pause, replicaInterval) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
 			r.config.Log.Error("what is known of links is not up to date", "error", err)

@@ -206,9 +206,9 @@ func TestHooksThatFail(t *testing.T) {
 		name, container, script, timeout string
 		words                            []string
 	}{
-		{"exits", "c", "echo the database is busy; exit 7", "10s", []string{"code 7", "the database is busy", "hooked/box"}},
+		{"exits", "c", "echo the database is busy; exit 7", "1m", []string{"code 7", "the database is busy", "hooked/box"}},
 		{"hangs", "c", "sleep 60", "2s", []string{"still running after its timeout of 2s"}},
-		{"misses", "nope", "true", "10s", []string{`no container "nope"`, "[c]"}},
+		{"misses", "nope", "true", "1m", []string{`no container "nope"`, "[c]"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			newHook(t, tt.name+"-fail", "hooked", tt.container, tt.script, "Fail", tt.timeout)

@@ -293,7 +293,7 @@ func remakesTheChangeling(t *testing.T, s shop.Shop, allotted string) {
 		BackupName: "changeling-1", IncludedNamespaces: []string{"changeling"}, RestoreRolloutHistory: true,
 		StorageClassMappings: map[string]v1alpha1.StorageClassName{"lab": "changeling"},
 		RestoreStatus:        &v1alpha1.StatusSelection{IncludedTypes: []string{"configmaps"}},
-		ReadyTimeout:         &metav1.Duration{Duration: time.Minute},
+		ReadyTimeout:         &metav1.Duration{Duration: 3 * time.Minute},
 	})
 	mustSucceed(t, r, 0)
 	if r.Status.ReadyTime == nil {

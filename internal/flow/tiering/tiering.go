@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,9 +25,11 @@ const (
 	others = time.Minute
 	// lookTime is how long the vault tier may take to answer. It has to be shorter than a copy is left to one replica alone.
 	lookTime = 2 * time.Minute
-	// pageSize is how much is read at a time, and atOnce how many copies, and how many deletions, the vault tier is asked for at a time.
+	// pageSize is how much is read at a time, and atOnce how many copies, and how many deletions, of one vault are asked for at a time.
 	pageSize = 500
 	atOnce   = 16
+	// hangs is how many questions in a row of one vault are not answered in time until no more are asked in the same look.
+	hangs = 4
 )
 
 // Config is what a Tiering needs.
@@ -37,22 +42,41 @@ type Config struct {
 	Log  *slog.Logger
 	// NowFunc is the clock.
 	NowFunc func() time.Time
+	// LookTime is how long the vault tier may take to answer; 0 is two minutes, and more is not possible.
+	LookTime time.Duration
 }
 
-// Tiering copies what is due. It may be used beside others on the same database and vault tier.
-type Tiering struct{ Config }
+// Tiering copies what is due. It may be used concurrently, and beside others on the same database and vault tier.
+type Tiering struct {
+	Config
+
+	// mu guards busy, which has the vaults whose copies, or deletions, are being looked after.
+	mu   sync.Mutex
+	busy map[string]bool
+}
 
 // New makes a Tiering.
-func New(c Config) *Tiering { return &Tiering{c} }
+func New(c Config) *Tiering {
+	if c.LookTime <= 0 || c.LookTime > lookTime {
+		c.LookTime = lookTime
+	}
+	return &Tiering{Config: c, busy: map[string]bool{}}
+}
 
-// Run looks until ctx ends.
+// Run looks until ctx ends. A look that waits for a vault tier which does not answer keeps no other waiting: the next ones leave out the vault that
+// it is at, so there is one such look of each vault at most.
 func (t *Tiering) Run(ctx context.Context) {
+	var looks errgroup.Group
+	defer func() { _ = looks.Wait() }() // What is wrong is in the log.
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := t.Look(ctx); err != nil && ctx.Err() == nil {
-			t.Log.Error("what is due in the vault tier cannot be read", "error", err)
-		}
+		looks.Go(func() error {
+			if err := t.Look(ctx); err != nil && ctx.Err() == nil {
+				t.Log.Error("what is due in the vault tier cannot be read", "error", err)
+			}
+			return nil
+		})
 		select {
 		case <-ctx.Done():
 			return
@@ -61,9 +85,13 @@ func (t *Tiering) Run(ctx context.Context) {
 	}
 }
 
-// Look looks after all that is due once. Copies and deletions do not wait for each other.
+// Look looks after all that is due once, but for what another look is at. Copies and deletions do not wait for each other, and neither do vaults.
 func (t *Tiering) Look(ctx context.Context) error {
 	if t.Tier == nil {
+		if !t.take("all") {
+			return nil
+		}
+		defer t.leave("all")
 		return t.lookWithout(ctx)
 	}
 	var copied, deleted error
@@ -72,6 +100,74 @@ func (t *Tiering) Look(ctx context.Context) error {
 	both.Go(func() error { deleted = t.deletions(ctx); return nil })
 	_ = both.Wait()
 	return errors.Join(copied, deleted)
+}
+
+func (t *Tiering) take(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[key] {
+		return false
+	}
+	t.busy[key] = true
+	return true
+}
+
+func (t *Tiering) leave(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.busy, key)
+}
+
+// asked is what is asked of the vault tier for one vault in one look.
+type asked struct {
+	// silent is how many questions in a row were not answered in time.
+	silent atomic.Int32
+}
+
+// answered notes how a question ended that had until the end of ctx.
+func (a *asked) answered(ctx context.Context, err error) {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		a.silent.Add(1)
+	} else {
+		a.silent.Store(0)
+	}
+}
+
+// hangs is the error of what is not asked, for the vault tier does not answer; nil is that it is to be asked.
+func (t *Tiering) hangs(a *asked) error {
+	if a.silent.Load() < hangs {
+		return nil
+	}
+	return coffer.Errorf(coffer.CodeBusy, "the vault tier has not answered for %s, for others of this vault", t.LookTime).WithHint("see what it is doing: it is asked again")
+}
+
+// eachVault does something for all that belongs to a vault, one vault beside the other, but for those that another look is at. It waits for the end,
+// and answers whether there was anything to do.
+func eachVault[T any](t *Tiering, what string, all []T, vault func(T) catalogue.ID, do func(a *asked, one T)) (some bool) {
+	vaults := map[string][]T{}
+	for _, one := range all {
+		key := what + " " + vault(one).Key()
+		vaults[key] = append(vaults[key], one)
+	}
+	var looks errgroup.Group
+	for key, ones := range vaults {
+		if !t.take(key) {
+			continue
+		}
+		some = true
+		looks.Go(func() error {
+			defer t.leave(key)
+			var questions errgroup.Group
+			questions.SetLimit(atOnce)
+			a := &asked{}
+			for _, one := range ones {
+				questions.Go(func() error { do(a, one); return nil })
+			}
+			return questions.Wait()
+		})
+	}
+	_ = looks.Wait()
+	return some
 }
 
 // due is a page of the copies that are due, and fall to this replica, or to none that has cared.
@@ -94,40 +190,41 @@ func (t *Tiering) copies(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var looks errgroup.Group
-		looks.SetLimit(atOnce)
-		fresh := false
+		var fresh []catalogue.Point
 		for _, point := range page {
-			key := point.Instance.Key() + " " + point.Name
-			if seen[key] {
-				continue // it could not be written down that it was looked at
+			// What was seen could not be written down to be looked at.
+			if key := point.Instance.Key() + " " + point.Name; !seen[key] {
+				seen[key] = true
+				fresh = append(fresh, point)
 			}
-			seen[key], fresh = true, true
-			looks.Go(func() error {
-				if err := t.copy(ctx, point); err != nil && ctx.Err() == nil {
-					t.Log.Error("a copy in the vault tier cannot be looked after", "instance", point.Instance, "recoveryPoint", point.Name, "error", err)
-				}
-				return nil
-			})
 		}
-		if _ = looks.Wait(); ctx.Err() != nil {
+		some := eachVault(t, "copies", fresh, func(p catalogue.Point) catalogue.ID { return p.Instance.Parent() }, func(a *asked, point catalogue.Point) {
+			if err := t.copy(ctx, a, point); err != nil && ctx.Err() == nil {
+				t.Log.Error("a copy in the vault tier cannot be looked after", "instance", point.Instance, "recoveryPoint", point.Name, "error", err)
+			}
+		})
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !full || !fresh {
+		if !full || !some {
 			return nil
 		}
 	}
 }
 
 // copy does what is missing of one copy: it sees to it that its job is there, asks the vault tier for it, and writes what became of it.
-func (t *Tiering) copy(ctx context.Context, point catalogue.Point) error {
+func (t *Tiering) copy(ctx context.Context, a *asked, point catalogue.Point) error {
 	begun, err := t.Jobs.BeginCopy(ctx, point.Instance, point.Name)
 	if err != nil || begun == nil {
 		return err
 	}
-	asked, cancel := context.WithTimeout(ctx, lookTime)
+	if err := t.hangs(a); err != nil {
+		return t.Jobs.CopyFailed(ctx, *begun, t.told(err)) // so it is due later, and others come to their turn
+	}
+	bounded, cancel := context.WithTimeout(ctx, t.LookTime)
 	defer cancel()
-	progress, err := t.Tier.Copy(asked, begun.Copy)
+	progress, err := t.Tier.Copy(bounded, begun.Copy)
+	a.answered(bounded, err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err() // whoever looks next asks again
@@ -149,7 +246,7 @@ func (t *Tiering) told(err error, about ...any) *coffer.Error {
 		return found
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return coffer.Errorf(coffer.CodeBusy, "the vault tier has not answered for %s", lookTime).WithHint("see what it is doing: it is asked again")
+		return coffer.Errorf(coffer.CodeBusy, "the vault tier has not answered for %s", t.LookTime).WithHint("see what it is doing: it is asked again")
 	}
 	t.Log.Error("the vault tier has failed", append(about, "error", err)...)
 	return coffer.Errorf(coffer.CodeServerError, "the vault tier has failed").WithHint("read the log of coffer-server")
@@ -162,24 +259,16 @@ func (t *Tiering) deletions(ctx context.Context) error {
 		return err
 	}
 	now := t.NowFunc()
-	var looks errgroup.Group
-	looks.SetLimit(atOnce)
-	for _, d := range owed {
-		if !t.Mine(d.Instance) && now.Sub(d.Next) <= others {
-			continue
+	owed = slices.DeleteFunc(owed, func(d catalogue.Deletion) bool { return !t.Mine(d.Instance) && now.Sub(d.Next) <= others })
+	eachVault(t, "deletions", owed, func(d catalogue.Deletion) catalogue.ID { return d.Vault }, func(a *asked, d catalogue.Deletion) {
+		if err := t.delete(ctx, a, d); err != nil && ctx.Err() == nil {
+			t.Log.Error("a deletion in the vault tier cannot be looked after", "instance", d.Instance, "recoveryPoint", d.Point, "error", err)
 		}
-		looks.Go(func() error {
-			if err := t.delete(ctx, d); err != nil && ctx.Err() == nil {
-				t.Log.Error("a deletion in the vault tier cannot be looked after", "instance", d.Instance, "recoveryPoint", d.Point, "error", err)
-			}
-			return nil
-		})
-	}
-	_ = looks.Wait()
+	})
 	return ctx.Err()
 }
 
-func (t *Tiering) delete(ctx context.Context, d catalogue.Deletion) error {
+func (t *Tiering) delete(ctx context.Context, a *asked, d catalogue.Deletion) error {
 	id, err := vault.ReadOwedCopy(d)
 	if err != nil {
 		return t.Jobs.Postpone(ctx, d, err)
@@ -188,9 +277,13 @@ func (t *Tiering) delete(ctx context.Context, d catalogue.Deletion) error {
 	if err != nil || !due {
 		return err
 	}
-	asked, cancel := context.WithTimeout(ctx, lookTime)
+	if err := t.hangs(a); err != nil {
+		return t.Jobs.Postpone(ctx, d, err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, t.LookTime)
 	defer cancel()
-	gone, err := t.Tier.Delete(asked, id)
+	gone, err := t.Tier.Delete(bounded, id)
+	a.answered(bounded, err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -183,6 +183,7 @@ func (v *vaulted) crashThrough(t *testing.T, kind client.ObjectList, points stri
 		}
 		if now := run.GetAnnotations()[controller.FailpointsAnnotation]; now != left {
 			left = now
+			releaseLease(t)
 			outages()[struck%len(outages())].strike(t)
 			struck++
 			return false, nil

@@ -33,8 +33,7 @@ func (w *world) damage(name, body string) {
 }
 
 // firstOfDayPolicy is one that looks at the recovery points before, to tell which is the first of a day.
-var firstOfDayPolicy = strings.Replace(policyBody, `"taggingCriteria":[`, `"taggingCriteria":[{"isDefault":false,"taggingPriority":20,"tagInfo":{"tagName":"Long"},
-	"criteria":[{"objectType":"ScheduleBasedBackupCriteria","absoluteCriteria":["FirstOfDay"]}]},`, 1)
+var firstOfDayPolicy = strings.Replace(policyBody, `"daysOfMonth":[{"date":29}],"monthsOfYear":["February"]`, `"absoluteCriteria":["FirstOfDay"]`, 1)
 
 // TestARecoveryPointThatCannotBeReadStopsNothing holds that backups and expiry go on around one, that it is kept, and that somebody is told.
 func TestARecoveryPointThatCannotBeReadStopsNothing(t *testing.T) {

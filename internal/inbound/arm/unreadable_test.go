@@ -24,7 +24,7 @@ func TestARecoveryPointThatCannotBeReadIsShownAsSuch(t *testing.T) {
 		{`{"objectType":"AzureBackupContinuousRecoveryPoint"}`, "only AzureBackupDiscreteRecoveryPoint is known"},
 	} {
 		err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
-			return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: now.AddDate(0, 0, -1), Held: true, Body: []byte(tt.body)})
+			return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: now.AddDate(0, 0, -1), Held: true, Operational: true, Body: []byte(tt.body)})
 		})
 		if err != nil {
 			t.Fatal(err)

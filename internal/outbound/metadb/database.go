@@ -29,6 +29,8 @@ type Database struct {
 	updates, views sql.TxOptions
 	// turn is the statement by which a transaction waits for its turn; empty where there is one writer anyway.
 	turn string
+	// there says whether the database is still where it was opened.
+	there func() error
 	// judge says what an error of the driver means.
 	judge func(error) verdict
 }
@@ -55,6 +57,9 @@ func (d *Database) Ping(ctx context.Context) error {
 
 // View runs do on one state of the database.
 func (d *Database) View(ctx context.Context, do func(ctx context.Context, v catalogue.View) error) error {
+	if err := d.there(); err != nil {
+		return err
+	}
 	tx, err := d.read.BeginTx(ctx, &d.views)
 	if err != nil {
 		return d.answer(ctx, "begin to read", err)
@@ -104,6 +109,9 @@ func (d *Database) attempt(ctx context.Context, do func(ctx context.Context, tx 
 	defer func() { _ = sqlTx.Rollback() }()
 	tx := &transaction{view{tx: sqlTx, db: d}}
 	if err := tx.outcome(do(ctx, tx)); err != nil {
+		return err
+	}
+	if err := d.there(); err != nil {
 		return err
 	}
 	if !stop() {

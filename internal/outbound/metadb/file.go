@@ -17,10 +17,11 @@ import (
 // ownerOnly is the mode of a database's file; SQLite gives it to those beside it as well.
 const ownerOnly = 0o600
 
-// prepareFile makes the file of a database if it is missing, and refuses one that cannot be used safely. Its mode is tightened.
-func prepareFile(path string) (err error) {
-	refuse := func(why error, hint string) error {
-		return coffer.Errorf(coffer.CodeDatabaseUnavailable, "the catalogue's database %s cannot be opened: %w", path, why).WithHint("%s", hint)
+// prepareFile makes the file of a database if it is missing, and refuses one that cannot be used safely. Its mode is tightened. there says whether
+// it is still the file of that name: SQLite goes on with one that was moved or deleted, and what is written to it then would be found by nobody.
+func prepareFile(path string) (there func() error, err error) {
+	refuse := func(why error, hint string) (func() error, error) {
+		return nil, coffer.Errorf(coffer.CodeDatabaseUnavailable, "the catalogue's database %s cannot be opened: %w", path, why).WithHint("%s", hint)
 	}
 	folder := filepath.Dir(path)
 	switch name, err := networkFileSystem(folder); {
@@ -36,16 +37,24 @@ func prepareFile(path string) (err error) {
 		return refuse(err, "look at the permissions of the file and its folder, and whether its file system is mounted read-only")
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return refuse(errors.Join(errors.New("it is not a file"), err), "name another folder with --data-dir")
 	}
 	if err := file.Chmod(ownerOnly); err != nil {
 		return refuse(err, "give the file to the user that coffer-server runs as")
 	}
-	if !errors.Is(missing, os.ErrNotExist) {
+	there = func() error {
+		if now, err := os.Stat(path); err != nil || !os.SameFile(info, now) {
+			return unavailable("the file of the catalogue's database %s was moved, deleted or replaced while it is in use", path).
+				WithHint("put it back; or end coffer-server, and start it with the file that it is to use")
+		}
 		return nil
 	}
-	return syncFolder(folder)
+	if !errors.Is(missing, os.ErrNotExist) {
+		return there, nil
+	}
+	return there, syncFolder(folder)
 }
 
 // syncFolder makes the name of a new file durable.

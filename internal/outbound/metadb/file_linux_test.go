@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -192,5 +194,47 @@ func mustKeepAudit(t *testing.T, db *Database, statements ...string) {
 	}
 	if err := db.Ping(t.Context()); coffer.CodeOf(err) != "" || err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAFileThatHasGoneTakesNothing moves the file away while it is in use, and puts another in its place: what is written then would be found by
+// nobody.
+func TestAFileThatHasGoneTakesNothing(t *testing.T) {
+	for name, replace := range map[string]func(path string) error{
+		"nothing is there":                 func(string) error { return nil },
+		"another file is there":            func(path string) error { return os.WriteFile(path, nil, ownerOnly) },
+		"its copy is there":                func(path string) error { return exec.Command("cp", path+".away", path).Run() }, //nolint:gosec // a test's own file
+		"a folder of that name is there":   func(path string) error { return os.Mkdir(path, 0o700) },
+		"a link to where it is is no loss": func(path string) error { return os.Symlink(path+".away", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "coffer.db")
+			p := place{SQLite: path}
+			db := p.mustOpen(t, nil)
+			if err := seed(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+			before := dump(t, db)
+			if err := errors.Join(os.Rename(path, path+".away"), replace(path)); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(name, "no loss") {
+				if err := errors.Join(db.Update(t.Context(), useCase), db.Ping(t.Context())); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			mustBeAway(t, db.Update(t.Context(), useCase), path)
+			mustBeAway(t, db.Ping(t.Context()), path)
+			if err := errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, dump(t, db)); diff != "" {
+				t.Errorf("the state changed (-want +got):\n%s", diff)
+			}
+			if err := db.Update(t.Context(), useCase); err != nil {
+				t.Errorf("it is back: %v", err)
+			}
+		})
 	}
 }

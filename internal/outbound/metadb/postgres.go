@@ -64,7 +64,7 @@ func OpenPostgres(ctx context.Context, c Postgres) (*Database, error) {
 	db.SetMaxIdleConns(max(2, c.MaxConnections))
 	place := net.JoinHostPort(config.Host, fmt.Sprint(config.Port)) + "/" + config.Database
 	d := &Database{
-		write: db, read: db, judge: judgePostgres(place),
+		write: db, read: db, there: func() error { return nil }, judge: judgePostgres(place),
 		updates: sql.TxOptions{Isolation: sql.LevelSerializable},
 		// A lock of a table is waited for before the transaction's state of the database is taken: a lock that a SELECT takes would come too late.
 		turn:  "LOCK TABLE turns IN EXCLUSIVE MODE",

@@ -32,7 +32,8 @@ func OpenSQLite(ctx context.Context, c SQLite) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareFile(path); err != nil {
+	there, err := prepareFile(path)
+	if err != nil {
 		return nil, err
 	}
 	write, err := c.open(path, "_txlock=immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(67108864)")
@@ -46,7 +47,7 @@ func OpenSQLite(ctx context.Context, c SQLite) (*Database, error) {
 	}
 	read.SetMaxOpenConns(sqliteReaders)
 	read.SetMaxIdleConns(sqliteReaders)
-	d := &Database{write: write, read: read, views: sql.TxOptions{ReadOnly: true}, judge: judgeSQLite(path)}
+	d := &Database{write: write, read: read, views: sql.TxOptions{ReadOnly: true}, there: there, judge: judgeSQLite(path)}
 	if err := begin(ctx, write); err != nil {
 		return nil, errors.Join(d.answer(ctx, "open "+path, err), d.Close())
 	}

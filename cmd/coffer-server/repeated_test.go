@@ -80,7 +80,7 @@ func TestARequestIsRepeatedAfterItsServerWasKilled(t *testing.T) {
 	withCatalogue(t, folder, func(db *metadb.Database) error {
 		return db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 			return tx.PutPoint(ctx, catalogue.Point{
-				Instance: instance, Name: "p1", Time: time.Now(), Good: true,
+				Instance: instance, Name: "p1", Time: time.Now(), Good: true, Operational: true,
 				Body: json.RawMessage(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointDataStoresDetails":[{"id":"1","type":"OperationalStore","visible":true}]}`),
 			})
 		})

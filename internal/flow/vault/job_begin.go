@@ -20,7 +20,7 @@ func (j *Jobs) BeginBackup(ctx context.Context, by Caller, id catalogue.ID, body
 	now, name := j.Keeper.now(), j.newName()
 	by = by.asking(action, id, body)
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		again := false
+		var again bool
 		if begun, again, err = begunBefore(ctx, tx, by, id, now); again || err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (j *Jobs) restore(ctx context.Context, by Caller, id catalogue.ID, body []b
 	now, name := j.Keeper.now(), j.newName()
 	by = by.asking(action, id, body)
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		again := false
+		var again bool
 		if begun, again, err = begunBefore(ctx, tx, by, id, now); again || err != nil {
 			return err
 		}

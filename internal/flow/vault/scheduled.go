@@ -183,7 +183,7 @@ func (s *scheduled) follow() {
 	if s.since.After(since) {
 		since = s.since
 	}
-	settled := false
+	var settled bool
 	if s.due, settled = table.DueAfter(before, key, since, s.next.Slot, s.now); !settled {
 		s.next.Slot, s.next.Schedule = s.was.Slot, s.was.Schedule
 	}

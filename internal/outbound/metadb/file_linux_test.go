@@ -203,7 +203,7 @@ func TestAFileThatHasGoneTakesNothing(t *testing.T) {
 	for name, replace := range map[string]func(path string) error{
 		"nothing is there":                 func(string) error { return nil },
 		"another file is there":            func(path string) error { return os.WriteFile(path, nil, ownerOnly) },
-		"its copy is there":                func(path string) error { return exec.Command("cp", path+".away", path).Run() }, //nolint:gosec // a test's own file
+		"its copy is there":                func(path string) error { return exec.Command("cp", path+".away", path).Run() },
 		"a folder of that name is there":   func(path string) error { return os.Mkdir(path, 0o700) },
 		"a link to where it is is no loss": func(path string) error { return os.Symlink(path+".away", path) },
 	} {

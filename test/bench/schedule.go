@@ -255,11 +255,11 @@ func (s *scheduled) fill(ctx context.Context, instances, points int, interval st
 	return err
 }
 
-// agedPoints are one a day, the oldest of which has expired yesterday.
+// agedPoints are one a day, the oldest of which has expired half a day ago, and the next of which expires in half a day.
 func agedPoints(ctx context.Context, tx catalogue.Tx, instance catalogue.ID, n int, now time.Time) error {
 	for i := range n {
 		taken := now.AddDate(0, 0, -i)
-		expiry := taken.AddDate(0, 0, n-2)
+		expiry := taken.AddDate(0, 0, n-1).Add(-12 * time.Hour)
 		name := fmt.Sprintf("%s-%03d", instance.Name(), i)
 		body := fmt.Sprintf(`{"objectType":"AzureBackupDiscreteRecoveryPoint","recoveryPointId":%q,"recoveryPointTime":%q,"recoveryPointType":"Incremental","friendlyName":%[1]q,"retentionTagName":"Default",`+
 			`"policyName":"daily","expiryTime":%q,"recoveryPointState":"Completed","recoveryPointDataStoresDetails":[{"id":%[1]q,"type":"OperationalStore","creationTime":%[2]q,"expiryTime":%[3]q,"visible":true,"state":"COMMITTED"}]}`,

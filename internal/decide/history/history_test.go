@@ -30,7 +30,7 @@ func TestHistoriesAreReadFromWords(t *testing.T) {
 		{"Jobs=P30D", nil, "is no history"},
 		{"=P30D", nil, "is no history"},
 		{"jobs=180", nil, "jobs: "},
-		{"jobs=-P30D", nil, "begins with P"},
+		{"jobs=-P30D", nil, "it is negative"},
 		{"jobs=P6D", nil, "jobs: P6D is less than seven days: write P7D or more, or 0 for ever"},
 		{"audit-log=PT1000H", nil, "has hours or less"},
 		{"audit-log=P1YT1S", nil, "has hours or less"},

@@ -304,6 +304,7 @@ func endAfterDeath(t *testing.T, name string) v1alpha1.Restore {
 		err := lab.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
 		return err == nil && r.Status.Phase.Final(), err
 	})
+	awaitExtension(t)
 	mustAgreeWithReport(t, r)
 	return r
 }

@@ -256,13 +256,20 @@ func TestContentsAreNotServedAtThePodsAddress(t *testing.T) {
 	}
 }
 
+// extensionPods are those of the extension that are not being deleted.
 func extensionPods(t *testing.T) []corev1.Pod {
 	t.Helper()
-	var pods corev1.PodList
-	if err := lab.client.List(t.Context(), &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"}); err != nil {
+	pods, err := findExtension(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	return pods
+}
+
+func findExtension(ctx context.Context) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := lab.client.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"})
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }), err
 }
 
 func TestEveryReplicaServesContents(t *testing.T) {

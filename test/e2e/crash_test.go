@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,7 @@ func crashThrough(t *testing.T, run client.Object, points string, status func() 
 	if left != "" {
 		t.Errorf("the extension was not killed at: %s", left)
 	}
+	awaitExtension(t)
 	t.Logf("%s survived %d crashes in %s", run.GetName(), strings.Count(points, ",")+1, time.Since(began).Round(time.Second))
 }
 
@@ -69,23 +72,48 @@ func releaseLease(t *testing.T) {
 	}
 }
 
+// awaitExtension waits until all pods of the extension are ready, and the processes that run now are those of which that is said. One that has
+// taken the place of a dead one may end what that had under way before its pod is ready, and until the kubelet has seen the death the pod is
+// said to be ready as it was before: nobody can read through it until then.
+func awaitExtension(t *testing.T) {
+	t.Helper()
+	eventually(t, "the extension is ready", 2*time.Minute, func(ctx context.Context) (bool, error) {
+		replaceDeadExtension(t)
+		pods, err := findExtension(ctx)
+		if err != nil {
+			return false, err
+		}
+		running := extensionProcesses(t)
+		for _, pod := range pods {
+			ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+			})
+			if !ready || len(pod.Status.ContainerStatuses) != 1 {
+				return false, fmt.Errorf("pod %s is %s and not ready: %+v", pod.Name, pod.Status.Phase, pod.Status.ContainerStatuses)
+			}
+			_, container, _ := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
+			if !slices.ContainsFunc(running, func(p extensionProcess) bool { return container != "" && strings.Contains(p.groups, container) }) {
+				return false, fmt.Errorf("pod %s is said to be ready, and nothing runs in its container %s", pod.Name, container)
+			}
+		}
+		return len(pods) > 0, nil
+	})
+}
+
 // replaceDeadExtension deletes the extension's pod if its process has died for the second time: the kubelet restarts a container at once,
 // and then ever later, when a new pod is sooner there.
 func replaceDeadExtension(t *testing.T) {
 	t.Helper()
-	var pods corev1.PodList
-	if err := lab.client.List(t.Context(), &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"}); err != nil {
-		t.Fatal(err)
-	}
-	for _, pod := range pods.Items {
+	pods, err := findExtension(t.Context())
+	for _, pod := range pods {
 		for _, s := range pod.Status.ContainerStatuses {
-			if pod.DeletionTimestamp == nil && s.RestartCount > 0 && s.State.Running == nil {
-				err := lab.client.Delete(t.Context(), &pod, client.GracePeriodSeconds(0))
-				if client.IgnoreNotFound(err) != nil {
-					t.Fatal(err)
-				}
+			if s.RestartCount > 0 && s.State.Running == nil {
+				err = errors.Join(err, client.IgnoreNotFound(lab.client.Delete(t.Context(), &pod, client.GracePeriodSeconds(0))))
 			}
 		}
+	}
+	if err != nil {
+		t.Log(err) // The API server may be away for a moment, and the caller comes again.
 	}
 }
 

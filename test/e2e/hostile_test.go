@@ -322,8 +322,8 @@ func killExtension(t *testing.T) {
 	t.Helper()
 	eventually(t, "an extension runs, to be killed", time.Minute, func(context.Context) (bool, error) {
 		killed := false
-		for _, pid := range extensionProcesses(t) {
-			err := syscall.Kill(pid, syscall.SIGKILL)
+		for _, p := range extensionProcesses(t) {
+			err := syscall.Kill(p.pid, syscall.SIGKILL)
 			if err != nil && !errors.Is(err, syscall.ESRCH) {
 				t.Fatal(err)
 			}
@@ -333,8 +333,14 @@ func killExtension(t *testing.T) {
 	})
 }
 
+// extensionProcess is a process of the extension, and the control groups that it is in, which name its pod and its container.
+type extensionProcess struct {
+	pid    int
+	groups string
+}
+
 // extensionProcesses are those of the extension in the tests' own cluster: this machine has others, whose tests run at the same time.
-func extensionProcesses(t *testing.T) (pids []int) {
+func extensionProcesses(t *testing.T) (all []extensionProcess) {
 	t.Helper()
 	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -354,9 +360,9 @@ func extensionProcesses(t *testing.T) (pids []int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pids = append(pids, pid)
+		all = append(all, extensionProcess{pid, string(groups)})
 	}
-	return pids
+	return all
 }
 
 func TestExtensionKilledWhileAPodIsFrozen(t *testing.T) {

@@ -104,6 +104,7 @@ func TestJobsOutliveAllThatCarriesThem(t *testing.T) {
 			})
 			o.strike(t)
 			v.mustComplete(t, id)
+			awaitExtension(t)
 			if points := v.points(t, "outlived"); len(points) != i+1 {
 				t.Errorf("there are %d recovery points, want %d", len(points), i+1)
 			}
@@ -193,6 +194,7 @@ func (v *vaulted) crashThrough(t *testing.T, kind client.ObjectList, points stri
 	if left != "" && (!removed || left == points) {
 		t.Errorf("the extension was not killed at: %s", left)
 	}
+	awaitExtension(t)
 	t.Logf("%s survived %d crashes and %d outages in %s", run.GetName(), strings.Count(points, ",")+1, struck, time.Since(began).Round(time.Second))
 	if id != "" {
 		v.awaitJob(t, id, "ends", 2*time.Minute, hasEnded)

@@ -29,7 +29,7 @@ func mustLab(t *testing.T, args ...string) {
 	}
 }
 
-// awaitEnd waits for the final phase of a backup, whatever is away in the meantime.
+// awaitEnd waits for the final phase of a backup, whatever is away in the meantime, and for the extension if it was.
 func awaitEnd(t *testing.T, name string) v1alpha1.BackupStatus {
 	t.Helper()
 	var b v1alpha1.Backup
@@ -37,6 +37,7 @@ func awaitEnd(t *testing.T, name string) v1alpha1.BackupStatus {
 		err := lab.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &b)
 		return err == nil && b.Status.Phase.Final(), nil
 	})
+	awaitExtension(t)
 	return b.Status
 }
 

@@ -19,11 +19,12 @@ import (
 
 // instanceSpec are the flags by which an instance is described: a file, or what goes into it.
 type instanceSpec struct {
-	config                             instanceConfig
-	file, configFile                   string
-	datasource, cluster, location      string
-	policy, policyID, group, described string
-	tags                               []string
+	config                        instanceConfig
+	policy                        followedPolicy
+	file, configFile              string
+	datasource, cluster, location string
+	group, described              string
+	tags                          []string
 }
 
 // specFlags are the flags that a file stands for.
@@ -40,14 +41,12 @@ func (f *instanceSpec) bind(p *program, cmd *cobra.Command) {
 	flags.StringVar(&f.cluster, "cluster", "", "cluster to protect, its id or, if only one has it, its name")
 	flags.StringVar(&f.cluster, "datasource-id", "", "the same as --cluster")
 	flags.StringVarP(&f.location, "datasource-location", "l", "", "region of the cluster, to be compared with that of the vault")
-	flags.StringVar(&f.policy, "policy-name", "", "backup policy of the vault")
-	flags.StringVar(&f.policyID, "policy-id", "", "the same by its id")
+	f.policy.bind(p, cmd, "backup policy of the vault")
 	flags.StringVar(&f.group, "snapshot-resource-group", "", "resource group of the snapshots, its name or id; it stays as it is (default that of the cluster)")
 	flags.StringVar(&f.described, "friendly-name", "", "name for people")
 	flags.StringSliceVar(&f.tags, "tags", nil, "tags KEY=VALUE, separated by commas")
 	flags.StringVar(&f.configFile, "backup-configuration", "", "what of the cluster is backed up: a file as initialize-backupconfig prints it, in place of the flags for that")
 	bindDatasource(cmd, &f.datasource)
-	mustComplete(cmd, "policy-name", p.completePolicies)
 	mustComplete(cmd, "cluster", p.completeClusters)
 }
 
@@ -104,13 +103,14 @@ func (s session) clusterResource(ctx context.Context, flag, text string) (catalo
 // describe makes what the flags say into an instance of a vault.
 func (f *instanceSpec) describe(ctx context.Context, p *program, cmd *cobra.Command, s session, vault catalogue.ID) (namedInstance, error) {
 	made := namedInstance{}
+	follows, err := f.policy.given()
 	switch {
 	case f.cluster == "":
 		return made, usageError{errors.New("name the cluster with --cluster")}
-	case f.policy == "" && f.policyID == "":
+	case err != nil:
+		return made, err
+	case !follows:
 		return made, usageError{errors.New("name the backup policy with --policy-name; `coffer backup-policy list` shows them")}
-	case f.policy != "" && f.policyID != "":
-		return made, usageError{errors.New("give --policy-name or --policy-id, not both")}
 	}
 	if err := checkDatasource(f.datasource); err != nil {
 		return made, err
@@ -123,12 +123,9 @@ func (f *instanceSpec) describe(ctx context.Context, p *program, cmd *cobra.Comm
 	if err != nil {
 		return made, err
 	}
-	policy := f.policyID
-	if policy == "" {
-		if err := checkSegment("policy-name", f.policy); err != nil {
-			return made, err
-		}
-		policy = string(vault) + "/" + policyCollection + "/" + f.policy
+	policy, err := f.policy.of(vault)
+	if err != nil {
+		return made, err
 	}
 	group := string(cluster.Group())
 	switch {
@@ -186,7 +183,7 @@ func (p *program) newInstanceInitialize() *cobra.Command {
 				return err
 			}
 			vault := ""
-			if f.policyID == "" {
+			if f.policy.id == "" {
 				if vault, err = s.vaultID(ctx, at); err != nil {
 					return err
 				}

@@ -13,25 +13,27 @@ import (
 
 func (p *program) newInstancePreviewChange() *cobra.Command {
 	var at instanceFlags
-	var policy, policyID string
+	var policy followedPolicy
 	cmd := &cobra.Command{
 		Use: "preview-change", Short: "Show what following another policy does to the recovery points that there are", Args: noArgs,
 		Long: `Show what becomes of the recovery points of a backup instance if it follows another policy of the vault. They keep what they were promised, unless that
 policy says "coffer": {"existingRecoveryPoints": "Adopt"}. Nothing is changed by this command; coffer backup-instance update changes it.`,
 		Example: `  coffer backup-instance preview-change -g shop -v shop-vault -n shop --policy-name hourly`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (policy == "") == (policyID == "") {
+			follows, err := policy.given()
+			if err != nil {
+				return err
+			}
+			if !follows {
 				return usageError{errors.New("say which policy it is to follow, with --policy-name or --policy-id")}
 			}
 			s, id, err := p.atInstance(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
-			if policy != "" {
-				if err := checkSegment("policy-name", policy); err != nil {
-					return err
-				}
-				policyID = string(catalogue.ID(id).Parent()) + "/" + policyCollection + "/" + policy
+			policyID, err := policy.of(catalogue.ID(id).Parent())
+			if err != nil {
+				return err
 			}
 			text, err := s.send(cmd.Context(), http.MethodPost, id+ownProvider+"previewChange", arm.PreviewChangeRequest{PolicyID: policyID})
 			if err != nil {
@@ -45,8 +47,6 @@ policy says "coffer": {"existingRecoveryPoints": "Adopt"}. Nothing is changed by
 		},
 	}
 	at.bind(p, cmd)
-	cmd.Flags().StringVar(&policy, "policy-name", "", "backup policy of the vault that it would follow")
-	cmd.Flags().StringVar(&policyID, "policy-id", "", "the same by its id")
-	mustComplete(cmd, "policy-name", p.completePolicies)
+	policy.bind(p, cmd, "backup policy of the vault that it would follow")
 	return cmd
 }

@@ -13,11 +13,11 @@ import (
 
 // instanceChange are the flags by which an instance is changed; what is not given stays as it is.
 type instanceChange struct {
-	config           instanceConfig
-	policy, policyID string
-	described        string
-	configFile       string
-	tags             []string
+	config     instanceConfig
+	policy     followedPolicy
+	described  string
+	configFile string
+	tags       []string
 }
 
 func (f *instanceChange) bind(p *program, cmd *cobra.Command) {
@@ -26,12 +26,10 @@ func (f *instanceChange) bind(p *program, cmd *cobra.Command) {
 		cmd.Flags().Lookup(name).DefValue = ""
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.policy, "policy-name", "", "another backup policy of the vault, for the recovery points to come")
-	flags.StringVar(&f.policyID, "policy-id", "", "the same by its id")
+	f.policy.bind(p, cmd, "another backup policy of the vault, for the recovery points to come")
 	flags.StringVar(&f.described, "friendly-name", "", "another name for people")
 	flags.StringVar(&f.configFile, "backup-configuration", "", "what of the cluster is backed up: a file as initialize-backupconfig prints it, in place of all that was")
 	flags.StringSliceVar(&f.tags, "tags", nil, "tags KEY=VALUE, separated by commas; KEY alone takes one away, and others stay")
-	mustComplete(cmd, "policy-name", p.completePolicies)
 }
 
 // changed answers what of the instance changes, for a PATCH, and applies it to the view.
@@ -41,18 +39,15 @@ func (f *instanceChange) changed(p *program, cmd *cobra.Command, v *instanceView
 		v.Properties.PolicyInfo = &arm.PolicyInfo{}
 	}
 	info := v.Properties.PolicyInfo
-	if f.policy != "" && f.policyID != "" {
-		return nil, usageError{errors.New("give --policy-name or --policy-id, not both")}
+	follows, err := f.policy.given()
+	if err != nil {
+		return nil, err
 	}
-	if f.policy != "" {
-		if err := checkSegment("policy-name", f.policy); err != nil {
+	if follows {
+		if info.PolicyID, err = f.policy.of(v.ID.Parent()); err != nil {
 			return nil, err
 		}
-		f.policyID = string(v.ID.Parent()) + "/" + policyCollection + "/" + f.policy
-	}
-	if f.policyID != "" {
-		info.PolicyID = f.policyID
-		putValue(body, f.policyID, "properties", "policyInfo", "policyId")
+		putValue(body, info.PolicyID, "properties", "policyInfo", "policyId")
 	}
 	if cmd.Flags().Changed("friendly-name") {
 		v.Properties.FriendlyName = f.described

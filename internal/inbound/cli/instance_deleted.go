@@ -131,7 +131,7 @@ With --retain-data, recovery points are left where they are, and only the vault 
 				return err
 			}
 			name := catalogue.ID(id).Name()
-			path, what := id+"/providers/Coffer.Backup/purge", "Its recovery points and their snapshots are deleted, for good."
+			path, what := id+ownProvider+"purge", "Its recovery points and their snapshots are deleted, for good."
 			if retain {
 				path, what = path+"?retainData=true", "Its recovery points stay in the blob container, and the vault forgets them."
 			}

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -35,15 +33,7 @@ policy says "coffer": {"existingRecoveryPoints": "Adopt"}. Nothing is changed by
 			if err != nil {
 				return err
 			}
-			text, err := s.send(cmd.Context(), http.MethodPost, id+ownProvider+"previewChange", arm.PreviewChangeRequest{PolicyID: policyID})
-			if err != nil {
-				return fmt.Errorf("preview the change of backup instance %s: %w", at.name, err)
-			}
-			told, err := decodeAs[arm.PreviewedChanges](text)
-			if err != nil {
-				return err
-			}
-			return p.render(told, func() error { return p.printChanges(told) })
+			return p.previewChange(cmd.Context(), s, instanceNoun(), id, arm.PreviewChangeRequest{PolicyID: policyID})
 		},
 	}
 	at.bind(p, cmd)

@@ -61,7 +61,7 @@ func (p *program) newHold(use, action, short string, body func(ctx context.Conte
 					return fmt.Errorf("%s: %w", use, err)
 				}
 			}
-			reply, err := s.Do(ctx, Call{Method: http.MethodPost, Path: id + "/providers/Coffer.Backup/" + action, Body: text})
+			reply, err := s.Do(ctx, Call{Method: http.MethodPost, Path: id + ownProvider + action, Body: text})
 			if err != nil {
 				return err
 			}

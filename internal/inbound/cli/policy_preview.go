@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,10 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coffer-backup/coffer/api/arm"
+	"github.com/coffer-backup/coffer/internal/catalogue"
 )
-
-// providerPath is where what ARM has no word for lies below a resource.
-const providerPath = "/providers/Coffer.Backup/"
 
 // previewQuestion is what is sent: policies go as they are, whatever their form.
 type previewQuestion struct {
@@ -71,10 +70,10 @@ func (p *program) askPreview(cmd *cobra.Command, at policyFlags, file string, as
 			return told, err
 		}
 		s, path, err = p.atVault(cmd.Context(), at.scopeFlags)
-		path += providerPath + "previewPolicy"
+		path += ownProvider + "previewPolicy"
 	default:
 		s, path, err = p.atPolicy(cmd.Context(), at)
-		path += providerPath + "preview"
+		path += ownProvider + "preview"
 	}
 	if err != nil {
 		return told, err
@@ -157,20 +156,25 @@ policy says "coffer": {"existingRecoveryPoints": "Adopt"}. Nothing is changed by
 			if err != nil {
 				return err
 			}
-			text, err := s.send(cmd.Context(), http.MethodPost, id+providerPath+"previewChange", previewQuestion{Policy: properties})
-			if err != nil {
-				return fmt.Errorf("preview the change of backup policy %s: %w", at.name, err)
-			}
-			told, err := decodeAs[arm.PreviewedChanges](text)
-			if err != nil {
-				return err
-			}
-			return p.render(told, func() error { return p.printChanges(told) })
+			return p.previewChange(cmd.Context(), s, policyNoun(), id, previewQuestion{Policy: properties})
 		},
 	}
 	at.bind(p, cmd)
 	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of what the policy is to be: a file, or - for what is piped in")
 	return cmd
+}
+
+// previewChange asks what a change of a policy, or of the one that an instance follows, does to recovery points, and prints it.
+func (p *program) previewChange(ctx context.Context, s session, n noun, id string, change any) error {
+	text, err := s.send(ctx, http.MethodPost, id+ownProvider+"previewChange", change)
+	if err != nil {
+		return fmt.Errorf("preview the change of %s %s: %w", n.name, catalogue.ID(id).Name(), err)
+	}
+	told, err := decodeAs[arm.PreviewedChanges](text)
+	if err != nil {
+		return err
+	}
+	return p.render(told, func() error { return p.printChanges(told) })
 }
 
 func (p *program) printChanges(told arm.PreviewedChanges) error {

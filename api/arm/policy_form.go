@@ -25,11 +25,11 @@ func WeeksOfMonth() []Word { return []Word{"First", "Second", "Third", "Fourth",
 func (p *Policy) Problems(at string) []Problem {
 	var f form
 	f.word(At(at, "objectType"), p.ObjectType, TypeBackupPolicy)
-	if types := At(at, "datasourceTypes"); f.wanted(types, len(p.DatasourceTypes) > 0, ManagedClusters) && f.count(types, len(p.DatasourceTypes), 1) {
+	if types := At(at, "datasourceTypes"); f.required(types, len(p.DatasourceTypes) > 0, ManagedClusters) && f.count(types, len(p.DatasourceTypes), 1) {
 		f.word(Item(types, 0), Word(p.DatasourceTypes[0]), ManagedClusters)
 	}
 	rules := At(at, "policyRules")
-	if f.wanted(rules, len(p.PolicyRules) > 0, "one AzureBackupRule and at least one AzureRetentionRule") && f.count(rules, len(p.PolicyRules), MaxRules) {
+	if f.required(rules, len(p.PolicyRules) > 0, "one AzureBackupRule and at least one AzureRetentionRule") && f.count(rules, len(p.PolicyRules), MaxRules) {
 		for i := range p.PolicyRules {
 			p.PolicyRules[i].form(Item(rules, i), &f)
 		}
@@ -44,8 +44,8 @@ func (o *CofferPolicyOptions) form(at string, f *form) {
 	if path := At(at, "exclusionWindows"); f.count(path, len(o.ExclusionWindows), MaxWindows) {
 		for i, w := range o.ExclusionWindows {
 			path := Item(path, i)
-			f.wanted(At(path, "start"), w.Start != "", "an interval such as R/2026-01-31T02:30:00+00:00/P1D")
-			f.wanted(At(path, "duration"), w.Duration != "", "an ISO-8601 duration such as PT8H")
+			f.required(At(path, "start"), w.Start != "", "an interval such as R/2026-01-31T02:30:00+00:00/P1D")
+			f.required(At(path, "duration"), w.Duration != "", "an ISO-8601 duration such as PT8H")
 		}
 	}
 	f.optional(At(at, "existingRecoveryPoints"), o.ExistingRecoveryPoints, KeepExisting, AdoptExisting)
@@ -58,7 +58,7 @@ func (r *PolicyRule) form(at string, f *form) {
 	f.text(At(at, "name"), r.Name, maxText)
 	if r.ObjectType.Is(TypeRetentionRule) {
 		path := At(at, "lifecycles")
-		if f.wanted(path, len(r.Lifecycles) > 0, "how long which tier keeps recovery points") && f.count(path, len(r.Lifecycles), 10) {
+		if f.required(path, len(r.Lifecycles) > 0, "how long which tier keeps recovery points") && f.count(path, len(r.Lifecycles), 10) {
 			for i := range r.Lifecycles {
 				r.Lifecycles[i].form(Item(path, i), f)
 			}
@@ -88,12 +88,12 @@ func (t *Trigger) form(at string, f *form) {
 	}
 	if path := At(at, "schedule"); f.required(path, t.Schedule != nil) {
 		path = At(path, "repeatingTimeIntervals")
-		if n := len(t.Schedule.RepeatingTimeIntervals); f.wanted(path, n > 0, "intervals such as R/2026-01-31T02:30:00+00:00/PT4H") {
+		if n := len(t.Schedule.RepeatingTimeIntervals); f.required(path, n > 0, "intervals such as R/2026-01-31T02:30:00+00:00/PT4H") {
 			f.count(path, n, MaxIntervals)
 		}
 	}
 	path := At(at, "taggingCriteria")
-	if !f.wanted(path, len(t.TaggingCriteria) > 0, "at least the tag of the default rule") || !f.count(path, len(t.TaggingCriteria), MaxTags) {
+	if !f.required(path, len(t.TaggingCriteria) > 0, "at least the tag of the default rule") || !f.count(path, len(t.TaggingCriteria), MaxTags) {
 		return
 	}
 	for i := range t.TaggingCriteria {
@@ -102,9 +102,9 @@ func (t *Trigger) form(at string, f *form) {
 }
 
 func (t *TaggingCriterion) form(at string, f *form) {
-	f.wanted(At(at, "isDefault"), t.IsDefault != nil, "true of the default tag, and false of all others")
-	f.wanted(At(at, "taggingPriority"), t.TaggingPriority != nil, "a whole number of its own")
-	if path := At(at, "tagInfo"); f.wanted(path, t.TagInfo != nil, "a tagName, which is the name of a retention rule") {
+	f.required(At(at, "isDefault"), t.IsDefault != nil, "true of the default tag, and false of all others")
+	f.required(At(at, "taggingPriority"), t.TaggingPriority != nil, "a whole number of its own")
+	if path := At(at, "tagInfo"); f.required(path, t.TagInfo != nil, "a tagName, which is the name of a retention rule") {
 		f.text(At(path, "tagName"), t.TagInfo.TagName, maxText)
 	}
 	if path := At(at, "criteria"); f.count(path, len(t.Criteria), 100) {
@@ -160,7 +160,7 @@ func (l *Lifecycle) form(at string, f *form) {
 
 // duration is text for one that may not be left out.
 func (f *form) duration(path, value string) {
-	if f.wanted(path, value != "", "an ISO-8601 duration such as P7D") {
+	if f.required(path, value != "", "an ISO-8601 duration such as P7D") {
 		f.text(path, value, maxText)
 	}
 }

@@ -73,18 +73,14 @@ func (f *form) add(path, format string, args ...any) {
 	}
 }
 
-// required adds a field that is missing. It answers whether the field is there.
-func (f *form) required(path string, there bool) bool {
-	if !there {
+// required adds a field that is missing, with what was expected where its name does not say that. It answers whether the field is there.
+func (f *form) required(path string, there bool, expected ...string) bool {
+	switch {
+	case there:
+	case len(expected) == 0:
 		f.add(path, "is missing")
-	}
-	return there
-}
-
-// wanted is required for a field of which it helps to say what was expected.
-func (f *form) wanted(path string, there bool, expected string) bool {
-	if !there {
-		f.add(path, "is missing: expected %s", expected)
+	default:
+		f.add(path, "is missing: expected %s", strings.Join(expected, " or "))
 	}
 	return there
 }

@@ -89,12 +89,7 @@ func TestAPreparedCredentialIsTheAdministrators(t *testing.T) {
 
 func TestAnAdministratorsFileThatLetsNobodyInIsSaidToBe(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	p := launch(t, data)
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, data)
 	p.kill()
 	name := filepath.Join(data, administratorFile)
 	if err := os.Remove(name); err != nil {
@@ -187,12 +182,7 @@ func TestTheCredentialIsPrintedForAnotherMachine(t *testing.T) {
 	if _, err := printed(t, "admin-credential"); err == nil || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("without a folder: %v", err)
 	}
-	p := launch(t, data)
-	p.login()
-	kept, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, kept := launched(t, data)
 	authority, err := os.ReadFile(filepath.Join(data, authorityFile))
 	if err != nil {
 		t.Fatal(err)

@@ -85,6 +85,18 @@ func (p *process) login() {
 	eventually(p.t, "the server lets its administrator in", func() bool { return p.tryLogin() == nil })
 }
 
+// launched is a server that lets its administrator in, and that administrator.
+func launched(t *testing.T, folder string, args ...string) (*process, credentialFile) {
+	t.Helper()
+	p := launch(t, folder, args...)
+	p.login()
+	c, err := p.credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, c
+}
+
 // eventually waits until check answers true.
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
@@ -160,12 +172,7 @@ func TestWhatWasAcknowledgedOutlivesTheServer(t *testing.T) {
 	acknowledged := map[string]bool{}
 	n := 0
 	for round := range 5 {
-		p := launch(t, folder)
-		p.login()
-		c, err := p.credential()
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, c := launched(t, folder)
 		groups := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/"
 		for name := range acknowledged {
 			if status, text := p.do(http.MethodGet, groups+name, ""); status != http.StatusOK {
@@ -273,12 +280,7 @@ func TestAFileGivesTheFlagsThatAreNotGiven(t *testing.T) {
 
 func TestADataFolderIsUsedByOneServer(t *testing.T) {
 	folder := t.TempDir()
-	first := launch(t, folder)
-	first.login()
-	before, err := first.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, before := launched(t, folder)
 	second := launch(t, folder)
 	if err := second.cmd.Wait(); err == nil || !strings.Contains(second.errors.String(), fmt.Sprintf("another coffer-server uses it already, as process %d", first.cmd.Process.Pid)) {
 		t.Errorf("a second server: %v\n%s", err, second.errors.String())
@@ -295,12 +297,7 @@ func TestADataFolderIsUsedByOneServer(t *testing.T) {
 // in its place: what it would write would be in the way of the old one, and its write-ahead log would be lost.
 func TestADatabaseThatHasGoneIsNotReplaced(t *testing.T) {
 	folder := t.TempDir()
-	first := launch(t, folder)
-	first.login()
-	before, err := first.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, before := launched(t, folder)
 	first.kill()
 	database := filepath.Join(folder, databaseFile)
 	log, err := os.ReadFile(database + "-wal")
@@ -333,10 +330,8 @@ func TestADatabaseThatHasGoneIsNotReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	again := launch(t, folder)
-	again.login()
-	if after, err := again.credential(); err != nil || after.TenantID != before.TenantID || after.ClientID != before.ClientID {
-		t.Errorf("the administrator is %v, was %v: %v", after, before, err)
+	if _, after := launched(t, folder); after.TenantID != before.TenantID || after.ClientID != before.ClientID {
+		t.Errorf("the administrator is %v, was %v", after, before)
 	}
 }
 

@@ -53,12 +53,7 @@ func mustBeSecret(t *testing.T, p *process, answers ...string) {
 
 func TestAClusterIsDialledByItsKubeconfig(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
-	p := launch(t, folder, "--kubeconfig-networks", "127.0.0.0/8")
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, folder, "--kubeconfig-networks", "127.0.0.0/8")
 	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/g"
 	id, vault := group+"/providers/Microsoft.ContainerService/managedClusters/c1", group+"/providers/Microsoft.DataProtection/backupVaults/v1"
 	other, binding := group+"/providers/Microsoft.ContainerService/managedClusters/c2", id+"/trustedAccessRoleBindings/b1"

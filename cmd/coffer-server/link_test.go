@@ -154,12 +154,7 @@ func TestTheUrlOfAReplicaMayHaveAnAddressOfItsPod(t *testing.T) {
 func TestAClusterStaysJoinedWhateverDies(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	at := freeAddress(t)
-	p := launch(t, folder, "--link-listen", at, "--link-address", at)
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, folder, "--link-listen", at, "--link-address", at)
 	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/g"
 	id, vault := group+"/providers/Microsoft.ContainerService/managedClusters/c1", group+"/providers/Microsoft.DataProtection/backupVaults/v1"
 	binding := id + "/trustedAccessRoleBindings/b1"

@@ -72,12 +72,7 @@ func TestTokensOfAnIssuerAreTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SSL_CERT_FILE", trusted)
-	p := launch(t, filepath.Join(folder, "data"), "--oidc-issuer", x.URL, "--oidc-audience", "coffer")
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, filepath.Join(folder, "data"), "--oidc-issuer", x.URL, "--oidc-audience", "coffer")
 	subscription := "/subscriptions/" + c.SubscriptionID
 	const somebody = "99999999-9999-4999-8999-999999999999"
 	status, text := p.do(http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+somebody,

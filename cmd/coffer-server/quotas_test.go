@@ -21,12 +21,7 @@ func TestQuotasAreThoseOfTheConfigurationFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("quotas: [aks, policies=1]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, folder, "--config", file)
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, folder, "--config", file)
 	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/g"
 	vault := group + "/providers/Microsoft.DataProtection/backupVaults/v1"
 	p.must(http.MethodPut, group, clusterBody)

@@ -18,12 +18,7 @@ import (
 func TestSettingsReachTheClusterWhateverDies(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	at := freeAddress(t)
-	p := launch(t, folder, "--link-listen", at, "--link-address", at)
-	p.login()
-	c, err := p.credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := launched(t, folder, "--link-listen", at, "--link-address", at)
 	group := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/g"
 	id := group + "/providers/Microsoft.ContainerService/managedClusters/c1"
 	extension := id + "/providers/Microsoft.KubernetesConfiguration/extensions/azure-aks-backup"

@@ -37,12 +37,9 @@ func (p *program) newRestoreCreate() *cobra.Command {
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			spec, err := f.spec(cmd)
+			spec, err := f.checked(cmd)
 			if err != nil {
 				return err
-			}
-			if err := flow.CheckRestore(spec); err != nil {
-				return fmt.Errorf("nothing was done: %w", err)
 			}
 			return p.createRestore(cmd.Context(), args[0], spec, f.wait)
 		},
@@ -91,6 +88,18 @@ func (f *restoreFlags) spec(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {
 		return f.given, usageError{fmt.Errorf("say what to restore with --backup-name; see `coffer backup list`")}
 	}
 	return f.criteria(cmd)
+}
+
+// checked is a spec that can be carried out, as far as that is to be seen without a cluster.
+func (f *restoreFlags) checked(cmd *cobra.Command) (v1alpha1.RestoreSpec, error) {
+	spec, err := f.spec(cmd)
+	if err != nil {
+		return spec, err
+	}
+	if err := flow.CheckRestore(spec); err != nil {
+		return spec, fmt.Errorf("nothing was done: %w", err)
+	}
+	return spec, nil
 }
 
 // criteria is a spec of what of a recovery point is restored, and how.

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
-	"github.com/coffer-backup/coffer/internal/flow"
 )
 
 // planOptions say what is shown of a plan.
@@ -61,12 +60,9 @@ is wrong.`,
 			if len(args) == 1 {
 				return p.planOf(cmd, args[0], o)
 			}
-			spec, err := f.spec(cmd)
+			spec, err := f.checked(cmd)
 			if err != nil {
 				return err
-			}
-			if err := flow.CheckRestore(spec); err != nil {
-				return fmt.Errorf("nothing was done: %w", err)
 			}
 			return p.planNew(cmd.Context(), spec, o)
 		},

@@ -68,12 +68,9 @@ func (p *program) newRestoreValidate() *cobra.Command {
 			if err := p.checkOutput(); err != nil {
 				return err
 			}
-			spec, err := f.spec(cmd)
+			spec, err := f.checked(cmd)
 			if err != nil {
 				return err
-			}
-			if err := flow.CheckRestore(spec); err != nil {
-				return fmt.Errorf("nothing was done: %w", err)
 			}
 			v := &v1alpha1.ValidateForRestore{ObjectMeta: p.validationName(), Spec: v1alpha1.ValidateForRestoreSpec{Restore: spec}}
 			return p.validateCluster(cmd.Context(), v, "ValidateForRestore", &v.Status)

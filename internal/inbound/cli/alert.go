@@ -83,27 +83,24 @@ func (f *alertFlags) bind(p *program, cmd *cobra.Command) {
 }
 
 func (p *program) completeAlerts(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		vault, err := s.vaultID(ctx, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
-		return vault + ownProvider + alertCollection + "?open=true", err
-	})
+	return p.completeBelowVault(cmd, ownProvider+alertCollection+"?open=true")
+}
+
+// alertID is the id of the alert that is meant.
+func (s session) alertID(ctx context.Context, f alertFlags) (string, error) {
+	if strings.HasPrefix(f.name, "/") {
+		return idOf("alert-id", f.name, alertCollection)
+	}
+	if err := checkSegment("alert-id", f.name); err != nil {
+		return "", err
+	}
+	vault, err := s.vaultID(ctx, f.scopeFlags)
+	return vault + ownProvider + alertCollection + "/" + f.name, err
 }
 
 // atAlert is the server, and the id of the alert that is meant there.
 func (p *program) atAlert(ctx context.Context, at alertFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	if strings.HasPrefix(at.name, "/") {
-		id, err := idOf("alert-id", at.name, alertCollection)
-		return s, id, err
-	}
-	if err := checkSegment("alert-id", at.name); err != nil {
-		return s, "", err
-	}
-	vault, err := s.vaultID(ctx, at.scopeFlags)
-	return s, vault + ownProvider + alertCollection + "/" + at.name, err
+	return atServer(ctx, p, session.alertID, at)
 }
 
 func (p *program) newAlertList() *cobra.Command {

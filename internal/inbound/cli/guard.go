@@ -89,8 +89,7 @@ type guardFlags struct {
 func (f *guardFlags) bind(p *program, cmd *cobra.Command) {
 	f.bindGroup(p, cmd)
 	cmd.Flags().StringVarP(&f.name, "resource-guard-name", "n", "", "resource guard; --name is the same")
-	cmd.Flags().StringVar(&f.name, "name", "", "")
-	_ = cmd.Flags().MarkHidden("name") // It is there.
+	bindName(cmd, &f.name)
 	mustComplete(cmd, "resource-guard-name", p.completeGuards)
 }
 
@@ -101,20 +100,21 @@ func (p *program) completeGuards(cmd *cobra.Command, _ []string, _ string) ([]st
 	})
 }
 
+// guardID is the id of the resource guard that is meant.
+func (s session) guardID(ctx context.Context, f guardFlags) (string, error) {
+	if f.name == "" {
+		return "", usageError{errors.New("name the resource guard with --resource-guard-name")}
+	}
+	if err := checkSegment("resource-guard-name", f.name); err != nil {
+		return "", err
+	}
+	group, err := s.groupID(ctx, f.scopeFlags)
+	return group + "/" + guardCollection + "/" + f.name, err
+}
+
 // atGuard is the server, and the id of the resource guard that is meant there.
 func (p *program) atGuard(ctx context.Context, at guardFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	if at.name == "" {
-		return s, "", usageError{errors.New("name the resource guard with --resource-guard-name")}
-	}
-	if err := checkSegment("resource-guard-name", at.name); err != nil {
-		return s, "", err
-	}
-	id, err := s.groupID(ctx, at.scopeFlags)
-	return s, id + "/" + guardCollection + "/" + at.name, err
+	return atServer(ctx, p, session.guardID, at)
 }
 
 const exclusionsFlag = "critical-operation-exclusion-list"

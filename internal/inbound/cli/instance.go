@@ -146,8 +146,7 @@ type instanceFlags struct {
 
 func (f *instanceFlags) bind(p *program, cmd *cobra.Command) {
 	f.bindPlain(p, cmd)
-	cmd.Flags().StringVar(&f.name, "name", "", "")
-	_ = cmd.Flags().MarkHidden("name") // It is there.
+	bindName(cmd, &f.name)
 }
 
 // bindPlain leaves --name to the command.
@@ -158,10 +157,7 @@ func (f *instanceFlags) bindPlain(p *program, cmd *cobra.Command) {
 }
 
 func (p *program) completeInstances(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		vault, err := s.vaultID(ctx, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
-		return vault + "/" + instanceCollection, err
-	})
+	return p.completeBelowVault(cmd, "/"+instanceCollection)
 }
 
 // instanceID is the id of the backup instance that is meant. An id is taken for a name, too.
@@ -190,12 +186,7 @@ func idOf(flag, text, collection string) (string, error) {
 
 // atInstance is the server, and the id of the backup instance that is meant there.
 func (p *program) atInstance(ctx context.Context, at instanceFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	id, err := s.instanceID(ctx, at)
-	return s, id, err
+	return atServer(ctx, p, session.instanceID, at)
 }
 
 // readInstance reads a backup instance.

@@ -240,10 +240,7 @@ func named(cmd *cobra.Command, args []string, kind, flag string, name *string) e
 }
 
 func (p *program) completeJobs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		vault, err := s.vaultID(ctx, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
-		return vault + "/" + jobCollection, err
-	})
+	return p.completeBelowVault(cmd, "/"+jobCollection)
 }
 
 // jobID is the id of the job that is meant.
@@ -260,12 +257,7 @@ func (s session) jobID(ctx context.Context, f jobFlags) (string, error) {
 
 // atJob is the server, and the id of the job that is meant there.
 func (p *program) atJob(ctx context.Context, at jobFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	id, err := s.jobID(ctx, at)
-	return s, id, err
+	return atServer(ctx, p, session.jobID, at)
 }
 
 func (p *program) newJobList() *cobra.Command {

@@ -112,8 +112,7 @@ func (f *pointFlagsOf) bind(p *program, cmd *cobra.Command) {
 
 func (p *program) completePoints(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		at := instanceFlags{scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")}, flagOf(cmd, "backup-instance-name")}
-		id, err := s.instanceID(ctx, at)
+		id, err := s.instanceID(ctx, instanceFlags{vaultOf(cmd), flagOf(cmd, "backup-instance-name")})
 		return id + "/" + pointCollection, err
 	})
 }
@@ -152,12 +151,7 @@ func (s session) latestPoint(ctx context.Context, instance string) (string, erro
 
 // atPoint is the server, and the id of the recovery point that is meant there.
 func (p *program) atPoint(ctx context.Context, at pointFlagsOf) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	id, err := s.pointID(ctx, at)
-	return s, id, err
+	return atServer(ctx, p, session.pointID, at)
 }
 
 func (p *program) newPointList() *cobra.Command {

@@ -127,8 +127,7 @@ type policyFlags struct {
 func (f *policyFlags) bind(p *program, cmd *cobra.Command) {
 	f.bindVault(p, cmd)
 	cmd.Flags().StringVarP(&f.name, "backup-policy-name", "n", "", "backup policy; --name is the same")
-	cmd.Flags().StringVar(&f.name, "name", "", "")
-	_ = cmd.Flags().MarkHidden("name") // It is there.
+	bindName(cmd, &f.name)
 	mustComplete(cmd, "backup-policy-name", p.completePolicies)
 }
 
@@ -146,12 +145,7 @@ func (s session) policyID(ctx context.Context, f policyFlags) (string, error) {
 
 // atPolicy is the server, and the id of the policy that is meant there.
 func (p *program) atPolicy(ctx context.Context, at policyFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	id, err := s.policyID(ctx, at)
-	return s, id, err
+	return atServer(ctx, p, session.policyID, at)
 }
 
 func (p *program) newPolicyCreate() *cobra.Command {

@@ -83,6 +83,11 @@ func flagOf(cmd *cobra.Command, name string) string {
 	return ""
 }
 
+// vaultOf is where the line that is being completed has its vault.
+func vaultOf(cmd *cobra.Command) scopeFlags {
+	return scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")}
+}
+
 func (p *program) completeSubscriptions(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return p.completeFrom(cmd, func(context.Context, session) (string, error) { return "/subscriptions", nil })
 }
@@ -106,11 +111,16 @@ func (p *program) completeVaults(cmd *cobra.Command, _ []string, _ string) ([]st
 	})
 }
 
-func (p *program) completePolicies(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// completeBelowVault completes with the names of a collection of the vault that the line names; path is where it is below that.
+func (p *program) completeBelowVault(cmd *cobra.Command, path string) ([]string, cobra.ShellCompDirective) {
 	return p.completeFrom(cmd, func(ctx context.Context, s session) (string, error) {
-		vault, err := s.vaultID(ctx, scopeFlags{group: flagOf(cmd, "resource-group"), vault: flagOf(cmd, "vault-name")})
-		return vault + "/" + policyCollection, err
+		vault, err := s.vaultID(ctx, vaultOf(cmd))
+		return vault + path, err
 	})
+}
+
+func (p *program) completePolicies(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return p.completeBelowVault(cmd, "/"+policyCollection)
 }
 
 func (p *program) completeRoles(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -204,6 +204,12 @@ func (f *scopeFlags) bindVault(p *program, cmd *cobra.Command) {
 	mustComplete(cmd, "vault-name", p.completeVaults)
 }
 
+// bindName lets what a flag of the resource's own names be named with --name, too, as az does. It is not shown.
+func bindName(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "name", "", "")
+	_ = cmd.Flags().MarkHidden("name") // It is there.
+}
+
 // checkSegment refuses what cannot be a name in a path.
 func checkSegment(flag, name string) error {
 	id, err := catalogue.ParseID("/subscriptions/s/resourceGroups/" + name)
@@ -276,22 +282,22 @@ func (s session) subscriptionID(ctx context.Context) (string, error) {
 	return found, nil
 }
 
-// atGroup is the server, and the id of the resource group that is meant there.
-func (p *program) atGroup(ctx context.Context, at scopeFlags) (session, string, error) {
+// atServer is the server, and the id that find makes there of what flags name.
+func atServer[F any](ctx context.Context, p *program, find func(session, context.Context, F) (string, error), flags F) (session, string, error) {
 	s, err := p.server()
 	if err != nil {
 		return s, "", err
 	}
-	id, err := s.groupID(ctx, at)
+	id, err := find(s, ctx, flags)
 	return s, id, err
+}
+
+// atGroup is the server, and the id of the resource group that is meant there.
+func (p *program) atGroup(ctx context.Context, at scopeFlags) (session, string, error) {
+	return atServer(ctx, p, session.groupID, at)
 }
 
 // atVault is the server, and the id of the Backup vault that is meant there.
 func (p *program) atVault(ctx context.Context, at scopeFlags) (session, string, error) {
-	s, err := p.server()
-	if err != nil {
-		return s, "", err
-	}
-	id, err := s.vaultID(ctx, at)
-	return s, id, err
+	return atServer(ctx, p, session.vaultID, at)
 }

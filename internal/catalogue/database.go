@@ -119,6 +119,8 @@ type Tx interface {
 	// have other vaults or names.
 	PutPoint(ctx context.Context, p Point) error
 	DeletePoint(ctx context.Context, instance ID, name string) error
+	// DeletePoints deletes some, and answers how many. Those that are gone are left out.
+	DeletePoints(ctx context.Context, some ...PointID) (int, error)
 	PutJob(ctx context.Context, some ...Job) error
 	// DeleteJobs deletes up to 1,000 jobs, and answers how many. Those that are gone, and those that have not ended, are left out.
 	DeleteJobs(ctx context.Context, some ...EndedJob) (int, error)

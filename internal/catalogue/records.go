@@ -57,6 +57,12 @@ type Point struct {
 	Body json.RawMessage
 }
 
+// PointID names a recovery point.
+type PointID struct {
+	Instance ID
+	Name     string
+}
+
 // DueBy says whether a tier is to delete it by then.
 func (p Point) DueBy(then time.Time) bool {
 	due := func(expiry time.Time) bool { return !expiry.IsZero() && !expiry.After(then) }

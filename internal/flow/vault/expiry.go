@@ -198,6 +198,7 @@ func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []l
 		return err
 	}
 	var owed []catalogue.Deletion
+	var nowhere []catalogue.PointID
 	var entries []catalogue.AuditEntry
 	for _, g := range gone {
 		if len(g.points) == 0 {
@@ -209,9 +210,12 @@ func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []l
 		}
 		by := Caller{Principal: catalogue.Principal{Name: "the retention of " + g.of.config.Policy.Name()}}
 		for _, one := range g.points {
-			some, from, err := j.letGo(ctx, tx, g.of, one, work, now)
+			some, from, there, err := j.letGo(ctx, tx, g.of, one, work, now)
 			if err != nil {
 				return err
+			}
+			if !there {
+				nowhere = append(nowhere, catalogue.PointID{Instance: g.of.resource.ID, Name: one.Name})
 			}
 			owed = append(owed, some...)
 			entry := by.entry(now, typePoint+"/expire", g.of.resource.ID.Child("recoveryPoints", one.Name), http.StatusOK)
@@ -219,17 +223,20 @@ func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []l
 			entries = append(entries, entry)
 		}
 	}
+	if _, err := tx.DeletePoints(ctx, nowhere...); err != nil {
+		return err
+	}
 	if err := tx.PutDeletion(ctx, owed...); err != nil {
 		return err
 	}
 	return tx.AppendAudit(ctx, entries...)
 }
 
-// letGo has the tiers let go of a recovery point as was decided, and answers what they owe for that. If nothing is left of it, it is in no list any
-// more. work is what there is to do in its cluster.
+// letGo has the tiers let go of a recovery point as was decided, and answers what they owe for that, which tiers those are, and whether one has it
+// still: if none has, the caller deletes it from the catalogue. work is what there is to do in its cluster.
 func (j *Jobs) letGo(
 	ctx context.Context, tx catalogue.Tx, p protected, one outlived, work json.RawMessage, now time.Time,
-) (owed []catalogue.Deletion, from []arm.Word, err error) {
+) (owed []catalogue.Deletion, from []arm.Word, there bool, err error) {
 	left, point := one.was, one.Point
 	if one.decision.Operational == retention.Expire {
 		owed = append(owed, catalogue.Deletion{
@@ -250,14 +257,10 @@ func (j *Jobs) letGo(
 	} else {
 		err = setTiers(&point, left)
 	}
-	switch {
-	case err != nil:
-	case left.There():
+	if there = left.There(); there && err == nil {
 		err = tx.PutPoint(ctx, point)
-	default:
-		err = tx.DeletePoint(ctx, p.resource.ID, point.Name)
 	}
-	return owed, from, err
+	return owed, from, there, err
 }
 
 // owed is what there is to do for the deletions of an instance, whose cluster was read if it is there.

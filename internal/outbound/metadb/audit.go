@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -44,28 +45,46 @@ func (v *view) Audit(ctx context.Context, q catalogue.AuditQuery) ([]catalogue.A
 
 // AppendAudit writes entries, whatever their texts are: what nobody can keep as it is must not keep an entry from the log.
 func (t *transaction) AppendAudit(ctx context.Context, some ...catalogue.AuditEntry) error {
+	const doing = "write to the audit log"
 	type found struct {
 		scope    string
 		sequence int64
 	}
 	var all []found
-	for _, e := range some {
-		target := catalogue.ID(readable(string(e.Target)))
-		var sequence int64
-		_, err := t.one(ctx, "write to the audit log", func(row scanner) error { return row.Scan(&sequence) },
-			"INSERT INTO audit (time, principal, name, action, target, request, remote, status, code, before, after)"+
-				" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence",
-			micros(e.Time), readable(e.Principal), readable(e.Name), readable(e.Action), string(target), readable(e.Request), readable(e.Remote),
-			e.Status, readable(e.Code), bytes(e.Before), bytes(e.After))
+	err := inBatches(some, func(batch []catalogue.AuditEntry) error {
+		query, args := inserting("audit (time, principal, name, action, target, request, remote, status, code, before, after)", batch, auditValues, " RETURNING sequence")
+		sequences, err := list(ctx, &t.view, doing, func(sequence *int64) func(scanner) error {
+			return func(row scanner) error { return row.Scan(sequence) }
+		}, query, args...)
 		if err != nil {
 			return err
 		}
-		for _, scope := range scopes(target) {
-			all = append(all, found{scope, sequence})
+		// Rows get their numbers in the order in which they are written; in which order those are answered, neither database promises.
+		slices.Sort(sequences)
+		for i, e := range batch {
+			for _, scope := range scopes(auditTarget(e)) {
+				all = append(all, found{scope, sequences[i]})
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	_, err := insert(ctx, t, "write to the audit log", "audit_scopes (digest, sequence)", all, func(f found) []any { return []any{digest(f.scope), f.sequence} }, "")
+	_, err = insert(ctx, t, doing, "audit_scopes (digest, sequence)", all, func(f found) []any { return []any{digest(f.scope), f.sequence} }, "")
 	return err
+}
+
+// auditTarget is what an entry is of, as it is kept.
+func auditTarget(e catalogue.AuditEntry) catalogue.ID {
+	return catalogue.ID(readable(string(e.Target)))
+}
+
+func auditValues(e catalogue.AuditEntry) []any {
+	return []any{
+		micros(e.Time), readable(e.Principal), readable(e.Name), readable(e.Action), string(auditTarget(e)), readable(e.Request), readable(e.Remote),
+		e.Status, readable(e.Code), bytes(e.Before), bytes(e.After),
+	}
 }
 
 // DeleteAudit deletes entries of long ago. Triggers of the database refuse to delete any other: the time is written first that they go by, which never

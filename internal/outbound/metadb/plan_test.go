@@ -106,7 +106,9 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		_, readings := tx.DeleteReadings(ctx, now, 10)
 		_, entries := tx.DeleteAudit(ctx, time.Unix(0, 0), 10)
 		_, jobs := tx.DeleteJobs(ctx, catalogue.EndedJob{Vault: crashVault, Name: "j"}, catalogue.EndedJob{Vault: crashVault, Name: "k"})
-		return errors.Join(slots, alerts, operations, readings, entries, jobs, useCase(ctx, tx))
+		_, points := tx.DeletePoints(ctx, catalogue.PointID{Instance: crashInstance(1), Name: "q"}, catalogue.PointID{Instance: crashInstance(1), Name: "r"},
+			catalogue.PointID{Instance: crashInstance(1), Name: "s"}, catalogue.PointID{Instance: crashInstance(1), Name: "t"})
+		return errors.Join(slots, alerts, operations, readings, entries, jobs, points, useCase(ctx, tx))
 	})
 	if err != nil || len(asked) < 85 {
 		t.Fatalf("%d statements were made: %v", len(asked), err)

@@ -1,10 +1,13 @@
 package metadb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
@@ -178,6 +181,35 @@ func (t *transaction) DeletePoint(ctx context.Context, instance catalogue.ID, na
 		err = noPoint(instance, name)
 	}
 	return err
+}
+
+// DeletePoints deletes some. They are deleted in one order, so that two who delete the same wait for each other.
+func (t *transaction) DeletePoints(ctx context.Context, some ...catalogue.PointID) (deleted int, err error) {
+	instances := make([]catalogue.ID, len(some))
+	for i, p := range some {
+		instances[i] = p.Instance
+	}
+	if err := t.knowRows(ctx, instances); err != nil {
+		return 0, err
+	}
+	some = slices.DeleteFunc(slices.Clone(some), func(p catalogue.PointID) bool {
+		_, there := t.rows[p.Instance.Key()]
+		return !there || !findable(word("name", p.Name))
+	})
+	slices.SortFunc(some, func(a, b catalogue.PointID) int {
+		return cmp.Or(strings.Compare(a.Instance.Key(), b.Instance.Key()), strings.Compare(a.Name, b.Name))
+	})
+	err = inBatches(some, func(batch []catalogue.PointID) error {
+		var f filter
+		each := make([]string, len(batch))
+		for i, p := range batch {
+			each[i] = f.value("instance = ? AND name = ?", t.rows[p.Instance.Key()], p.Name)
+		}
+		n, err := t.exec(ctx, "delete recovery points", "DELETE FROM points WHERE "+strings.Join(each, " OR "), f.values...)
+		deleted += int(n)
+		return err
+	})
+	return deleted, err
 }
 
 func noPoint(instance catalogue.ID, name string) error {

@@ -141,26 +141,8 @@ func keysOf(ids []catalogue.ID) []string {
 
 // rowsOf are the rows of resources, by their keys. If one is not there, that is an error.
 func (v *view) rowsOf(ctx context.Context, ids []catalogue.ID) (map[string]int64, error) {
-	var unknown []string
-	for _, id := range ids {
-		if _, known := v.rows[id.Key()]; !known {
-			unknown = append(unknown, id.Key())
-		}
-	}
-	slices.Sort(unknown)
-	if unknown = slices.Compact(unknown); len(unknown) > 0 {
-		var f filter
-		f.among("key", unknown)
-		err := v.each(ctx, "read resources", func(row scanner) error {
-			var key string
-			var id int64
-			err := row.Scan(&key, &id)
-			v.know(key, id)
-			return err
-		}, "SELECT key, id FROM resources WHERE "+f.conditions[0], f.values...)
-		if err != nil {
-			return nil, err
-		}
+	if err := v.knowRows(ctx, ids); err != nil {
+		return nil, err
 	}
 	for _, id := range ids {
 		if _, there := v.rows[id.Key()]; !there {
@@ -168,6 +150,30 @@ func (v *view) rowsOf(ctx context.Context, ids []catalogue.ID) (map[string]int64
 		}
 	}
 	return v.rows, nil
+}
+
+// knowRows reads the rows of those resources that are there and were not met yet.
+func (v *view) knowRows(ctx context.Context, ids []catalogue.ID) error {
+	unknown := slices.DeleteFunc(keysOf(ids), func(key string) bool {
+		_, known := v.rows[key]
+		return known
+	})
+	slices.Sort(unknown)
+	for some := range slices.Chunk(slices.Compact(unknown), maxPage) {
+		var f filter
+		f.among("key", some)
+		err := v.each(ctx, "read resources", func(row scanner) error {
+			var key string
+			var id int64
+			err := row.Scan(&key, &id)
+			v.know(key, id)
+			return err
+		}, "SELECT key, id FROM resources"+f.where(), f.values...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // know remembers the row of a resource.

@@ -20,14 +20,7 @@ func newEntry(n int, target catalogue.ID) catalogue.AuditEntry {
 
 func mustAppend(t *testing.T, db catalogue.Database, entries ...catalogue.AuditEntry) {
 	t.Helper()
-	mustUpdate(t, db, func(tx catalogue.Tx) error {
-		for _, e := range entries {
-			if err := tx.AppendAudit(t.Context(), e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	mustUpdate(t, db, func(tx catalogue.Tx) error { return tx.AppendAudit(t.Context(), entries...) })
 }
 
 func audit(t *testing.T, db catalogue.Database, q catalogue.AuditQuery) []catalogue.AuditEntry {
@@ -79,6 +72,39 @@ func testAuditPages(t *testing.T, db catalogue.Database) {
 	all.Wait()
 	if got := audit(t, db, catalogue.AuditQuery{Limit: 7}); len(got) != 17 {
 		t.Errorf("%d entries are there, want 17", len(got))
+	}
+}
+
+// testManyEntries writes many in one call, while others write as well: they are in their order, and each is found by its own target.
+func testManyEntries(t *testing.T, db catalogue.Database) {
+	var all sync.WaitGroup
+	for writer := range 3 {
+		all.Go(func() {
+			var entries []catalogue.AuditEntry
+			for n := range several {
+				entries = append(entries, newEntry(writer, instance(writer*several+n)))
+				entries[n].Request = fmt.Sprint(writer, " ", n)
+			}
+			if err := update(t.Context(), db, func(tx catalogue.Tx) error { return tx.AppendAudit(t.Context(), entries...) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	request := func(e catalogue.AuditEntry) string { return e.Request }
+	written := make([][]string, 3)
+	for _, e := range audit(t, db, catalogue.AuditQuery{Under: vault, Limit: 1000}) {
+		writer := int(e.Request[0] - '0')
+		written[writer] = append(written[writer], e.Request)
+	}
+	for writer, got := range written {
+		var want []string
+		for n := range several {
+			want = append(want, fmt.Sprint(writer, " ", several-1-n))
+			own := names(audit(t, db, catalogue.AuditQuery{Under: instance(writer*several + n), Limit: 10}), request)
+			mustMatch(t, "those of one instance", []string{fmt.Sprint(writer, " ", n)}, own)
+		}
+		mustMatch(t, "the entries of one call, the last one first", want, got)
 	}
 }
 

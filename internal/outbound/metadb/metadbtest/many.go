@@ -83,6 +83,51 @@ func many(ids []catalogue.ID, later int) (jobs []catalogue.Job, slots []catalogu
 	return jobs, slots, due
 }
 
+// testDeletePoints deletes many of several instances, by names that others have as well, and some that are not there.
+func testDeletePoints(t *testing.T, db catalogue.Database) {
+	in := []catalogue.ID{instance(1), instance(2), instance(3)}
+	mustPut(t, db, in...)
+	name := func(n int) string { return fmt.Sprintf("p%03d", n) }
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		for n := range several {
+			for _, id := range in {
+				if err := tx.PutPoint(t.Context(), catalogue.Point{Instance: id, Name: name(n), Time: at(n)}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	some := []catalogue.PointID{
+		{Instance: instance(1), Name: "none"}, {Instance: instance(9), Name: name(0)}, {}, {Instance: instance(1), Name: "a\x00"},
+		{Instance: instance(1), Name: strings.ToUpper(name(0))},
+	}
+	left := map[catalogue.ID][]string{}
+	for n := several - 1; n >= 0; n-- {
+		for i, id := range in {
+			if i == n%4 {
+				some = append(some, catalogue.PointID{Instance: catalogue.ID(strings.ToUpper(string(id))), Name: name(n)})
+			} else {
+				left[id] = append(left[id], name(n))
+			}
+		}
+	}
+	for _, want := range []int{len(some) - 5, 0} {
+		mustUpdate(t, db, func(tx catalogue.Tx) error {
+			deleted, err := tx.DeletePoints(t.Context(), some...)
+			mustMatch(t, "how many were deleted", want, deleted)
+			return err
+		})
+		for _, id := range in {
+			mustMatch(t, "what is left of "+id.Name(), left[id], pointNames(t, db, catalogue.PointQuery{Instance: id, Limit: 1000}))
+		}
+	}
+	mustUpdate(t, db, func(tx catalogue.Tx) error {
+		_, err := tx.DeletePoints(t.Context())
+		return err
+	})
+}
+
 func resourceIDs(found []catalogue.Resource) (ids []catalogue.ID) {
 	for _, r := range found {
 		ids = append(ids, r.ID)

@@ -53,6 +53,8 @@ func Run(t *testing.T, open func(t *testing.T) catalogue.Database) {
 		"of many who move to one id exactly one does":                 testOneMover,
 		"who takes turns is not run again for others who do":          testTurns,
 		"many rows are written in one call":                           testMany,
+		"many recovery points are deleted in one call":                testDeletePoints,
+		"many entries of the audit log are written in one call":       testManyEntries,
 		"one of many that cannot be written is an error":              testOneOfMany,
 		"open jobs are found by their instances":                      testOpenJobsOfInstances,
 		"jobs are selected, newest first, page by page":               testJobPages,

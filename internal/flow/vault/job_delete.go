@@ -306,29 +306,22 @@ func (j *Jobs) NextToDelete(ctx context.Context, vault catalogue.ID, name string
 // that are left. What the vault tier has of it is to be deleted there.
 func (j *Jobs) PointDeleted(ctx context.Context, vault catalogue.ID, name, point string, left int, found bool) error {
 	now := j.Keeper.now()
-	return j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		kept, err := tx.Job(ctx, vault, name)
-		if err != nil {
-			return err
-		}
-		state, err := job.Read(kept)
-		if err != nil || state.Ended() {
-			return err
-		}
+	_, err := j.advance(ctx, vault, name, func(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State) (job.State, error) {
 		gone, err := tx.Point(ctx, kept.Instance, point)
 		if missing(err) {
-			return nil // another replica was first
+			return s, nil // another replica was first
 		}
 		if err == nil {
 			err = j.forgetPoint(ctx, tx, gone, now)
 		}
 		if err != nil {
-			return err
+			return s, err
 		}
-		state = state.Progress(state.Work.Deleted+1, left)
+		s = s.Progress(s.Work.Deleted+1, left)
 		if !found {
-			state = state.NotFound()
+			s = s.NotFound()
 		}
-		return j.keep(ctx, tx, kept, state)
+		return s, nil
 	})
+	return err
 }

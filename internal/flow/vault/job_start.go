@@ -11,27 +11,17 @@ import (
 
 // Start is a job that is about to begin in its cluster, as it is written before. A backup of the schedule may have waited for long: it is of what its
 // instance says now, and where that is not backed up any more it ends. What somebody has asked for begins as it was asked for.
-func (j *Jobs) Start(ctx context.Context, vault catalogue.ID, name string) (state job.State, err error) {
+func (j *Jobs) Start(ctx context.Context, vault catalogue.ID, name string) (job.State, error) {
 	now := j.Keeper.now()
-	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		kept, err := tx.Job(ctx, vault, name)
-		if err != nil {
-			return err
+	return j.advance(ctx, vault, name, func(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State) (_ job.State, err error) {
+		if s.Scheduled() {
+			s, err = followInstance(ctx, tx, kept.Instance, s, now)
 		}
-		if state, err = job.Read(kept); err != nil || state.Ended() {
-			return err
+		if err != nil || s.Ended() {
+			return s, err
 		}
-		if state.Scheduled() {
-			if state, err = followInstance(ctx, tx, kept.Instance, state, now); err != nil {
-				return err
-			}
-		}
-		if !state.Ended() {
-			state = state.Start()
-		}
-		return j.keep(ctx, tx, kept, state)
+		return s.Start(), nil
 	})
-	return state, err
 }
 
 // followInstance is a backup of the schedule, not begun yet, as its instance has it now.

@@ -189,7 +189,16 @@ func stated(j catalogue.Job, s job.State) catalogue.Job {
 
 // Advance changes a job that has not ended, and answers what it is then. What its end brings with it, a recovery point, the end of an
 // operation, the deletion of an instance and the audit entry, is written with it or not at all. A job that has ended stays as it is.
-func (j *Jobs) Advance(ctx context.Context, vault catalogue.ID, name string, change func(s job.State) job.State) (state job.State, err error) {
+func (j *Jobs) Advance(ctx context.Context, vault catalogue.ID, name string, change func(s job.State) job.State) (job.State, error) {
+	return j.advance(ctx, vault, name, func(_ context.Context, _ catalogue.Tx, _ catalogue.Job, s job.State) (job.State, error) {
+		return change(s), nil
+	})
+}
+
+// advance is Advance where the change goes by what else the catalogue says, or has something else written.
+func (j *Jobs) advance(
+	ctx context.Context, vault catalogue.ID, name string, change func(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, s job.State) (job.State, error),
+) (state job.State, err error) {
 	err = j.Keeper.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
 		kept, err := tx.Job(ctx, vault, name)
 		if err != nil {
@@ -198,7 +207,9 @@ func (j *Jobs) Advance(ctx context.Context, vault catalogue.ID, name string, cha
 		if state, err = job.Read(kept); err != nil || state.Ended() {
 			return err
 		}
-		state = change(state)
+		if state, err = change(ctx, tx, kept, state); err != nil {
+			return err
+		}
 		return j.keep(ctx, tx, kept, state)
 	})
 	return state, err

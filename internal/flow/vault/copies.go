@@ -448,29 +448,15 @@ func (j *Jobs) DeletionGoesOn(ctx context.Context, d catalogue.Deletion) error {
 // endCopies ends the tiering jobs of an instance that are under way: it is to be deleted. Where it can be had again, another job goes on with
 // each copy then; otherwise what was copied until now, and is not whole, is to be deleted.
 func (j *Jobs) endCopies(ctx context.Context, tx catalogue.Tx, r catalogue.Resource, again bool, now time.Time) error {
-	q := catalogue.JobQuery{Vault: r.ID.Parent(), Instance: r.ID, Status: string(job.InProgress), Operation: string(job.TierData), Limit: pageSize}
-	for {
-		open, err := tx.Jobs(ctx, q)
-		if err != nil || len(open) == 0 {
-			return err
-		}
-		for _, kept := range open {
-			state, err := job.Read(kept)
-			if err != nil {
-				return err
-			}
-			if err := j.keep(ctx, tx, kept, state.Paused(now)); err != nil {
-				return err
-			}
-			if again || state.Work.Copy == nil {
-				continue
-			}
-			id := catalogue.VaultCopyID{Vault: kept.Vault, Repository: repositoryOf(r), Point: state.Work.Copy.Point}
+	return j.changeOpen(ctx, tx, r.ID, func(kept catalogue.Job, s job.State) (job.State, error) {
+		if !again && s.Work.Copy != nil {
+			id := catalogue.VaultCopyID{Vault: kept.Vault, Repository: repositoryOf(r), Point: s.Work.Copy.Point}
 			if err := oweCopy(ctx, tx, id, r.ID, kept.Started, 0, now); err != nil {
-				return err
+				return s, err
 			}
 		}
-	}
+		return s.Paused(now), nil
+	}, job.TierData)
 }
 
 // WithoutTier says of an instance with copies due that this server has no vault tier to make them in: in an alert, once each day.

@@ -95,13 +95,13 @@ func (j *Jobs) deleteWithData(ctx context.Context, tx catalogue.Tx, by Caller, r
 	if err == nil {
 		err = j.withdraw(ctx, tx, r.ID, protection.Withdrawn(r.ID.Name(), protection.Deleting), now)
 	}
+	if err == nil {
+		err = j.endCopies(ctx, tx, r, true, now) // what was copied goes with its recovery point, or goes on if the instance is had again
+	}
 	if err == nil && settings.SoftDelete != arm.StateOff {
 		// That needs no cluster, so it is not for one to hinder.
 		err = j.abandon(ctx, tx, r.ID, "it was cancelled, and the backup instance was deleted before its cluster has answered", now,
 			func(s job.State) bool { return s.Unheard(now) })
-	}
-	if err == nil {
-		err = j.endCopies(ctx, tx, r, true, now) // what was copied goes with its recovery point, or goes on if the instance is had again
 	}
 	if err != nil {
 		return removal, err
@@ -192,26 +192,12 @@ func (j *Jobs) beginDeletion(ctx context.Context, tx catalogue.Tx, by Caller, r 
 
 // abandon ends the jobs of an instance that are given up, and says why. Their runs go on in the cluster, if there is one.
 func (j *Jobs) abandon(ctx context.Context, tx catalogue.Tx, id catalogue.ID, why string, now time.Time, given func(job.State) bool) error {
-	for q := (catalogue.JobQuery{Vault: id.Parent(), Instance: id, Status: string(job.InProgress), Limit: pageSize}); ; {
-		open, err := tx.Jobs(ctx, q)
-		if err != nil || len(open) == 0 {
-			return err
+	return j.changeOpen(ctx, tx, id, func(_ catalogue.Job, s job.State) (job.State, error) {
+		if given(s) {
+			s = s.Abandon(why+"; what the job has begun in the cluster goes on there", now)
 		}
-		for _, kept := range open {
-			state, err := job.Read(kept)
-			if err != nil {
-				return err
-			}
-			if !given(state) {
-				continue
-			}
-			if err := j.keep(ctx, tx, kept, state.Abandon(why+"; what the job has begun in the cluster goes on there", now)); err != nil {
-				return err
-			}
-		}
-		last := open[len(open)-1]
-		q.After = &catalogue.PointCursor{Time: last.Started, Name: last.Name}
-	}
+		return s, nil
+	})
 }
 
 // endDeletion is what the end of a deletion brings: the instance goes with it, or stays and says why.

@@ -53,18 +53,5 @@ func followInstance(ctx context.Context, v catalogue.View, id catalogue.ID, s jo
 
 // withdraw ends the backups of the schedule of an instance that no cluster has seen, or tells them to end.
 func (j *Jobs) withdraw(ctx context.Context, tx catalogue.Tx, id catalogue.ID, why string, now time.Time) error {
-	open, err := openJobs(ctx, tx, pageSize, []catalogue.ID{id}, job.ScheduledBackup)
-	if err != nil {
-		return err
-	}
-	for _, kept := range open {
-		state, err := job.Read(kept)
-		if err != nil {
-			return err
-		}
-		if err := j.keep(ctx, tx, kept, state.Withdraw(why, now)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return j.changeOpen(ctx, tx, id, func(_ catalogue.Job, s job.State) (job.State, error) { return s.Withdraw(why, now), nil }, job.ScheduledBackup)
 }

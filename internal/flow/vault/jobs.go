@@ -336,6 +336,34 @@ func openJobs(ctx context.Context, v catalogue.View, limit int, instances []cata
 	return v.OpenJobs(ctx, q)
 }
 
+// changeOpen changes the jobs of an instance that are under way; no operation is any. Of more than 1,000, the others are changed once some of these
+// have ended by that.
+func (j *Jobs) changeOpen(
+	ctx context.Context, tx catalogue.Tx, id catalogue.ID, change func(kept catalogue.Job, s job.State) (job.State, error), operations ...arm.Word,
+) error {
+	for more := true; more; {
+		open, err := openJobs(ctx, tx, pageSize, []catalogue.ID{id}, operations...)
+		if err != nil {
+			return err
+		}
+		more = false
+		for _, kept := range open {
+			state, err := job.Read(kept)
+			if err == nil {
+				state, err = change(kept, state)
+			}
+			if err == nil {
+				err = j.keep(ctx, tx, kept, state)
+			}
+			if err != nil {
+				return err
+			}
+			more = more || state.Ended() && len(open) == pageSize
+		}
+	}
+	return nil
+}
+
 // CancelJob asks for the end of a job. What is cancelled already stays so.
 func (j *Jobs) CancelJob(ctx context.Context, by Caller, vault catalogue.ID, name string) (begun Begun, err error) {
 	now := j.Keeper.now()

@@ -56,7 +56,7 @@ func putOff(due catalogue.Due, now time.Time) bool {
 	switch {
 	case !due.At.After(now):
 		return false
-	case due.Slot.After(now.Add(clockSlack)):
+	case ranAhead(due, now):
 		return true
 	}
 	table, err := schedule.ParseTimetable(due.Schedule)
@@ -67,17 +67,20 @@ func putOff(due catalogue.Due, now time.Time) bool {
 	return ok && due.At.After(table.Start(slot, due.Instance.Key()).Add(clockSlack))
 }
 
+// ranAhead says whether a slot of an instance was dealt with that has yet to come.
+func ranAhead(due catalogue.Due, now time.Time) bool { return due.Slot.After(now.Add(clockSlack)) }
+
 // comeBack has the schedule of an instance go on from now if a slot was dealt with that has yet to come. What passed until the clock ran ahead was dealt
 // with then, with that slot, and the slots that have their rows are not begun again.
 func (s *scheduled) comeBack() {
-	if s.was.Slot.After(s.now.Add(clockSlack)) {
+	if ranAhead(s.was, s.now) {
 		s.next.Slot = s.now
 	}
 }
 
 // reportAhead raises the alert about a clock that ran ahead.
 func (j *Jobs) reportAhead(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
-	if !s.was.Slot.After(s.now.Add(clockSlack)) {
+	if !ranAhead(s.was, s.now) {
 		return nil
 	}
 	begun, err := tx.Slots(ctx, catalogue.SlotQuery{Instance: s.resource.ID, From: s.now, To: s.was.Slot, Limit: pageSize})

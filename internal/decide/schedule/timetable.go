@@ -3,8 +3,6 @@ package schedule
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"fmt"
 	"math/bits"
 	"time"
 )
@@ -28,20 +26,6 @@ const (
 	mostLooks = 200_000
 	mostYears = 100
 )
-
-// Digest is the same for timetables of the same slots, as they are written. It is how earlier versions kept what Text is.
-func (t Timetable) Digest() string {
-	sum := sha256.New()
-	write := func(i Interval) { fmt.Fprintln(sum, i.Start.Unix(), i.Every, i.Start.Location()) }
-	for _, i := range t.Schedule.Intervals {
-		write(i)
-	}
-	for _, w := range t.Windows {
-		fmt.Fprintln(sum, "without", w.For)
-		write(w.Start)
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:16])
-}
 
 // Next is the first slot after a time; false if the timetable is never due: no slot lies outside of the windows.
 func (t Timetable) Next(after time.Time) (time.Time, bool) { return t.walk().next(after) }

@@ -162,8 +162,7 @@ func (c *commons) readSchedule(ctx context.Context, due catalogue.Due, r catalog
 func (s *scheduled) follow() {
 	table, key := s.policy.Timetable(), s.was.Instance.Key()
 	s.next.Schedule = table.Text()
-	// Rows that an earlier version has written have the digest.
-	if s.was.Schedule == s.next.Schedule || s.was.Schedule == table.Digest() {
+	if s.was.Schedule == s.next.Schedule {
 		s.due = table.Due(key, s.next.Slot, s.now)
 		return
 	}

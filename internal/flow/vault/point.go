@@ -17,21 +17,13 @@ import (
 func previousSlot(
 	ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State,
 ) (previous time.Time, lost []lostPoint, err error) {
-	slot, good := s.Work.Slot, !s.Work.Partial
-	if slot.IsZero() || !policy.AsksForFirst() {
+	if !policy.AsksForFirst() {
 		return previous, nil, nil
 	}
 	// What is older is of another year.
 	const most = 367 * 24 * time.Hour
 	// It is one of the newest, as a rule: of each of thousands of instances that are due at once, no more is read.
-	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-most), Limit: newestFirst}
-	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
-		read := readPoints(page)
-		lost = append(lost, read.lost...)
-		previous = retention.Previous(read.judged, slot, good)
-		return previous.IsZero(), nil
-	})
-	return previous, lost, err
+	return previousBy(ctx, v, retention.Previous, catalogue.PointQuery{Instance: instance, From: s.Work.Slot.Add(-most), Limit: newestFirst}, s)
 }
 
 // previousCopy is the slot of the recovery point that takes the place of a day's copy before the one that a backup of the schedule has made;
@@ -39,16 +31,25 @@ func previousSlot(
 func previousCopy(
 	ctx context.Context, v catalogue.View, instance catalogue.ID, policy retention.Policy, s job.State,
 ) (previous time.Time, lost []lostPoint, err error) {
-	slot, good := s.Work.Slot, !s.Work.Partial
-	if slot.IsZero() || !policy.Copies() {
+	if !policy.Copies() {
 		return previous, nil, nil
 	}
 	// A day has up to 25 hours.
-	q := catalogue.PointQuery{Instance: instance, From: slot.Add(-26 * time.Hour)}
+	return previousBy(ctx, v, retention.PreviousCopy, catalogue.PointQuery{Instance: instance, From: s.Work.Slot.Add(-26 * time.Hour)}, s)
+}
+
+// previousBy is the slot that a rule finds among recovery points, the newest first, before the one that a backup of the schedule has made; zero is
+// none.
+func previousBy(
+	ctx context.Context, v catalogue.View, rule func(points []retention.Point, slot time.Time, good bool) time.Time, q catalogue.PointQuery, s job.State,
+) (previous time.Time, lost []lostPoint, err error) {
+	if s.Work.Slot.IsZero() {
+		return previous, nil, nil
+	}
 	err = pagesOfPoints(ctx, v, q, func(page []catalogue.Point) (bool, error) {
 		read := readPoints(page)
 		lost = append(lost, read.lost...)
-		previous = retention.PreviousCopy(read.judged, slot, good)
+		previous = rule(read.judged, s.Work.Slot, !s.Work.Partial)
 		return previous.IsZero(), nil
 	})
 	return previous, lost, err

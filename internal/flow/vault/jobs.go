@@ -311,10 +311,12 @@ func (j *Jobs) putPoint(ctx context.Context, tx catalogue.Tx, id catalogue.ID, s
 		return deadline, err
 	}
 	body, made := s.Point(p.policy, versionOf(p.keptPolicy), previous, copied)
-	return deadline, tx.PutPoint(ctx, catalogue.Point{
-		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Expiry: made.Operational.Expires, VaultExpiry: made.Vault.Expires, Copy: made.CopyDue(),
-		Good: !s.Work.Partial, Operational: made.Operational.Present, Vaulted: made.Vault.Present, Bytes: s.Bytes(), SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
-	})
+	point := catalogue.Point{
+		Instance: id, Name: s.Body.ActivityID, Time: s.Work.Taken, Copy: made.CopyDue(), Good: !s.Work.Partial,
+		Bytes: s.Bytes(), SnapshotBytes: s.SnapshotBytes(), Namespaces: s.Namespaces(), Body: facts(body),
+	}
+	setColumns(&point, made)
+	return deadline, tx.PutPoint(ctx, point)
 }
 
 // mustBeIdle refuses to begin where a job of an instance is under way that does the same or hinders it; no operation is any.

@@ -22,6 +22,12 @@ func setTiers(point *catalogue.Point, p retention.Point) error {
 		return unreadable(point.Instance.Child("recoveryPoints", point.Name), err)
 	}
 	point.Body = body
+	setColumns(point, p)
+	return nil
+}
+
+// setColumns is setTiers for what lies beside the body.
+func setColumns(point *catalogue.Point, p retention.Point) {
 	point.Operational, point.Vaulted = p.Operational.Present, p.Vault.Present
 	if point.Expiry = p.Operational.Expires; !p.Operational.Present {
 		point.Expiry, point.Bytes, point.SnapshotBytes = time.Time{}, 0, 0
@@ -34,7 +40,6 @@ func setTiers(point *catalogue.Point, p retention.Point) error {
 	if !p.Awaited() {
 		point.Copy = time.Time{}
 	}
-	return nil
 }
 
 // tiersChange is how the body of a recovery point is changed to show where it lies, and until when.

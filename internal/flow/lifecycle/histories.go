@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/decide/history"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -48,18 +50,11 @@ func NewHistories(c HistoriesConfig) *Histories { return &Histories{HistoriesCon
 
 // Run looks now and each hour, until ctx ends.
 func (h *Histories) Run(ctx context.Context) {
-	tick := time.NewTicker(sweepInterval)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		if err := h.Look(ctx); err != nil && ctx.Err() == nil {
 			h.Log.Error("what is old is not deleted", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, sweepInterval)
 }
 
 // Look deletes all that is at the end of its time and falls to this replica, and deleted vaults whose time is over. What of one kind cannot be deleted

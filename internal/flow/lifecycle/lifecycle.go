@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -68,21 +69,14 @@ func New(c Config) *Lifecycle { return &Lifecycle{Config: c, resting: map[string
 
 // Run looks until ctx ends.
 func (l *Lifecycle) Run(ctx context.Context) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		if err := l.Look(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Error("what has expired cannot be read", "error", err)
 		}
 		if err := l.Meter(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Error("vaults to be measured cannot be read", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, interval)
 }
 
 // Look judges all instances that have recovery points whose time is up.

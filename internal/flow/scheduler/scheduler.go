@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/flow/vault"
@@ -55,18 +57,11 @@ func New(c Config) *Scheduler { return &Scheduler{Config: c, failed: map[string]
 
 // Run looks until ctx ends.
 func (s *Scheduler) Run(ctx context.Context) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Error("what is due cannot be dealt with", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, interval)
 }
 
 // Look deals with all that is due.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
@@ -68,21 +69,14 @@ func New(c Config) *Tiering {
 func (t *Tiering) Run(ctx context.Context) {
 	var looks errgroup.Group
 	defer func() { _ = looks.Wait() }() // What is wrong is in the log.
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		looks.Go(func() error {
 			if err := t.Look(ctx); err != nil && ctx.Err() == nil {
 				t.Log.Error("what is due in the vault tier cannot be read", "error", err)
 			}
 			return nil
 		})
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, interval)
 }
 
 // Look looks after all that is due once, but for what another look is at. Copies and deletions do not wait for each other, and neither do vaults.

@@ -149,11 +149,7 @@ func putAssignment(ctx context.Context, tx catalogue.Tx, by Caller, a access.Ass
 	if err != nil {
 		return put, err
 	}
-	entry, err := audited(by.entry(at, access.ActionAssignmentWrite, put.ID, status), was, &put)
-	if err != nil {
-		return put, err
-	}
-	return put, tx.AppendAudit(ctx, entry)
+	return put, appendEntry(ctx, tx, by.entry(at, access.ActionAssignmentWrite, put.ID, status), was, &put)
 }
 
 // Assignment is a role assignment.
@@ -229,9 +225,5 @@ func deleteAssignment(ctx context.Context, tx catalogue.Tx, by Caller, id catalo
 	if err := tx.DeleteResource(ctx, id, c); err != nil {
 		return err
 	}
-	entry, err := audited(by.entry(at, access.ActionAssignmentDelete, before.ID, http.StatusOK), &before, nil)
-	if err != nil {
-		return err
-	}
-	return tx.AppendAudit(ctx, entry)
+	return appendEntry(ctx, tx, by.entry(at, access.ActionAssignmentDelete, before.ID, http.StatusOK), &before, nil)
 }

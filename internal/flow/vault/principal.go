@@ -114,11 +114,7 @@ func (a *Access) putPrincipal(ctx context.Context, tx catalogue.Tx, by Caller, a
 	if before.ID == "" {
 		was, status = nil, http.StatusCreated
 	}
-	entry, err := audited(by.entry(next.Changed.At, action, put.ID, status), was, &put)
-	if err != nil {
-		return put, err
-	}
-	return put, tx.AppendAudit(ctx, entry)
+	return put, appendEntry(ctx, tx, by.entry(next.Changed.At, action, put.ID, status), was, &put)
 }
 
 func readPrincipal(id catalogue.ID, body []byte) (catalogue.Resource, error) {
@@ -190,11 +186,7 @@ func (a *Access) DeletePrincipal(ctx context.Context, by Caller, id catalogue.ID
 		if err := tx.DeleteResource(ctx, id, c); err != nil {
 			return err
 		}
-		entry, err := audited(by.entry(at, access.ActionPrincipalDelete, before.ID, http.StatusOK), &before, nil)
-		if err != nil {
-			return err
-		}
-		return tx.AppendAudit(ctx, entry)
+		return appendEntry(ctx, tx, by.entry(at, access.ActionPrincipalDelete, before.ID, http.StatusOK), &before, nil)
 	})
 	return existed, err
 }

@@ -55,15 +55,7 @@ func (k *Keeper) changePoint(
 	ctx context.Context, by Caller, instance catalogue.ID, name, action string, now time.Time, change func(context.Context, catalogue.Tx, *catalogue.Point) (object, error),
 ) (point catalogue.Point, err error) {
 	err = k.DB.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error {
-		r, err := tx.Resource(ctx, instance)
-		if err != nil {
-			return err
-		}
-		record, err := ProtectionOf(r)
-		if err == nil {
-			err = record.Check(instance.Name(), protection.Change)
-		}
-		if err != nil {
+		if _, _, err := readAllowed(ctx, tx, instance, protection.Change); err != nil {
 			return err
 		}
 		if point, err = tx.Point(ctx, instance, strings.ToLower(name)); err != nil {

@@ -72,19 +72,26 @@ type protected struct {
 	keptPolicy catalogue.Resource
 }
 
-// readProtected reads an instance, and refuses one whose protection does not allow an operation.
-func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID, o protection.Operation) (p protected, err error) {
-	if p.resource, err = v.Resource(ctx, id); err != nil {
-		return p, err
+// readAllowed reads an instance with the record of its protection, and refuses one whose protection does not allow an operation.
+func readAllowed(ctx context.Context, v catalogue.View, id catalogue.ID, o protection.Operation) (catalogue.Resource, protection.Record, error) {
+	r, err := v.Resource(ctx, id)
+	if err != nil {
+		return r, protection.Record{}, err
 	}
-	record, err := ProtectionOf(p.resource)
+	record, err := ProtectionOf(r)
 	if err == nil {
 		err = record.Check(id.Name(), o)
 	}
+	return r, record, err
+}
+
+// readProtected is readAllowed with what belongs to the instance.
+func readProtected(ctx context.Context, v catalogue.View, id catalogue.ID, o protection.Operation) (p protected, err error) {
+	r, _, err := readAllowed(ctx, v, id, o)
 	if err != nil {
 		return p, err
 	}
-	return protectedOf(ctx, v, p.resource)
+	return protectedOf(ctx, v, r)
 }
 
 // protectedOf is what belongs to an instance.

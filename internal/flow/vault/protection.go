@@ -138,14 +138,7 @@ func (j *Jobs) Sync(ctx context.Context, by Caller, id catalogue.ID, body []byte
 		if err != nil {
 			return err
 		}
-		before, err := tx.Resource(ctx, id)
-		if err != nil {
-			return err
-		}
-		record, err := ProtectionOf(before)
-		if err == nil {
-			err = record.Check(id.Name(), protection.Sync)
-		}
+		before, record, err := readAllowed(ctx, tx, id, protection.Sync)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ const (
 	// pageSize is how many instances are read at a time, together how many are judged in one transaction, and atOnce how many of those there are
 	// at a time.
 	pageSize = 500
-	together = 16
+	together = 64
 	atOnce   = 4
 )
 

@@ -192,3 +192,15 @@ func TestWhatAClusterRefusesIsToldCheckByCheck(t *testing.T) {
 		t.Errorf("without a link: %s", got.text)
 	}
 }
+
+func TestARecordThatIsNotThereIsNotFound(t *testing.T) {
+	w := newInstance(t)
+	for _, path := range []string{
+		instanceID + "/recoveryPoints/none", instanceID + "none/recoveryPoints/none", vaultID + "none/backupInstances/none/recoveryPoints/none",
+		jobsID + "none", vaultID + "none/backupJobs/none",
+	} {
+		if got := w.must(404, http.MethodGet, path+version, ""); got.at("error", "code") != "ResourceNotFound" {
+			t.Errorf("%s: %s", path, got.text)
+		}
+	}
+}

@@ -49,12 +49,18 @@ func shownJob(j catalogue.Job) record {
 
 func (s *Server) getPoint(ctx context.Context, r request) (answer, error) {
 	p, err := s.Keeper.Point(ctx, r.target.ID.Parent(), r.target.ID.Name())
-	return answer{status: http.StatusOK, body: shownPoint(p)}, err
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: shownPoint(p)}, nil
 }
 
 func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 	j, err := s.Keeper.Job(ctx, r.target.ID.Parent(), r.target.ID.Name())
-	return answer{status: http.StatusOK, body: shownJob(j)}, err
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: shownJob(j)}, nil
 }
 
 func (s *Server) listPoints(ctx context.Context, r request) (answer, error) {

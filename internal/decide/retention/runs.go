@@ -19,8 +19,11 @@ type Run struct {
 // Runs are the next runs from a time on, up to so many, each with what is promised to a good recovery point that is taken in time. points
 // are the recovery points that there are already, in any order.
 func (p Policy) Runs(points []Point, from time.Time, most int) ([]Run, error) {
-	if most < 0 || most > MostRuns {
-		return nil, coffer.Errorf(coffer.CodeInvalidInput, "%d runs are asked for: up to %d are told in advance", most, MostRuns).
+	switch {
+	case most < 0:
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "fewer than 0 runs are asked for: up to %d are told in advance", MostRuns).WithHint("ask for 0 to %d", MostRuns)
+	case most > MostRuns:
+		return nil, coffer.Errorf(coffer.CodeInvalidInput, "more than %d runs are asked for: up to %d are told in advance", MostRuns, MostRuns).
 			WithHint("ask for fewer, and go on from the last")
 	}
 	var runs []Run

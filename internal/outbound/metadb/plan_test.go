@@ -18,13 +18,32 @@ var gathered = regexp.MustCompile(`(?m)^SCAN [cd]$`)
 
 // TestPagesAreReadInTheOrderOfAnIndex asks SQLite how it goes about each statement: none sorts, and none reads all to find some.
 func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
-	type query struct {
-		text string
-		args []any
-	}
-	var asked []query
 	f := faults{}
 	db := newFile(t).mustOpen(t, &f)
+	for _, q := range statements(t, db, &f) {
+		plan := explain(t, db, q.text, q.args)
+		// Without any condition, all is read in order, up to the limit.
+		scans := strings.Contains(plan, "SCAN") && strings.Contains(q.text, "WHERE") && !strings.Contains(q.text, "WHERE r.key > $1 ORDER")
+		sorts := strings.Contains(plan, "TEMP B-TREE")
+		if gathers := strings.HasPrefix(q.text, "WITH"); gathers {
+			// What is due is gathered by its time, however much is not, and then that alone is read as a whole, and sorted.
+			scans, sorts = strings.Contains(gathered.ReplaceAllString(plan, ""), "SCAN"), false
+		}
+		if plan == "" || scans || sorts || strings.Contains(plan, "AUTOMATIC") {
+			t.Errorf("%s\n%s", q.text, plan)
+		}
+	}
+}
+
+// statement is one, with its values.
+type statement struct {
+	text string
+	args []any
+}
+
+// statements are all that are made of a database, but for those that write what they are given.
+func statements(t *testing.T, db *Database, f *faults) (asked []statement) {
+	t.Helper()
 	if err := seed(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +51,7 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		if strings.HasPrefix(text, "INSERT") && !strings.Contains(text, "SELECT") {
 			return
 		}
-		q := query{text: text}
+		q := statement{text: text}
 		for _, arg := range args {
 			q.args = append(q.args, arg.Value)
 		}
@@ -114,19 +133,7 @@ func TestPagesAreReadInTheOrderOfAnIndex(t *testing.T) {
 		t.Fatalf("%d statements were made: %v", len(asked), err)
 	}
 	f.watch = nil
-	for _, q := range asked {
-		plan := explain(t, db, q.text, q.args)
-		// Without any condition, all is read in order, up to the limit.
-		scans := strings.Contains(plan, "SCAN") && strings.Contains(q.text, "WHERE") && !strings.Contains(q.text, "WHERE r.key > $1 ORDER")
-		sorts := strings.Contains(plan, "TEMP B-TREE")
-		if gathers := strings.HasPrefix(q.text, "WITH"); gathers {
-			// What is due is gathered by its time, however much is not, and then that alone is read as a whole, and sorted.
-			scans, sorts = strings.Contains(gathered.ReplaceAllString(plan, ""), "SCAN"), false
-		}
-		if plan == "" || scans || sorts || strings.Contains(plan, "AUTOMATIC") {
-			t.Errorf("%s\n%s", q.text, plan)
-		}
-	}
+	return asked
 }
 
 // readPolicies asks for what policies are carried out by.

@@ -373,3 +373,40 @@ func TestATransactionThatIsEndedForBeingIdleIsWorthAnotherTry(t *testing.T) {
 		t.Errorf("the next one: %v", err)
 	}
 }
+
+// TestPostgresHasAnIndexForEachStatement asks PostgreSQL how it goes about each statement where reading a table from end to end, and sorting, cost more
+// than anything else: it need do neither. An index whose order of texts is another one than that of its column would be of no use to it.
+func TestPostgresHasAnIndexForEachStatement(t *testing.T) {
+	f := faults{}
+	db := newSchemaPlace(t).mustOpen(t, &f)
+	all := statements(t, db, &f)
+	err := db.View(t.Context(), func(ctx context.Context, v catalogue.View) error {
+		with := v.(*view)
+		for _, setting := range []string{"enable_seqscan", "enable_sort", "enable_incremental_sort"} {
+			if _, err := with.exec(ctx, "avoid it", "SET LOCAL "+setting+" = off"); err != nil {
+				return err
+			}
+		}
+		for _, q := range all {
+			if strings.HasPrefix(q.text, "LOCK") {
+				continue // has no plan
+			}
+			lines, err := list(ctx, with, "explain "+q.text, func(line *string) func(scanner) error {
+				return func(row scanner) error { return row.Scan(line) }
+			}, "EXPLAIN "+q.text, q.args...)
+			if err != nil {
+				return err
+			}
+			plan := strings.Join(lines, "\n")
+			// What a query has gathered before is sorted.
+			sorts := strings.Contains(plan, "Sort Key") && !strings.HasPrefix(q.text, "WITH")
+			if plan == "" || sorts || strings.Contains(plan, "Seq Scan") {
+				t.Errorf("%s\n%s", q.text, plan)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(all) < 85 {
+		t.Errorf("%d statements: %v", len(all), err)
+	}
+}

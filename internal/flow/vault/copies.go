@@ -286,7 +286,7 @@ func (j *Jobs) followCopy(
 
 // copiesWell closes the alerts about the copies of an instance once the last one that was under way is whole.
 func copiesWell(ctx context.Context, tx catalogue.Tx, kept catalogue.Job, now time.Time) error {
-	others, err := tx.Jobs(ctx, catalogue.JobQuery{Vault: kept.Vault, Instance: kept.Instance, Status: string(job.InProgress), Operation: string(job.TierData), Limit: 1})
+	others, err := openJobs(ctx, tx, 1, []catalogue.ID{kept.Instance}, job.TierData)
 	if err != nil || len(others) > 0 {
 		return err
 	}

@@ -242,10 +242,7 @@ func TestNothingIsOpenAboutAnInstanceThatWasDeleted(t *testing.T) {
 	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {
 		t.Fatal(err)
 	}
-	w.look()
-	w.cluster.SetStatus("deletebackups", w.cluster.Names("deletebackups")[0], `{"phase":"Completed"}`)
-	w.look()
-	w.look()
+	w.deletions(1, `{"phase":"Completed"}`)
 	if got := w.alerts(); got != "" || !strings.Contains(w.closed(), "BackupFailed by a test: the backup instance was deleted") {
 		t.Errorf("after it is gone: %s; closed: %s", got, w.closed())
 	}

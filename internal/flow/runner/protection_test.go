@@ -13,7 +13,12 @@ import (
 
 func (w *world) record() protection.Record {
 	w.t.Helper()
-	r, err := w.jobs.Keeper.Get(w.t.Context(), instanceID)
+	return w.recordOf(instanceID)
+}
+
+func (w *world) recordOf(id catalogue.ID) protection.Record {
+	w.t.Helper()
+	r, err := w.jobs.Keeper.Get(w.t.Context(), id)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -78,10 +83,7 @@ func TestSyncTriesAgainWhatHasFailed(t *testing.T) {
 	if err != nil || !o.Ended.IsZero() || !w.record().Deleting {
 		t.Fatalf("synchronised: %+v, %v, %+v", o, err, w.record())
 	}
-	w.look()
-	w.cluster.SetStatus("deletebackups", w.cluster.Names("deletebackups")[0], `{"phase":"Completed"}`)
-	w.look()
-	w.look()
+	w.deletions(1, `{"phase":"Completed"}`)
 	if _, err := w.jobs.Keeper.Get(t.Context(), instanceID); coffer.CodeOf(err) != coffer.CodeResourceNotFound {
 		t.Errorf("the instance is there: %v", err)
 	}

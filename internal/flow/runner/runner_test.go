@@ -368,10 +368,7 @@ func TestWhoMayOnAnInstanceMayNotOnTheNextOfItsName(t *testing.T) {
 	if _, err := w.jobs.DeleteInstance(t.Context(), w.by, instanceID, catalogue.Condition{}, false); err != nil {
 		t.Fatal(err)
 	}
-	w.look()
-	w.cluster.SetStatus("deletebackups", w.cluster.Names("deletebackups")[0], `{"phase":"Completed"}`)
-	w.look()
-	w.look()
+	w.deletions(1, `{"phase":"Completed"}`)
 	for _, id := range []catalogue.ID{instanceID, assignment} {
 		if there, err := w.jobs.Keeper.Exists(t.Context(), id); err != nil || there {
 			t.Errorf("%s is there: %v, %v", id, there, err)

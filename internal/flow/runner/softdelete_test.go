@@ -48,15 +48,7 @@ func (w *world) softDeleted(softDelete string) []string {
 // deletedRecord is how a deleted instance is.
 func (w *world) deletedRecord() protection.Record {
 	w.t.Helper()
-	r, err := w.jobs.Keeper.Get(w.t.Context(), deletedID)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	record, err := vault.ProtectionOf(r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return record
+	return w.recordOf(deletedID)
 }
 
 // deletions has the runs that delete recovery points end with a status, one after another.

@@ -191,17 +191,10 @@ func TestAnInstanceIsCreatedOnlyWhereItCanBeProtected(t *testing.T) {
 }
 
 func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
-	w := newWorld(t)
-	w.newCluster()
+	w := newTrusted(t, vaultBody)
 	immutable := func(state string) {
 		w.must(200, http.MethodPatch, vaultID+version, `{"properties":{"securitySettings":{"immutabilitySettings":{"state":"`+state+`"}}}}`)
 	}
-	w.must(201, http.MethodPut, vaultID+version, vaultBody)
-	w.must(200, http.MethodPut, policyID+version, policyBody)
-	w.must(201, http.MethodPut, extension+version, extensionBody)
-	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join(false)
-	w.approve()
 	for expiry, status := range map[time.Duration]int{time.Hour: 409, -time.Hour: 200} {
 		w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 		immutable("Unlocked")
@@ -229,14 +222,7 @@ func TestAnImmutableVaultKeepsItsRecoveryPoints(t *testing.T) {
 }
 
 func TestARestoreIsJudgedByWhereItsTargetIs(t *testing.T) {
-	w := newWorld(t)
-	w.newCluster()
-	w.must(201, http.MethodPut, vaultID+version, strings.NewReplacer("LocallyRedundant", "GeoRedundant").Replace(vaultBody))
-	w.must(200, http.MethodPut, policyID+version, policyBody)
-	w.must(201, http.MethodPut, extension+version, extensionBody)
-	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join(false)
-	w.approve()
+	w := newTrusted(t, strings.NewReplacer("LocallyRedundant", "GeoRedundant").Replace(vaultBody))
 	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: "p1", Time: time.Now(), Good: true, Vaulted: true, Body: json.RawMessage(`{"recoveryPointDataStoresDetails":[{"type":"VaultStore"}]}`)})
@@ -267,15 +253,7 @@ func TestARestoreIsJudgedByWhereItsTargetIs(t *testing.T) {
 }
 
 func TestARestoreRequestIsValidated(t *testing.T) {
-	w := newWorld(t)
-	w.newCluster()
-	w.must(201, http.MethodPut, vaultID+version, vaultBody)
-	w.must(200, http.MethodPut, policyID+version, policyBody)
-	w.must(201, http.MethodPut, extension+version, extensionBody)
-	w.must(201, http.MethodPut, binding+version, bindingBody)
-	w.join(false)
-	w.approve()
-	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+	w := newInstance(t)
 	err := w.db.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
 		for i, name := range []string{"p1", "p2", "p3"} {
 			err := tx.PutPoint(ctx, catalogue.Point{

@@ -19,15 +19,22 @@ const jobsID = vaultID + "/backupJobs/"
 // newInstance is a world with an instance that is protected.
 func newInstance(t *testing.T) *world {
 	t.Helper()
+	w := newTrusted(t, vaultBody)
+	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
+	return w
+}
+
+// newTrusted is a world with a vault that may act in a cluster, and a policy: with all that an instance needs.
+func newTrusted(t *testing.T, body string) *world {
+	t.Helper()
 	w := newWorld(t)
 	w.newCluster()
-	w.must(201, http.MethodPut, vaultID+version, vaultBody)
+	w.must(201, http.MethodPut, vaultID+version, body)
 	w.must(200, http.MethodPut, policyID+version, policyBody)
 	w.must(201, http.MethodPut, extension+version, extensionBody)
 	w.must(201, http.MethodPut, binding+version, bindingBody)
 	w.join(false)
 	w.approve()
-	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 	return w
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
 )
@@ -43,9 +44,7 @@ func (r *rounds) run(ctx context.Context) {
 	var visits errgroup.Group
 	visits.SetLimit(clustersAtATime)
 	defer func() { _ = visits.Wait() }() // What is wrong is in the log.
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		var due map[string]bool
 		if r.due != nil {
 			due = r.due(ctx)
@@ -73,12 +72,7 @@ func (r *rounds) run(ctx context.Context) {
 			}
 		}
 		done = linked
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, lookInterval)
 }
 
 func (r *rounds) visit(ctx context.Context, cluster catalogue.ID) {

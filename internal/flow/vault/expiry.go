@@ -29,7 +29,7 @@ func (j *Jobs) Expiring(ctx context.Context, after string, limit int) ([]catalog
 // restored from there any more when Expire returns: it is owed as deletions. Expire answers how many recovery points that is of each instance.
 func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired []int, err error) {
 	now := j.Keeper.now()
-	seen := &seenPoints{until: now}
+	seen := &seenPoints{until: now, instances: map[string]seenInstance{}, lost: map[string][]lostPoint{}}
 	// Most look in vain, for what is the newest is kept however old it is: they keep nobody from writing.
 	some, err := view(ctx, j.Keeper.DB, func(ctx context.Context, v catalogue.View) ([]letGo, error) {
 		return judgePoints(ctx, newCommons(v), instances, seen, now)

@@ -47,9 +47,6 @@ func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.instances == nil {
-		s.instances, s.lost = map[string]seenInstance{}, map[string][]lostPoint{}
-	}
 	if len(all.lost) > 0 {
 		s.lost[id.Key()] = all.lost
 	}

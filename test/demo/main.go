@@ -334,7 +334,9 @@ func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
 func (d *demo) coffer(ctx context.Context, args ...string) error {
 	say("$ coffer %s", strings.Join(args, " "))
 	cmd := d.command(ctx, args...)
-	cmd.Stdout, cmd.Stderr = &indent{out: os.Stdout}, &indent{out: os.Stderr}
+	// One writer: of two, lines of the one would come late, or within those of the other.
+	shown := &indent{out: os.Stdout}
+	cmd.Stdout, cmd.Stderr = shown, shown
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("coffer %s: %w", args[0], err)
 	}

@@ -24,6 +24,8 @@ type RecoveryPoint struct {
 type CofferPoint struct {
 	// Reason is why it falls under its rule.
 	Reason string `json:"reason,omitempty"`
+	// Kept is until when it is kept as things are, and what for. It is told of one recovery point that is asked for, not in lists, and is not written down.
+	Kept string `json:"kept,omitempty"`
 	// Expires is when the last tier may delete it.
 	Expires *time.Time `json:"expires,omitempty"`
 	// Slot is the time of the schedule that it was made for; one that somebody has asked for has none.

@@ -120,18 +120,24 @@ func (c *commons) judgeInstance(ctx context.Context, r catalogue.Resource, reade
 	if err != nil {
 		return gone, err
 	}
-	readBy(judged, readers)
-	terms, err := termsOf(r, gone.of.settings, now)
+	decisions, err := gone.of.judge(judged, readers, now)
 	if err != nil {
 		return gone, err
 	}
-	terms.KeepAtLeast = gone.of.policy.KeepAtLeast
-	for i, decision := range retention.Judge(judged, terms) {
+	for i, decision := range decisions {
 		if decision.Operational == retention.Expire || decision.Vault == retention.Expire {
 			gone.points = append(gone.points, outlived{points[i], judged[i], decision})
 		}
 	}
 	return gone, nil
+}
+
+// judge decides what becomes of an instance's recovery points, which are all that it has. readers are who reads some of them now.
+func (p protected) judge(points []retention.Point, readers map[string]string, now time.Time) ([]retention.Decision, error) {
+	readBy(points, readers)
+	terms, err := termsOf(p.resource, p.settings, now)
+	terms.KeepAtLeast = p.policy.KeepAtLeast
+	return retention.Judge(points, terms), err
 }
 
 // readBy says of recovery points who reads them now.

@@ -48,7 +48,7 @@ func shownJob(j catalogue.Job) record {
 }
 
 func (s *Server) getPoint(ctx context.Context, r request) (answer, error) {
-	p, err := s.Keeper.Point(ctx, r.target.ID.Parent(), r.target.ID.Name())
+	p, err := s.Keeper.PointKept(ctx, r.target.ID.Parent(), r.target.ID.Name())
 	if err != nil {
 		return answer{}, err
 	}

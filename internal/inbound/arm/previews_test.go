@@ -75,7 +75,7 @@ func (w *world) promise(name string, taken, expires time.Time) {
 		w.t.Fatal(err)
 	}
 	if err := w.db.Update(w.t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
-		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: name, Time: taken, Expiry: expires, Operational: true, Body: body})
+		return tx.PutPoint(ctx, catalogue.Point{Instance: instanceID, Name: name, Time: taken, Expiry: expires, Good: true, Operational: true, Body: body})
 	}); err != nil {
 		w.t.Fatal(err)
 	}

@@ -47,6 +47,30 @@ func TestADeletedInstanceIsWhereAzuresClientsLook(t *testing.T) {
 	w.must(201, http.MethodPut, instanceID+version, `{"properties":`+instanceProperties+`}`)
 }
 
+// TestWhatADeletedInstanceIsInTheWayOfSaysWhatToDo: what is to be done is not what it is of one that is not deleted.
+func TestWhatADeletedInstanceIsInTheWayOfSaysWhatToDo(t *testing.T) {
+	w := newInstance(t)
+	w.putPoint("p1", time.Now())
+	w.must(200, http.MethodDelete, instanceID+version, "")
+	refused := func(method, path, body string, wants ...string) {
+		t.Helper()
+		got := w.must(409, method, path+version, body)
+		for _, want := range wants {
+			if !strings.Contains(got.text, want) {
+				t.Errorf("%s %s: %s, want %q", method, path, got.text, want)
+			}
+		}
+	}
+	const purge = "coffer backup-instance deleted-backup-instance purge -n aks1-one"
+	refused(http.MethodDelete, policyID, "", "aks1-one, which can be had again", purge)
+	refused(http.MethodDelete, cluster, "", "aks1-one, which can be had again", purge)
+	other := vaultID + "/backupInstances/aks1-two"
+	w.must(201, http.MethodPut, other+version, `{"properties":`+instanceProperties+`}`)
+	refused(http.MethodPost, deletedID+"/undelete", "", "aks1-two", "follow another policy, or delete it, first")
+	refused(http.MethodDelete, policyID, "", "aks1-two", "give them another policy")
+	refused(http.MethodPut, vaultID+"/backupInstances/aks1-three", `{"properties":`+instanceProperties+`}`, "aks1-two", "change that one, or follow another policy")
+}
+
 func TestALegalHoldIsShown(t *testing.T) {
 	w := newInstance(t)
 	w.putPoint("p1", time.Now())

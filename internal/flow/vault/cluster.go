@@ -162,6 +162,9 @@ func mustBeUnprotected(ctx context.Context, v catalogue.View, r catalogue.Resour
 	if err != nil || len(instances) == 0 {
 		return err
 	}
+	if in := instances[0].ID; strings.EqualFold(in.Type(), typeDeleted) {
+		return inTheWay("the cluster "+r.ID.Name()+" is that", []string{in.Name()})
+	}
 	return coffer.Errorf(coffer.CodeConflict, "%s is protected by %s", r.ID, instances[0].ID).WithHint("delete the backup instance first")
 }
 

@@ -55,7 +55,7 @@ func judgeInstance(ctx context.Context, v catalogue.View, p Proposal) (Verdict, 
 	if err := checkCluster(ctx, v, p, c, mustBeTheVaults); err != nil {
 		return Verdict{}, err
 	}
-	if err := mustBeOnlyInstance(ctx, v, p.ID, c); err != nil {
+	if err := mustBeOnlyInstance(ctx, v, p.ID, c, anotherPolicy); err != nil {
 		return Verdict{}, err
 	}
 	consents, err := mustFollowAsLong(ctx, v, p, c)
@@ -238,14 +238,17 @@ func mustHaveJoined(cluster catalogue.Resource) error {
 	return nil
 }
 
-// mustBeOnlyInstance refuses a second instance of a cluster that follows the same policy, as Azure does, and says so.
-func mustBeOnlyInstance(ctx context.Context, v catalogue.View, id catalogue.ID, c instance.Configuration) error {
+// anotherPolicy is what to do for an instance that cannot follow the policy that it was to follow.
+const anotherPolicy = "change that instance, or follow another policy"
+
+// mustBeOnlyInstance refuses a second instance of a cluster that follows the same policy, as Azure does, and says so, with what to do.
+func mustBeOnlyInstance(ctx context.Context, v catalogue.View, id catalogue.ID, c instance.Configuration, todo string) error {
 	q := catalogue.ResourceQuery{Type: typeInstance, Under: id.Parent(), Linked: &catalogue.Link{Relation: catalogue.LinkDatasource, Target: c.Cluster.Key()}}
 	return each(ctx, v, q, func(r catalogue.Resource) error {
 		for _, l := range r.Links {
 			if l.Relation == catalogue.LinkPolicy && l.Target == c.Policy.Key() && !r.ID.Is(id) {
 				return coffer.Errorf(coffer.CodeConflict, "the backup instance %s protects the cluster %s by the policy %s already", r.ID.Name(), c.Cluster.Name(), c.Policy.Name()).
-					WithHint("change that instance, or follow another policy")
+					WithHint("%s", todo)
 			}
 		}
 		return nil
@@ -274,7 +277,7 @@ func (k *Keeper) ValidateBackup(ctx context.Context, by Caller, id catalogue.ID,
 		if err := checkCluster(ctx, v, p, c, mustBeTheVaults); err != nil {
 			return c, err
 		}
-		return c, mustBeOnlyInstance(ctx, v, id, c)
+		return c, mustBeOnlyInstance(ctx, v, id, c, anotherPolicy)
 	})
 }
 

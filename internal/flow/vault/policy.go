@@ -102,9 +102,16 @@ func mustBeUnused(ctx context.Context, v catalogue.View, r catalogue.Resource) e
 	if err != nil || len(users) == 0 {
 		return err
 	}
-	names := make([]string, len(users))
-	for i, u := range users {
-		names[i] = u.ID.Name()
+	var names, deleted []string
+	for _, u := range users {
+		if strings.EqualFold(u.ID.Type(), typeDeleted) {
+			deleted = append(deleted, u.ID.Name())
+		} else {
+			names = append(names, u.ID.Name())
+		}
+	}
+	if len(names) == 0 {
+		return inTheWay("backup policy "+r.ID.Name()+" is that", deleted)
 	}
 	return coffer.Errorf(coffer.CodeConflict, "backup policy %s is followed by the backup instances %s", r.ID.Name(), strings.Join(names, ", ")).
 		WithHint("give them another policy, or delete them first")

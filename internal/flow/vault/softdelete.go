@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coffer-backup/coffer/api/arm"
@@ -97,6 +98,12 @@ func (k *Keeper) move(
 	return tx.PutResource(ctx, r, catalogue.Condition{})
 }
 
+// inTheWay refuses to delete what deleted instances would be had again with. of is the beginning of a sentence that names it.
+func inTheWay(of string, deleted []string) error {
+	return coffer.Errorf(coffer.CodeConflict, "%s of the deleted backup instances %s, which can be had again", of, strings.Join(deleted, ", ")).
+		WithHint("wait until they can no more, or purge them, for good: coffer backup-instance deleted-backup-instance purge -n %s", deleted[0])
+}
+
 // Undelete makes an instance of a deleted one again, with its recovery points. It is as stopped until its protection is resumed.
 func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) (operation catalogue.Operation, err error) {
 	now := k.now()
@@ -117,7 +124,7 @@ func (k *Keeper) Undelete(ctx context.Context, by Caller, deleted catalogue.ID) 
 		if err != nil {
 			return err
 		}
-		if err := mustBeOnlyInstance(ctx, tx, instanceOf(r.ID), config); err != nil {
+		if err := mustBeOnlyInstance(ctx, tx, instanceOf(r.ID), config, "have that instance follow another policy, or delete it, first"); err != nil {
 			return err
 		}
 		if err := k.mustHaveRoom(ctx, tx, deleted.Parent(), quota.Instances, typeInstance, now); err != nil {

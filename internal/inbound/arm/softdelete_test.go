@@ -68,7 +68,7 @@ func TestWhatADeletedInstanceIsInTheWayOfSaysWhatToDo(t *testing.T) {
 	w.must(201, http.MethodPut, other+version, `{"properties":`+instanceProperties+`}`)
 	refused(http.MethodPost, deletedID+"/undelete", "", "aks1-two", "follow another policy, or delete it, first")
 	refused(http.MethodDelete, policyID, "", "aks1-two", "give them another policy")
-	refused(http.MethodPut, vaultID+"/backupInstances/aks1-three", `{"properties":`+instanceProperties+`}`, "aks1-two", "change that one, or follow another policy")
+	refused(http.MethodPut, vaultID+"/backupInstances/aks1-three", `{"properties":`+instanceProperties+`}`, "aks1-two", "change that instance, or follow another policy")
 }
 
 func TestALegalHoldIsShown(t *testing.T) {

@@ -64,6 +64,30 @@ func (v jobView) succeeded() bool {
 	return v.final() && !v.Properties.Status.Is(jobFailed) && !v.Properties.Status.Is(jobCancelled)
 }
 
+// state is the job's status, and while it goes on whether it is to end, and whether slots of its schedule were left out for it.
+func (v jobView) state() string {
+	state, details := string(v.Properties.Status), v.details().AdditionalDetails
+	if v.final() {
+		return state
+	}
+	if details["Cancelling"] != "" {
+		state += ", cancelling"
+	}
+	if details["Overrun"] != "" {
+		state += ", overrun"
+	}
+	return state
+}
+
+// overrun says which slot was left out last for the job, and of how many.
+func (v jobView) overrun() string {
+	details := v.details().AdditionalDetails
+	if n, err := strconv.Atoi(details["Overruns"]); err == nil && n > 1 {
+		return fmt.Sprintf("%s (%d of them so far)", details["Overrun"], n)
+	}
+	return details["Overrun"]
+}
+
 // took is how long the job took, or has taken.
 func (v jobView) took() string {
 	switch end := v.Properties.EndTime; {
@@ -137,10 +161,12 @@ func jobFields(text json.RawMessage) ([]field, error) {
 		{"Operation", string(j.Operation)},
 		{"Backup instance", cmp.Or(instance, j.BackupInstanceFriendlyName)},
 		{"Cluster", j.DataSourceID},
-		{"Status", string(j.Status)},
+		{"Status", v.state()},
 		{"Step", d.AdditionalDetails["Step"]},
 		{"Progress", v.progress()},
 		{"Waits", d.AdditionalDetails["Waiting"]},
+		{"Overrun", v.overrun()},
+		{"Scheduled for", d.AdditionalDetails["ScheduledFor"]},
 		{"Started", timeText(&j.StartTime)},
 		{"Completed", timeText(j.EndTime)},
 		{"Took", v.took()},
@@ -208,7 +234,7 @@ func jobRow(text json.RawMessage) ([]string, error) {
 	v, err := decodeAs[jobView](text)
 	j := v.Properties
 	instance := cmp.Or(catalogue.ID(j.BackupInstanceID).Name(), j.BackupInstanceFriendlyName)
-	return []string{v.Name, string(j.Operation), instance, string(j.Status), timeText(&j.StartTime), v.took(), v.warnings()}, err
+	return []string{v.Name, string(j.Operation), instance, v.state(), timeText(&j.StartTime), v.took(), v.warnings()}, err
 }
 
 // jobFlags name a job: by --job-id, or as the argument.

@@ -71,6 +71,10 @@ func pointFields(text json.RawMessage) ([]field, error) {
 		return nil, err
 	}
 	r := v.Properties
+	coffer := arm.CofferPoint{}
+	if r.Coffer != nil {
+		coffer = *r.Coffer
+	}
 	return []field{
 		{"Name", v.Name},
 		{"Friendly name", r.FriendlyName},
@@ -81,9 +85,11 @@ func pointFields(text json.RawMessage) ([]field, error) {
 		{"Tier", v.tiers()},
 		{"Policy", r.PolicyName},
 		{"Retention tag", r.RetentionTagName},
+		{"Scheduled for", timeText(coffer.Slot)},
 		{"Expires", v.expires()},
-		{"Legal hold", holdText(r)},
-		{"Unreadable", unreadableText(r)},
+		{"Kept", coffer.Kept},
+		{"Legal hold", holdText(coffer)},
+		{"Unreadable", coffer.Unreadable},
 		{"ID", string(v.ID)},
 	}, nil
 }

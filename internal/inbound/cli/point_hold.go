@@ -73,18 +73,10 @@ func (p *program) newHold(use, action, short string, body func(ctx context.Conte
 }
 
 // holdText says by whom a recovery point is held, and why.
-func holdText(r arm.RecoveryPoint) string {
-	if r.Coffer == nil || r.Coffer.LegalHold == nil {
+func holdText(p arm.CofferPoint) string {
+	h := p.LegalHold
+	if h == nil {
 		return ""
 	}
-	h := r.Coffer.LegalHold
 	return fmt.Sprintf("%s (by %s, %s)", h.Reason, h.By, timeText(&h.At))
-}
-
-// unreadableText is why the server cannot read what it has kept of a recovery point.
-func unreadableText(r arm.RecoveryPoint) string {
-	if r.Coffer == nil {
-		return ""
-	}
-	return r.Coffer.Unreadable
 }

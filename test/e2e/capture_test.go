@@ -68,6 +68,10 @@ func TestWhatDoesNotAnswerIsAGapAndTheRestIsBackedUp(t *testing.T) {
 	eventually(t, "the relics are served", time.Minute, func(ctx context.Context) (bool, error) {
 		return lab.client.Create(ctx, relic.DeepCopy()) == nil, nil
 	})
+	eventually(t, "the API server knows of the group that is nowhere", time.Minute, func(ctx context.Context) (bool, error) {
+		_, gaps, err := lab.cluster.Types(ctx)
+		return slices.ContainsFunc(gaps, func(g product.TypeGap) bool { return g.What == "void.example.com/v1" }), err
+	})
 	mustCoffer(t, "backup", "create", "gaps", "--included-namespaces", "gaps", "--wait")
 	b := showBackup(t, "gaps")
 	if b.Status.Phase != v1alpha1.RunCompletedWithWarnings {
@@ -180,6 +184,8 @@ func TestAListGoesOnWhereItsTokenHasExpired(t *testing.T) {
 	if names["m-1999"] != 0 || names["m-9999"] != 1 {
 		t.Errorf("the rest is not of the later moment: what was deleted came %d times, what was made %d times", names["m-1999"], names["m-9999"])
 	}
+	// It may have given up its lease meanwhile, and begun anew.
+	awaitExtension(t)
 }
 
 // compact makes the lab's etcd forget all states before a revision.

@@ -111,7 +111,7 @@ func (g *generator) create(r recipe, ns, name string) {
 	}
 	// A definition may be too new, or a quota not counted yet.
 	var last error
-	err := wait.PollUntilContextTimeout(g.t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(g.t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		last = lab.client.Create(ctx, o.DeepCopy())
 		return last == nil, nil
 	})

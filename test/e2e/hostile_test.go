@@ -386,7 +386,7 @@ func TestExtensionKilledWhileAPodIsFrozen(t *testing.T) {
 func TestBackupObjectDeletedWhileAPodIsFrozen(t *testing.T) {
 	s := newToolbox(t, "cancelled", "lab")
 	start := len(snapshotsOnDisk(t))
-	newHook(t, "long", "cancelled", "c", "date >> /data/pre; sleep 20", "Fail", "60s")
+	newHook(t, "long", "cancelled", "c", frozenUntilLet, "Fail", "2m")
 	mustCoffer(t, "backup", "create", "cancelled-1", "--included-namespaces", "cancelled", "--backup-hook-references", "default/long")
 	awaitFile(t, s, "/data/pre")
 	b := &v1alpha1.Backup{}

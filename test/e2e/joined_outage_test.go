@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/flow"
 	"github.com/coffer-backup/coffer/internal/inbound/controller"
+	"github.com/coffer-backup/coffer/test/shop"
 )
 
 // outage takes away something that a job through a vault depends on, and gives it back after a while.
@@ -97,11 +99,9 @@ func TestJobsOutliveAllThatCarriesThem(t *testing.T) {
 	// One at a time, while a pod is frozen.
 	for i, o := range append(outages(), outage{"extension", killExtension, func(*testing.T) {}, 0}) {
 		t.Run(o.name, func(t *testing.T) {
+			before := timesFrozen(t, box)
 			id := v.begun(t, "backup-instance", "adhoc-backup", "-n", "outlived")
-			eventually(t, "the pod is frozen", time.Minute, func(ctx context.Context) (bool, error) {
-				lines, err := box.Exec(ctx, "box", "c", "sh", "-c", "cat /data/pre 2>/dev/null | wc -l")
-				return err == nil && lines > fmt.Sprint(i), nil
-			})
+			eventually(t, "the pod is frozen", time.Minute, func(context.Context) (bool, error) { return timesFrozen(t, box) > before, nil })
 			o.strike(t)
 			v.mustComplete(t, id)
 			awaitExtension(t)
@@ -137,6 +137,19 @@ func TestJobsOutliveAllThatCarriesThem(t *testing.T) {
 	})
 	mustBeWithout(t, all, start)
 	mustHaveNoSnapshotObjects(t)
+}
+
+// timesFrozen is how often the hook of a pod has frozen it.
+func timesFrozen(t *testing.T, box shop.Shop) (times int) {
+	t.Helper()
+	eventually(t, "the hook's lines can be counted", time.Minute, func(ctx context.Context) (bool, error) {
+		lines, err := box.Exec(ctx, "box", "c", "sh", "-c", "cat /data/pre 2>/dev/null | wc -l")
+		if err == nil {
+			times, err = strconv.Atoi(lines)
+		}
+		return err == nil, err
+	})
+	return times
 }
 
 // beforeEach are the failpoints before the steps: those after them are for runs without a vault.

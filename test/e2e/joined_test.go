@@ -204,7 +204,7 @@ func tryToJoin(t *testing.T, token link.Token, hello link.Hello) error {
 		},
 	}}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+os.Getenv("COFFER_SERVICE_VAULT_LINK")+link.PathJoin, bytes.NewReader(body))
 	if err != nil {
@@ -352,7 +352,7 @@ func (j *protection) restoreThere(t *testing.T) {
 
 func (j *protection) cancel(t *testing.T) {
 	box := newToolbox(t, "vaulted-slow", "lab")
-	newHook(t, "vaulted-slow", "vaulted-slow", "c", "date >> /data/pre; sleep 50", "Fail", "60s")
+	newHook(t, "vaulted-slow", "vaulted-slow", "c", frozenUntilLet, "Fail", "2m")
 	j.protect(t, "slow", "--included-namespaces", "vaulted-slow", "--backup-hook-references", "default/vaulted-slow")
 	before := snapshotsOnDisk(t)
 	id := j.begun(t, "backup-instance", "adhoc-backup", "-n", "slow")
@@ -404,7 +404,7 @@ spec:
     - name: slow
       includedNamespaces: [vaulted]
       labelSelector: {matchLabels: {app: db}}
-      preHooks: [{exec: {container: postgres, command: [sleep, "50"], onError: Fail, timeout: 60s}}]
+      preHooks: [{exec: {container: postgres, command: [sleep, "110"], onError: Fail, timeout: 2m}}]
 `)
 	t.Cleanup(func() {
 		_ = lab.client.Delete(context.Background(), &v1alpha1.BackupHook{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "vaulted-typed"}})

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -90,10 +91,14 @@ func mustServePage(t *testing.T, s shop.Shop) {
 	if err := lab.client.List(t.Context(), &pods, client.InNamespace(s.Namespace), client.MatchingLabels{"app": "web"}); err != nil || len(pods.Items) == 0 {
 		t.Fatalf("web pods: %v", err)
 	}
-	page, err := s.Exec(t.Context(), pods.Items[0].Name, "httpd", "wget", "-qO-", "http://web."+s.Namespace+".svc.cluster.local/")
-	if err != nil || !strings.Contains(page, "The shop is open") {
-		t.Errorf("the page is %q, %v", page, err)
-	}
+	// The name and the address of a Service lead to a pod a moment after that is ready.
+	eventually(t, "the page is served", time.Minute, func(ctx context.Context) (bool, error) {
+		page, err := s.Exec(ctx, pods.Items[0].Name, "httpd", "wget", "-qO-", "http://web."+s.Namespace+".svc.cluster.local/")
+		if err == nil && !strings.Contains(page, "The shop is open") {
+			err = fmt.Errorf("the page is %q", page)
+		}
+		return err == nil, err
+	})
 }
 
 func TestDeletionTakesOneRecoveryPointAndNothingElse(t *testing.T) {

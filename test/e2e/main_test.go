@@ -133,22 +133,24 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// install installs the extension by the command line, with its blobs in a folder that the tests can reach.
+// install installs the extension by the command line, with its blobs in a folder that the tests can reach, and waits until what it asks for is
+// in force everywhere.
 func (c *labCluster) install(set ...string) error {
 	args := []string{"extension", "install", "--image", c.extension, "--timeout", "5m"}
-	for _, value := range append([]string{
+	set = append([]string{
 		"image.pullPolicy=Never", "storageLocation.volume.hostPath.path=" + c.blobs,
 		"timeouts.snapshotCut=40s", "timeouts.volumeBind=60s", "timeouts.workloadReady=2m",
 		// An upgrade keeps what it is not told to change: these undo what a test has set.
 		"permissions.profile=whole-cluster", "permissions.namespaces=null", "permissions.hooks=true", "replicas=1", "extraArgs=null", "serveContents=true",
-	}, set...) {
+	}, set...)
+	for _, value := range set {
 		args = append(args, "--set", value)
 	}
 	out, err := c.command(context.Background(), args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("coffer extension install: %w\n%s", err, out)
 	}
-	return nil
+	return c.awaitInstalled(set)
 }
 
 // reinstallIfFailed installs the extension as the next test wants it after one that ends with it so, unless it fails before.
@@ -179,7 +181,7 @@ func coffer(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // run runs the command line, also while a test cleans up.
 func (c *labCluster) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, args...)
 	var out, errs bytes.Buffer

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -77,18 +78,20 @@ func versionsIn(t *testing.T, ns string) map[string]string {
 	return found
 }
 
-// mustHaveNoPlanObjects fails if a Restore that only made a plan is left.
+// mustHaveNoPlanObjects fails if a Restore that only made a plan is left. The extension lets one go a moment after the command line has
+// deleted it.
 func mustHaveNoPlanObjects(t *testing.T) {
 	t.Helper()
-	var all v1alpha1.RestoreList
-	if err := lab.client.List(t.Context(), &all, client.InNamespace(namespace)); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range all.Items {
-		if strings.HasPrefix(r.Name, "plan-") {
-			t.Errorf("restore %s is left", r.Name)
+	eventually(t, "the plans' objects are removed", time.Minute, func(ctx context.Context) (bool, error) {
+		var all v1alpha1.RestoreList
+		err := lab.client.List(ctx, &all, client.InNamespace(namespace))
+		for _, r := range all.Items {
+			if strings.HasPrefix(r.Name, "plan-") {
+				return false, fmt.Errorf("restore %s is left", r.Name)
+			}
 		}
-	}
+		return err == nil, err
+	})
 }
 
 // planned is a plan as JSON.

@@ -11,7 +11,8 @@ import (
 	nouns "github.com/coffer-backup/coffer/internal/coffer"
 )
 
-// patients are a workload that works and three that do not, each for a reason of its own.
+// patients are a workload that works and three that do not, each for a reason of its own. The one that crashes is not ready either in the moment
+// in which it runs.
 const patients = `
 apiVersion: v1
 kind: Namespace
@@ -49,7 +50,8 @@ spec:
     metadata: {labels: {app: crashing}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: c, image: __IMAGE__, imagePullPolicy: Never, command: [sh, -c, "exit 3"]}]
+      containers:
+        - {name: c, image: __IMAGE__, imagePullPolicy: Never, command: [sh, -c, "exit 3"], readinessProbe: {exec: {command: ["false"]}}}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -68,7 +70,7 @@ func TestARestoreSaysWhichWorkloadsAreNotReadyAndWhy(t *testing.T) {
 	apply(t, strings.ReplaceAll(patients, "__IMAGE__", lab.images.Toolbox))
 	mustCoffer(t, "backup", "create", "patients", "--included-namespaces", "patients", "--wait")
 	mustDestroy(t, s)
-	mustCoffer(t, "restore", "create", "patients", "--backup-name", "patients", "--ready-timeout", "35s", "--wait")
+	mustCoffer(t, "restore", "create", "patients", "--backup-name", "patients", "--ready-timeout", "60s", "--wait")
 	r := showRestore(t, "patients")
 	if r.Status.Phase != v1alpha1.RunCompletedWithWarnings || r.Status.Progress.WorkloadsTotal != 4 || r.Status.Progress.WorkloadsReady != 1 || r.Status.ReadyTime != nil {
 		t.Errorf("status %+v", r.Status)

@@ -60,22 +60,22 @@ spec:
   defaultBackend: {service: {name: web, port: {number: 80}}}
 `
 
-// writeChecks writes a file of checks: of the rows of the shop in a namespace, and of its page.
-func writeChecks(t *testing.T, ns, rows string) string {
+// writeChecks writes a file of checks: of the rows of the shop in a namespace, which are to be found so many within a limit, and of its page.
+func writeChecks(t *testing.T, ns, rows, limit string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "checks.yaml")
-	text := strings.NewReplacer("__NS__", ns, "__ROWS__", rows).Replace(`checks:
+	text := strings.NewReplacer("__NS__", ns, "__ROWS__", rows, "__LIMIT__", limit).Replace(`checks:
 - name: rows
   namespace: __NS__
-  timeout: 20s
+  timeout: __LIMIT__
   sql: {podSelector: app=db, database: shop, user: postgres, query: SELECT count(*) FROM orders, expected: "__ROWS__"}
 - name: page
   namespace: __NS__
-  timeout: 30s
+  timeout: 2m
   http: {service: web, port: http, bodyMatches: The shop is open}
 - name: process
   namespace: __NS__
-  timeout: 30s
+  timeout: 2m
   exec: {podSelector: app=web, container: httpd, command: [pidof, httpd], outputMatches: '\d+'}
 `)
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -173,7 +173,7 @@ func TestARestoreIsProvedWithoutATrace(t *testing.T) {
 	disks := len(snapshotsOnDisk(t))
 
 	// Kept first, to look into it.
-	mustCoffer(t, "restore", "test", "proved", "--name", "proved-kept", "--keep", "--checks", writeChecks(t, "proved", "200"))
+	mustCoffer(t, "restore", "test", "proved", "--name", "proved-kept", "--keep", "--checks", writeChecks(t, "proved", "200", "2m"))
 	kept := showTest(t, "proved-kept")
 	if kept.Status.Outcome != v1alpha1.RestoreTestPassed || len(kept.Status.ScratchNamespaces) != 1 {
 		t.Fatalf("status %+v", kept.Status)
@@ -201,7 +201,7 @@ func TestARestoreIsProvedWithoutATrace(t *testing.T) {
 	}
 	// No backup takes it, and another run does not collide.
 	mustFail(t, nil, "backup", "create", "proved-scratch", "--included-namespaces", scratch, "--wait")
-	mustCoffer(t, "restore", "test", "proved", "--name", "proved-again", "--checks", writeChecks(t, "proved", "200"))
+	mustCoffer(t, "restore", "test", "proved", "--name", "proved-again", "--checks", writeChecks(t, "proved", "200", "2m"))
 	mustCoffer(t, "restore", "test", "delete", "proved-kept")
 	mustHaveNoTraces(t)
 
@@ -237,7 +237,7 @@ func TestARestoreIsProvedWithoutATrace(t *testing.T) {
 func TestARestoreThatIsNotProvedSaysWhy(t *testing.T) {
 	s, before, digest := newLoudShop(t, "unproved")
 	mustFail(t, []string{"RestoreTestCheckFailed", "check rows", "not what was expected: 200"},
-		"restore", "test", "unproved", "--name", "unproved-rows", "--checks", writeChecks(t, "unproved", "7"))
+		"restore", "test", "unproved", "--name", "unproved-rows", "--checks", writeChecks(t, "unproved", "7", "20s"))
 	if report := mustTestReport(t, "unproved-rows"); report.Outcome != "Failed" || len(report.Failures) != 1 || report.Checks[1].Outcome != "Passed" {
 		t.Errorf("report %+v", report)
 	}
@@ -258,7 +258,7 @@ func TestARestoreThatIsNotProvedSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustFail(t, []string{"UserErrorPVCPending", "unproved/" + v.Claim, v.Handle},
-		"restore", "test", "unproved", "--name", "unproved-volume", "--checks", writeChecks(t, "unproved", "200"))
+		"restore", "test", "unproved", "--name", "unproved-volume", "--checks", writeChecks(t, "unproved", "200", "2m"))
 	report := mustTestReport(t, "unproved-volume")
 	if report.Outcome != "Failed" || len(report.Volumes) != 1 || report.Volumes[0].Restored || report.Volumes[0].Snapshot != v.Handle || report.Checks[0].Outcome != "NotMade" {
 		t.Errorf("report %+v", report)

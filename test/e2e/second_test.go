@@ -61,7 +61,7 @@ func TestShopMovesToASecondClusterThroughAReadOnlyLocation(t *testing.T) {
 func TestCancelledRuns(t *testing.T) {
 	s := newToolbox(t, "stopped", "lab")
 	start := len(snapshotsOnDisk(t))
-	newHook(t, "endless", "stopped", "c", "date >> /data/pre; sleep 50", "Fail", "60s")
+	newHook(t, "endless", "stopped", "c", frozenUntilLet, "Fail", "2m")
 	mustCoffer(t, "backup", "create", "stopped-1", "--included-namespaces", "stopped", "--backup-hook-references", "default/endless")
 	awaitFile(t, s, "/data/pre")
 	mustCoffer(t, "backup", "cancel", "stopped-1", "--wait")

@@ -65,7 +65,8 @@ volumeBindingMode: Immediate
 reclaimPolicy: Delete
 `
 
-// changeling is backed up once, and restored in many ways.
+// changeling is backed up once, and restored in many ways. Its users have chosen node ports of the lowest, which Kubernetes allots to nobody by
+// itself while it has others.
 const changeling = `
 apiVersion: v1
 kind: ServiceAccount
@@ -107,12 +108,12 @@ spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80}]}
 apiVersion: v1
 kind: Service
 metadata: {name: chosen, namespace: changeling}
-spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 31811}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 30011}]}
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: contested, namespace: changeling}
-spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 31812}, {name: more, port: 81, nodePort: 31813}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 30012}, {name: more, port: 81, nodePort: 30013}]}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -288,7 +289,7 @@ func remakesTheChangeling(t *testing.T, s shop.Shop, allotted string) {
 		_, err := look(ctx, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "moods.changeling.example")
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
-	occupy(t, allotted, "31812")
+	occupy(t, allotted, "30012")
 	r := restored(t, "changeling-remade", v1alpha1.RestoreSpec{
 		BackupName: "changeling-1", IncludedNamespaces: []string{"changeling"}, RestoreRolloutHistory: true,
 		StorageClassMappings: map[string]v1alpha1.StorageClassName{"lab": "changeling"},
@@ -302,13 +303,13 @@ func remakesTheChangeling(t *testing.T, s shop.Shop, allotted string) {
 	if got := nodePort(t, "changeling/web", 0); got == allotted {
 		t.Errorf("the Service has port %s, which another has", got)
 	}
-	if got := nodePort(t, "changeling/chosen", 0); got != "31811" {
+	if got := nodePort(t, "changeling/chosen", 0); got != "30011" {
 		t.Errorf("the port that a user chose is %s", got)
 	}
-	if first, second := nodePort(t, "changeling/contested", 0), nodePort(t, "changeling/contested", 1); first == "31812" || second != "31813" {
+	if first, second := nodePort(t, "changeling/contested", 0), nodePort(t, "changeling/contested", 1); first == "30012" || second != "30013" {
 		t.Errorf("the contested Service has the ports %s and %s", first, second)
 	}
-	mustWarn(t, r, nouns.CodeFieldsKept, "services changeling/contested", "31812")
+	mustWarn(t, r, nouns.CodeFieldsKept, "services changeling/contested", "30012")
 	mustHold(t, live(t, "changeling.example/v1", "Mood", "changeling/asked"), map[string]string{"spec.wanted": "good", "status": ""})
 	mustHold(t, live(t, "changeling.example/v1", "Mood", "changeling/annotated"), map[string]string{"status": "map[mood:good times:9007199254740993]"})
 	mustHold(t, live(t, "v1", "PersistentVolumeClaim", "changeling/data"), map[string]string{"spec.storageClassName": "changeling", "status.phase": "Bound"})
@@ -377,20 +378,20 @@ func preservesThePorts(t *testing.T, allotted string) {
 	for _, name := range []string{"web", "chosen", "contested"} {
 		remove(t, "v1", "Service", "changeling/"+name)
 	}
-	occupy(t, "31813")
+	occupy(t, "30013")
 	spec := v1alpha1.RestoreSpec{
 		BackupName: "changeling-1", IncludedNamespaces: []string{"changeling"}, IncludedResourceTypes: []string{"services"}, PreserveNodePorts: true,
 	}
 	r := restored(t, "changeling-ports-1", spec)
 	mustSucceed(t, r, 1)
-	mustWarn(t, r, nouns.CodeObjectFailed, "services changeling/contested", "31813", "allocated")
+	mustWarn(t, r, nouns.CodeObjectFailed, "services changeling/contested", "30013", "allocated")
 	if got := nodePort(t, "changeling/web", 0); got != allotted {
 		t.Errorf("the port that was allotted is %s, was %s", got, allotted)
 	}
 	remove(t, "v1", "Service", "default/occupier-0")
 	r = restored(t, "changeling-ports-2", spec)
 	mustSucceed(t, r, 0)
-	if first, second := nodePort(t, "changeling/contested", 0), nodePort(t, "changeling/contested", 1); first != "31812" || second != "31813" {
+	if first, second := nodePort(t, "changeling/contested", 0), nodePort(t, "changeling/contested", 1); first != "30012" || second != "30013" {
 		t.Errorf("the contested Service has the ports %s and %s", first, second)
 	}
 }

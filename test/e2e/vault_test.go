@@ -206,10 +206,16 @@ func listBackups(ns string) authorizationv1.ResourceAttributes {
 func (c *labCluster) awaitAccess(t *testing.T, ns, name string, what authorizationv1.ResourceAttributes, may bool) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("whether %s/%s may %s %s is %t", ns, name, what.Verb, what.Resource, may), time.Minute, func(ctx context.Context) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:" + ns + ":" + name, ResourceAttributes: &what}}
-		err := c.client.Create(ctx, review)
-		return review.Status.Allowed == may, err
+		allowed, err := c.allows(ctx, ns, name, what)
+		return allowed == may, err
 	})
+}
+
+// allows says whether a ServiceAccount may do something.
+func (c *labCluster) allows(ctx context.Context, ns, name string, what authorizationv1.ResourceAttributes) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:" + ns + ":" + name, ResourceAttributes: &what}}
+	err := c.client.Create(ctx, review)
+	return review.Status.Allowed, err
 }
 
 func (v *vaulted) vaultID(name string) string {
@@ -223,7 +229,7 @@ func (v *vaulted) clusterID(name string) string {
 // exec runs the command line as somebody who is logged in to the server, also while a test cleans up.
 func (v *vaulted) exec(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, lab.coffer, args...)
 	cmd.Env = append(os.Environ(), "COFFER_CONFIG_DIR="+v.config)

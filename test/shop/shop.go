@@ -91,21 +91,20 @@ func awaitDefaultAccount(ctx context.Context, c client.Client, namespace string)
 	return nil
 }
 
-// AwaitReady waits until the database and the web front are ready, up to three minutes.
+// AwaitReady waits until the database and the web front are ready, up to five minutes.
 func (s Shop) AwaitReady(ctx context.Context) error {
-	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
 		var set appsv1.StatefulSet
 		var web appsv1.Deployment
-		err := errors.Join(
+		// The API server may be away for a moment.
+		last = errors.Join(
 			s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: "db"}, &set),
 			s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: "web"}, &web))
-		if err != nil {
-			return false, client.IgnoreNotFound(err)
-		}
-		return set.Status.ReadyReplicas == 1 && web.Status.ReadyReplicas == 1, nil
+		return last == nil && set.Status.ReadyReplicas == 1 && web.Status.ReadyReplicas == 1, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for the shop in %s to be ready: %w", s.Namespace, err)
+		return fmt.Errorf("wait for the shop in %s to be ready: %w", s.Namespace, errors.Join(err, last))
 	}
 	return nil
 }
@@ -167,12 +166,13 @@ func (s Shop) Delete(ctx context.Context) error {
 // AwaitGone waits until the namespace is gone, up to five minutes.
 func (s Shop) AwaitGone(ctx context.Context) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}
+	var last error
 	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
-		err := s.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
-		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+		last = s.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+		return apierrors.IsNotFound(last), nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for namespace %s to be gone: %w; it is %+v", s.Namespace, err, namespace.Status)
+		return fmt.Errorf("wait for namespace %s to be gone: %w; it is %+v", s.Namespace, errors.Join(err, last), namespace.Status)
 	}
 	return nil
 }

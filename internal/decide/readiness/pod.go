@@ -45,7 +45,7 @@ func Problem(pod corev1.Pod) string {
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		if !c.Ready {
-			return fmt.Sprintf("container %s runs, and is not ready", c.Name)
+			return fmt.Sprintf("container %s runs, and is not ready", c.Name) + endedBefore(c)
 		}
 	}
 	for _, gate := range pod.Spec.ReadinessGates {
@@ -61,16 +61,21 @@ var notYet = map[string]bool{"": true, "PodInitializing": true, "ContainerCreati
 
 func containerProblem(c corev1.ContainerStatus) string {
 	if w := c.State.Waiting; w != nil && !notYet[w.Reason] {
-		text := fmt.Sprintf("container %s waits%s", c.Name, because(w.Reason, w.Message))
-		if last := c.LastTerminationState.Terminated; last != nil {
-			text += fmt.Sprintf("; it ended with exit code %d%s", last.ExitCode, because(last.Reason, last.Message))
-		}
-		return text
+		return fmt.Sprintf("container %s waits%s", c.Name, because(w.Reason, w.Message)) + endedBefore(c)
 	}
 	if t := c.State.Terminated; t != nil && t.ExitCode != 0 {
 		return fmt.Sprintf("container %s ended with exit code %d%s", c.Name, t.ExitCode, because(t.Reason, t.Message))
 	}
 	return ""
+}
+
+// endedBefore says how a container ended that was started again: one that crashes again and again may be seen in a moment in which it runs.
+func endedBefore(c corev1.ContainerStatus) string {
+	last := c.LastTerminationState.Terminated
+	if last == nil {
+		return ""
+	}
+	return fmt.Sprintf("; it ended with exit code %d%s", last.ExitCode, because(last.Reason, last.Message))
 }
 
 // because is a reason and a message, of which either may be missing; messages can be as long as a program's last words.

@@ -94,6 +94,7 @@ func TestWhyAPodIsNotReady(t *testing.T) {
 		"container app waits: CrashLoopBackOff: back-off; it ended with exit code 3: Error: no table": `{"phase":"Running","containerStatuses":[{"name":"app","state":{"waiting":{"reason":"CrashLoopBackOff","message":"back-off"}},"lastState":{"terminated":{"exitCode":3,"reason":"Error","message":"no table\n"}}}]}`,
 		"container init ended with exit code 1: Error":                                                `{"phase":"Pending","initContainerStatuses":[{"name":"init","state":{"terminated":{"exitCode":1,"reason":"Error"}}}],"containerStatuses":[{"name":"app","state":{"waiting":{"reason":"PodInitializing"}}}]}`,
 		"container app runs, and is not ready":                                                        `{"phase":"Running","containerStatuses":[{"name":"app","state":{"running":{}}}]}`,
+		"container app runs, and is not ready; it ended with exit code 3: Error":                      `{"phase":"Running","containerStatuses":[{"name":"app","state":{"running":{}},"lastState":{"terminated":{"exitCode":3,"reason":"Error"}}}]}`,
 		"its node has not started it":                                                                 `{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"True"}]}`,
 		"it has failed: Evicted: the node was low on memory":                                          `{"phase":"Failed","reason":"Evicted","message":"the node was low on memory"}`,
 	} {

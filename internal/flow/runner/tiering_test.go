@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -540,6 +541,44 @@ func TestACopyGoesOnOnceADeletedInstanceIsHadAgain(t *testing.T) {
 		t.Errorf("in the vault tier: %s, jobs: %+v", w.whole(), jobs)
 	}
 	w.mustBe("in the end", "05-05T02 Vault O05-12 V06-04")
+}
+
+func TestAThousandCopiesEndWithTheirInstance(t *testing.T) {
+	w := newTiered(t, disasterRecovery("P30D"))
+	w.putVault("On", "Disabled")
+	w.tier.Looks = 3
+	w.backUp(at(5, 5, 2))
+	w.copies()
+	open := func() (found []catalogue.Job) {
+		err := w.Database.View(t.Context(), func(ctx context.Context, v catalogue.View) (err error) {
+			found, err = v.OpenJobs(ctx, catalogue.OpenJobQuery{Instances: []catalogue.ID{instanceID}, Limit: 1000})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	kept := open()[0]
+	// One more than are read at a time.
+	err := w.Database.Update(t.Context(), func(ctx context.Context, tx catalogue.Tx) error {
+		for n := range 1000 {
+			kept.Name = fmt.Sprintf("copy%04d", n)
+			if err := tx.PutJob(ctx, kept); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(false); err != nil {
+		t.Error(err)
+	}
+	if left := open(); len(left) != 0 {
+		t.Errorf("of 1,001 copies, %s and others go on", left[0].Name)
+	}
 }
 
 func TestAChangedPolicyEndsCopiesThatItDoesNotWant(t *testing.T) {

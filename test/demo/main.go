@@ -179,6 +179,7 @@ func (d *demo) join(ctx context.Context, c cluster, name string, more ...string)
 	if err := d.coffer(ctx, append(args, more...)...); err != nil {
 		return err
 	}
+	say("The bucket's address is for pods alone, so it could not be looked at from here; the demo has made it.")
 	return shop.DeployHooks(ctx, c.client)
 }
 
@@ -250,6 +251,9 @@ func (d *demo) lookAround(took time.Duration) {
 		"coffer job list",
 		"coffer recovery-point list -n " + instance,
 		"coffer recovery-point contents latest -n " + instance,
+		"coffer recovery-point show latest -n " + instance + "     # until when it is kept, and what for",
+		"coffer backup-policy preview -n " + policy + "     # the next backups by the policy, and how long each will be kept",
+		"coffer alert list                         # what did not go as it should: here a restore's warning",
 		"coffer backup-instance delete -n " + instance + "      # its recovery points with their snapshots, and nothing else",
 		"coffer backup list                        # the same in the cluster, as custom resources",
 		"lab status --name demo",

@@ -117,6 +117,7 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 	var f instanceChange
 	var noWait bool
 	var guarded guardedFlags
+	var agreed agreement
 	cmd := &cobra.Command{
 		Use: "update", Short: "Have a backup instance follow another policy, or back up other things; what is not given stays as it is", Args: noArgs,
 		Aliases: []string{"update-policy"},
@@ -130,6 +131,12 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 			if err := guarded.put(cmd.Context(), s, string(v.ID.Parent()), body); err != nil {
 				return err
 			}
+			if follows, _ := f.policy.given(); follows {
+				asked := arm.PreviewChangeRequest{PolicyID: v.Properties.PolicyInfo.PolicyID}
+				if err := agreed.given(cmd.Context(), p, s, string(v.ID), "coffer backup-instance preview-change", asked); err != nil {
+					return err
+				}
+			}
 			doing := "update backup instance " + v.ID.Name()
 			return p.write(cmd.Context(), s, instanceNoun(), write{method: http.MethodPatch, id: string(v.ID), body: body, doing: doing, noWait: noWait})
 		},
@@ -137,6 +144,7 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 	at.bind(p, cmd)
 	f.bind(p, cmd)
 	guarded.bind(cmd)
+	agreed.bind(cmd)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

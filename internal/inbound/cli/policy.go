@@ -152,6 +152,7 @@ func (p *program) newPolicyCreate() *cobra.Command {
 	var at policyFlags
 	var file string
 	var guarded guardedFlags
+	var agreed agreement
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a backup policy, or replace one", Args: noArgs,
 		Example: `  coffer backup-policy get-default-policy-template --datasource-type AzureKubernetesService -o json > policy.json
@@ -166,6 +167,13 @@ func (p *program) newPolicyCreate() *cobra.Command {
 			}
 			s, id, err := p.atPolicy(cmd.Context(), at)
 			if err != nil {
+				return err
+			}
+			properties, err := json.Marshal(body.Properties)
+			if err != nil {
+				return err
+			}
+			if err := agreed.given(cmd.Context(), p, s, id, "coffer backup-policy preview-change", previewQuestion{Policy: properties}); err != nil {
 				return err
 			}
 			requests, err := guarded.named(cmd.Context(), s, string(catalogue.ID(id).Parent()))
@@ -183,6 +191,7 @@ func (p *program) newPolicyCreate() *cobra.Command {
 	at.bind(p, cmd)
 	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of the policy: a file, or - for what is piped in")
 	guarded.bind(cmd)
+	agreed.bind(cmd)
 	return cmd
 }
 

@@ -45,6 +45,8 @@ type PendingDeletion struct {
 	Failure string `json:"failure,omitempty"`
 	// Bytes is what it takes up, as far as that is known.
 	Bytes int64 `json:"bytes,omitempty"`
+	// SnapshotBytes is how large volumes made of its snapshots are at least, of the OperationalStore and as far as that is known.
+	SnapshotBytes int64 `json:"snapshotBytes,omitempty"`
 }
 
 // Slot is a time of an instance's schedule that has come, and what became of it.

@@ -29,7 +29,7 @@ func oweCommand(ts *testscript.TestScript, neg bool, args []string) {
 	now := time.Now()
 	d := catalogue.Deletion{
 		Vault: instance.Parent(), Instance: instance, Point: args[2], Taken: time.Date(2026, 11, 19, 3, 0, 0, 0, time.UTC), Since: now, Next: now,
-		Cluster: instance.Group() + "/providers/Microsoft.ContainerService/managedClusters/production", Bytes: 5 << 20, Work: []byte("{}"),
+		Cluster: instance.Group() + "/providers/Microsoft.ContainerService/managedClusters/production", Bytes: 5 << 20, Work: []byte(`{"snapshotBytes":3221225472}`),
 	}
 	ts.Check(db.Update(ctx, func(ctx context.Context, tx catalogue.Tx) error { return tx.PutDeletion(ctx, d) }))
 	jobs := &vault.Jobs{Keeper: &vault.Keeper{DB: db, Now: time.Now, NewID: uuid.NewString}}

@@ -17,6 +17,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/flow/lifecycle"
 	"github.com/coffer-backup/coffer/internal/flow/scheduler"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 func everything(catalogue.ID) bool { return true }
@@ -252,6 +253,23 @@ func (w *world) owed() []catalogue.Deletion {
 		return err
 	})
 	return found
+}
+
+// TestWhatIsOwedSaysHowLargeItIs, with its snapshots, which take up most.
+func TestWhatIsOwedSaysHowLargeItIs(t *testing.T) {
+	w := newWorld(t)
+	w.measurable()
+	w.Clock.Move(time.Hour)
+	w.measurable()
+	w.Clock.Move(30 * 24 * time.Hour)
+	w.expire()
+	owed := w.owed()
+	if len(owed) != 1 {
+		t.Fatalf("deletions: %+v", owed)
+	}
+	if work, err := vault.ReadOwed(owed[0]); err != nil || work.SnapshotBytes != 1000 || owed[0].Bytes != 100 {
+		t.Errorf("it is owed %+v, %v: %+v", work, err, owed[0])
+	}
 }
 
 func TestWhatHasExpiredIsDeletedInTheCluster(t *testing.T) {

@@ -190,6 +190,8 @@ type Owed struct {
 	Location   string `json:"location"`
 	// Run is the UID of the Backup that made it, of an orphan: what that has left is deleted with it.
 	Run string `json:"run,omitempty"`
+	// SnapshotBytes is how large volumes made of its snapshots are at least, as far as that is known, for whoever looks at what is owed.
+	SnapshotBytes int64 `json:"snapshotBytes,omitempty"`
 }
 
 // expire has the tiers let go of recovery points.
@@ -241,13 +243,14 @@ func (j *Jobs) expire(ctx context.Context, tx catalogue.Tx, c *commons, gone []l
 // letGo has the tiers let go of a recovery point as was decided, and answers what they owe for that, which tiers those are, and whether one has it
 // still: if none has, the caller deletes it from the catalogue. work is what there is to do in its cluster.
 func (j *Jobs) letGo(
-	ctx context.Context, tx catalogue.Tx, p protected, one outlived, work json.RawMessage, now time.Time,
+	ctx context.Context, tx catalogue.Tx, p protected, one outlived, work Owed, now time.Time,
 ) (owed []catalogue.Deletion, from []arm.Word, there bool, err error) {
 	left, point := one.was, one.Point
 	if one.decision.Operational == retention.Expire {
+		work.SnapshotBytes = point.SnapshotBytes
 		owed = append(owed, catalogue.Deletion{
 			Vault: p.vault.ID, Instance: p.resource.ID, Point: point.Name, Taken: point.Time, Cluster: p.config.Cluster, Bytes: point.Bytes,
-			Since: now, Next: now, Work: work,
+			Since: now, Next: now, Work: facts(work),
 		})
 		left.Operational.Present = false
 		from = append(from, arm.OperationalStore)
@@ -270,16 +273,16 @@ func (j *Jobs) letGo(
 }
 
 // owed is what there is to do for the deletions of an instance, whose cluster was read if it is there.
-func (c *commons) owed(p protected) (json.RawMessage, error) {
+func (c *commons) owed(p protected) (Owed, error) {
 	work := Owed{Identity: p.identity(), Location: instance.DefaultLocation}
 	if cluster, there := c.clusters[p.config.Cluster.Key()]; there {
 		known, err := ClusterFactsOf(cluster)
 		if err != nil {
-			return nil, err
+			return work, err
 		}
 		work.ClusterUID = known.ClusterUID
 	}
-	return facts(work), nil
+	return work, nil
 }
 
 // typePoint is the type of recovery points.

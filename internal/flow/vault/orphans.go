@@ -321,7 +321,7 @@ func (h *holder) remove(ctx context.Context, tx catalogue.Tx, id string, n orpha
 	}
 	return arm.RemovedOrphan{ID: id, Outcome: arm.OrphanToBeDeleted, Reason: o.Reason}, tx.PutDeletion(ctx, catalogue.Deletion{
 		Vault: h.Vault, Instance: o.Instance, Point: o.Name, Taken: o.Time.UTC(), Cluster: h.Cluster, Bytes: max(o.Bytes, 0), Since: now, Next: now,
-		Work: facts(Owed{Identity: h.Identity, ClusterUID: h.uid, Location: h.Location, Run: runUID(o.Run)}),
+		Work: facts(Owed{Identity: h.Identity, ClusterUID: h.uid, Location: h.Location, Run: runUID(o.Run), SnapshotBytes: max(o.SnapshotBytes, 0)}),
 	})
 }
 

@@ -33,7 +33,7 @@ func (w *world) owe(names ...string) {
 	for i, name := range names {
 		since := time.Date(2026, 11, 20, 3, i, 0, 0, time.UTC)
 		d := catalogue.Deletion{
-			Vault: vaultID, Instance: instanceID, Point: name, Taken: since.Add(-24 * time.Hour), Cluster: cluster, Bytes: 1024, Since: since, Next: since, Work: []byte("{}"),
+			Vault: vaultID, Instance: instanceID, Point: name, Taken: since.Add(-24 * time.Hour), Cluster: cluster, Bytes: 1024, Since: since, Next: since, Work: []byte(`{"snapshotBytes":1048576}`),
 		}
 		w.write(func(ctx context.Context, tx catalogue.Tx) error { return tx.PutDeletion(ctx, d) })
 		for range 5 {
@@ -175,7 +175,7 @@ func TestWhatExpiredAndIsNotDeletedYetIsListed(t *testing.T) {
 	got := w.do("watcher", http.MethodGet, pendingPath+version+"&$top=1", "")
 	for field, want := range map[string]string{
 		"backupInstanceId": instanceID, "clusterId": cluster, "recoveryPointTime": "2026-11-19T03:00:00Z", "since": "2026-11-20T03:00:00Z",
-		"tries": "5", "failure": "the container is away", "bytes": "1024",
+		"tries": "5", "failure": "the container is away", "bytes": "1024", "snapshotBytes": "1048576",
 	} {
 		if shown := fmt.Sprint(got.values(field)...); shown != want {
 			t.Errorf("%s is %q, want %q", field, shown, want)

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/access"
+	"github.com/coffer-backup/coffer/internal/flow/vault"
 )
 
 // scheduleRoutes are those of what schedules and retention have done, and have left to do.
@@ -45,10 +46,15 @@ func (s *Server) listPendingDeletions(ctx context.Context, r request) (answer, e
 	})
 	page := itemPage[arm.PendingDeletion]{Value: make([]arm.PendingDeletion, len(found)), NextLink: nextLink(r, after)}
 	for i, d := range found {
-		page.Value[i] = arm.PendingDeletion{
+		shown := arm.PendingDeletion{
 			RecoveryPointID: string(d.Instance.Child("recoveryPoints", d.Point)), RecoveryPointTime: d.Taken, BackupInstanceID: string(d.Instance),
 			DataStoreType: storeOf(d.Tier), ClusterID: string(d.Cluster), Since: d.Since, NextTry: d.Next, Tries: d.Tries, Failure: d.Failure, Bytes: d.Bytes,
 		}
+		// What cannot be read here is an error where it is deleted.
+		if work, err := vault.ReadOwed(d); err == nil && d.Tier == catalogue.OperationalTier {
+			shown.SnapshotBytes = work.SnapshotBytes
+		}
+		page.Value[i] = shown
 	}
 	return answer{status: http.StatusOK, body: page}, nil
 }

@@ -16,21 +16,24 @@ import (
 func pendingNoun() noun {
 	return noun{
 		name:    "pending deletion",
-		heading: []string{"RECOVERY POINT", "TAKEN", "INSTANCE", "TIER", "CLUSTER", "SIZE", "TO BE DELETED SINCE", "FAILED TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
+		heading: []string{"RECOVERY POINT", "TAKEN", "INSTANCE", "TIER", "CLUSTER", "SIZE", "SNAPSHOTS", "TO BE DELETED SINCE", "FAILED TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
 	}
 }
 
 func pendingRow(text json.RawMessage) ([]string, error) {
 	d, err := decodeAs[arm.PendingDeletion](text)
-	size, cluster := "", ""
+	size, snapshots, cluster := "", "", ""
 	if d.ClusterID != "" {
 		cluster = catalogue.ID(d.ClusterID).Name()
 	}
 	if d.Bytes > 0 {
 		size = bytesText(d.Bytes)
 	}
+	if d.SnapshotBytes > 0 {
+		snapshots = bytesText(d.SnapshotBytes)
+	}
 	return []string{
-		catalogue.ID(d.RecoveryPointID).Name(), timeText(&d.RecoveryPointTime), catalogue.ID(d.BackupInstanceID).Name(), string(d.DataStoreType), cluster, size,
+		catalogue.ID(d.RecoveryPointID).Name(), timeText(&d.RecoveryPointTime), catalogue.ID(d.BackupInstanceID).Name(), string(d.DataStoreType), cluster, size, snapshots,
 		timeText(&d.Since), strconv.Itoa(d.Tries), timeText(&d.NextTry), oneLine(d.Failure),
 	}, err
 }

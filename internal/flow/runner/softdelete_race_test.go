@@ -100,7 +100,7 @@ func TestAClusterThatIsGoneKeepsNobodyFromSoftDeleting(t *testing.T) {
 	w.look()
 	underway := func(when string) {
 		t.Helper()
-		if _, err := w.remove(false); coffer.CodeOf(err) != coffer.CodeJobUnderway || !strings.Contains(err.Error(), name+"/cancel") {
+		if _, err := w.remove(false); coffer.CodeOf(err) != coffer.CodeJobUnderway || !strings.Contains(err.Error(), "coffer job cancel ") || !strings.HasSuffix(err.Error(), name) {
 			t.Fatalf("%s: %v", when, err)
 		}
 	}

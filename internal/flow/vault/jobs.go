@@ -333,7 +333,7 @@ func mustBeIdle(ctx context.Context, v catalogue.View, id catalogue.ID, operatio
 		return err
 	}
 	return coffer.Errorf(coffer.CodeJobUnderway, "the job %s (%s) of the backup instance %s is under way", found[0].Name, found[0].Operation, id.Name()).
-		WithHint("wait for its end, or cancel it: %s/cancel", id.Parent().Child("backupJobs", found[0].Name))
+		WithHint("wait for its end, or cancel it: coffer job cancel %s", id.Parent().Child("backupJobs", found[0].Name))
 }
 
 // openJobs are jobs of instances that are under way; no operation is any.

@@ -103,7 +103,7 @@ func (p *program) completeGuards(cmd *cobra.Command, _ []string, _ string) ([]st
 // guardID is the id of the resource guard that is meant.
 func (s session) guardID(ctx context.Context, f guardFlags) (string, error) {
 	if f.name == "" {
-		return "", usageError{errors.New("name the resource guard with --resource-guard-name")}
+		return "", usageError{errors.New("name the resource guard with --resource-guard-name; `coffer resource-guard list` shows them")}
 	}
 	if err := checkSegment("resource-guard-name", f.name); err != nil {
 		return "", err

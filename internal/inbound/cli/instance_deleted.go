@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -17,8 +18,10 @@ import (
 const deletedCollection = "deletedBackupInstances"
 
 func (p *program) newInstanceDeleted() *cobra.Command {
-	return group("deleted-backup-instance", "Backup instances that were deleted and can be had again",
+	cmd := group("deleted-backup-instance", "Backup instances that were deleted and can be had again",
 		p.newDeletedList(), p.newDeletedShow(), p.newDeletedUndelete(), p.newDeletedPurge())
+	cmd.Aliases = []string{"deleted"}
+	return cmd
 }
 
 func deletedNoun() noun {
@@ -61,6 +64,9 @@ func deletedRow(text json.RawMessage) ([]string, error) {
 
 // atDeleted is the server, and the id of the deleted backup instance that is meant there.
 func (p *program) atDeleted(ctx context.Context, at instanceFlags) (session, string, error) {
+	if at.name == "" {
+		return session{}, "", usageError{errors.New("name the deleted backup instance with --backup-instance-name; `coffer backup-instance deleted-backup-instance list` shows them")}
+	}
 	s, id, err := p.atInstance(ctx, at)
 	if err != nil {
 		return s, "", err

@@ -260,7 +260,7 @@ func named(cmd *cobra.Command, args []string, kind, flag string, name *string) e
 		*name = args[0]
 	}
 	if *name == "" {
-		return usageError{fmt.Errorf("name the %s with --%s", kind, flag)}
+		return usageError{fmt.Errorf("name the %s with --%s; `%s` shows them", kind, flag, listFor(cmd))}
 	}
 	return nil
 }

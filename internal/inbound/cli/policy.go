@@ -134,7 +134,7 @@ func (f *policyFlags) bind(p *program, cmd *cobra.Command) {
 // policyID is the id of the policy that is meant.
 func (s session) policyID(ctx context.Context, f policyFlags) (string, error) {
 	if f.name == "" {
-		return "", usageError{errors.New("name the backup policy with --backup-policy-name")}
+		return "", usageError{errors.New("name the backup policy with --backup-policy-name; `coffer backup-policy list` shows them")}
 	}
 	if err := checkSegment("backup-policy-name", f.name); err != nil {
 		return "", err

@@ -71,6 +71,8 @@ func (p *program) askPreview(cmd *cobra.Command, at policyFlags, file string, as
 		}
 		s, path, err = p.atVault(cmd.Context(), at.scopeFlags)
 		path += ownProvider + "previewPolicy"
+	case at.name == "":
+		return told, usageError{errors.New("name the backup policy with --backup-policy-name, or give one with --policy FILE; `coffer backup-policy list` shows them")}
 	default:
 		s, path, err = p.atPolicy(cmd.Context(), at)
 		path += ownProvider + "preview"

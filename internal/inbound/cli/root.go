@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -77,7 +78,7 @@ const (
 func Run(ctx context.Context, c Config, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -88,8 +89,8 @@ func Run(ctx context.Context, c Config, args []string) int {
 	case errors.Is(err, errUnworkable):
 		return exitUnworkable
 	case errors.Is(err, errShown):
-	case refusalText(err) != "":
-		_, _ = fmt.Fprintln(c.Err, "coffer: "+refusalText(err))
+	case refusalText(err, ran) != "":
+		_, _ = fmt.Fprintln(c.Err, "coffer: "+refusalText(err, ran))
 	default:
 		_, _ = fmt.Fprintf(c.Err, "coffer: %s\n", harmless(explain(err).Error()))
 	}
@@ -121,18 +122,13 @@ func newRoot(c Config) *cobra.Command {
 		Version:       c.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(c.In)
 	root.SetOut(c.Out)
 	root.SetErr(c.Err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.target.Kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default KUBECONFIG, or ~/.kube/config)")
 	flags.StringVar(&p.target.Context, "context", "", "context of the kubeconfig (default the current one)")
@@ -151,17 +147,36 @@ func newRoot(c Config) *cobra.Command {
 // group is a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
-		Use: use, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
-			}
-			return nil
-		},
+		Use: use, Short: short, Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(commands...)
 	return g
+}
+
+// knownCommand is for commands that only hold others: what is left on the line is none of those.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.SuggestionsMinimumDistance == 0 {
+		cmd.SuggestionsMinimumDistance = 2 // Zero would suggest nothing.
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usageError{fmt.Errorf("unknown command %q: is `%s %s` meant? See `%s --help`", args[0], cmd.CommandPath(), near[0], cmd.CommandPath())}
+	}
+	return usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
+}
+
+// flagError says what is wrong with a flag, and where to read of it.
+func flagError(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		kinds := map[string]string{"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 90s or 5m"}
+		if kind := kinds[invalid.GetFlag().Value.Type()]; kind != "" {
+			err = fmt.Errorf("--%s %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), kind)
+		}
+	}
+	return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 }
 
 // oneName takes exactly one argument, the name of a KIND.

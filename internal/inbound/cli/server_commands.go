@@ -14,6 +14,32 @@ func located[F any](find func(context.Context, F) (session, string, error), flag
 	return func(ctx context.Context) (session, string, error) { return find(ctx, *flags) }
 }
 
+// listFor is the command that lists what a command looks for, or what it is in: what is made or listed is not missing itself. It is empty
+// where there is none.
+func listFor(cmd *cobra.Command) string {
+	if cmd.Name() == "list" || cmd.Name() == "create" {
+		switch {
+		case !cmd.HasParent():
+			return ""
+		case cmd.Parent().Name() == "recovery-point":
+			return "coffer backup-instance list"
+		case cmd.Flags().Lookup("vault-name") != nil && cmd.Parent().Name() != "backup-vault":
+			return "coffer backup-vault list"
+		case cmd.Flags().Lookup("resource-group") != nil:
+			return "coffer resource-group list"
+		}
+		return ""
+	}
+	for ; cmd.HasParent(); cmd = cmd.Parent() {
+		for _, beside := range cmd.Parent().Commands() {
+			if beside.Name() == "list" {
+				return beside.CommandPath()
+			}
+		}
+	}
+	return ""
+}
+
 // newShow is the command that shows a resource.
 func (p *program) newShow(short string, n noun, find finder) *cobra.Command {
 	return &cobra.Command{

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jmespath-community/go-jmespath/pkg/api"
+	"github.com/spf13/cobra"
 
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
@@ -120,9 +121,9 @@ func plainText(v any) string {
 	return printable(strings.TrimSpace(text.String()))
 }
 
-// refusalText is a server's refusal as a person reads it: what happened, which fields, what to do, and what to ask for in the
-// server's log. It is empty for other errors.
-func refusalText(err error) string {
+// refusalText is a server's refusal of what a command asked for, as a person reads it: what happened, which fields, what to do, and what
+// to ask for in the server's log. It is empty for other errors.
+func refusalText(err error, ran *cobra.Command) string {
 	coded, ok := errors.AsType[*coffer.Error](err)
 	if !ok || coded.Correlation == "" {
 		return ""
@@ -148,8 +149,12 @@ func refusalText(err error) string {
 		}
 		lines = append(lines, printable(line+f.Reason))
 	}
-	if coded.Hint != "" {
-		lines = append(lines, "  what to do: "+printable(coded.Hint))
+	hint := coded.Hint
+	if list := listFor(ran); hint == "" && coded.Code == coffer.CodeResourceNotFound && list != "" {
+		hint = "`" + list + "` shows what there is"
+	}
+	if hint != "" {
+		lines = append(lines, "  what to do: "+printable(hint))
 	}
 	return strings.Join(append(lines, printable(fmt.Sprintf("  %s, correlation id %s", coded.Code, coded.Correlation))), "\n")
 }

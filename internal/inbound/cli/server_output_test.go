@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -60,7 +62,7 @@ func TestARefusalAsAPersonReadsIt(t *testing.T) {
 		},
 		{"what a terminal would obey", &coffer.Error{Code: "X", Message: "\x1b[2J", Correlation: "1"}, "\"\\x1b[2J\"\n  X, correlation id 1"},
 	} {
-		if got := refusalText(tt.err); got != tt.want {
+		if got := refusalText(tt.err, &cobra.Command{}); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -225,7 +225,7 @@ func (s session) groupID(ctx context.Context, f scopeFlags) (string, error) {
 		f.group = s.profile.ResourceGroup
 	}
 	if f.group == "" {
-		return "", usageError{errors.New("name the resource group with --resource-group")}
+		return "", usageError{errors.New("name the resource group with --resource-group; `coffer resource-group list` shows them")}
 	}
 	if err := checkSegment("resource-group", f.group); err != nil {
 		return "", err
@@ -240,7 +240,7 @@ func (s session) vaultID(ctx context.Context, f scopeFlags) (string, error) {
 		f.vault = s.profile.VaultName
 	}
 	if f.vault == "" {
-		return "", usageError{errors.New("name the Backup vault with --vault-name")}
+		return "", usageError{errors.New("name the Backup vault with --vault-name; `coffer backup-vault list` shows them")}
 	}
 	if err := checkSegment("vault-name", f.vault); err != nil {
 		return "", err

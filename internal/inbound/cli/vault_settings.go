@@ -208,7 +208,7 @@ type storageSetting struct {
 func parseStorageSettings(text string) ([]storageSetting, error) {
 	const example = `write "[{type:LocallyRedundant,datastore-type:VaultStore}]"`
 	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("say how often what the vault holds is stored, with --storage-setting: " + example)
+		return nil, errors.New("choose the redundancy of the vault with --storage-setting: " + example)
 	}
 	list := strings.TrimSpace(text)
 	if inner, ok := strings.CutPrefix(list, "["); ok {

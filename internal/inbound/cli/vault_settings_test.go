@@ -20,7 +20,7 @@ func TestStorageSettingsAsAzTakesThem(t *testing.T) {
 		{"JSON", `[ {"datastoreType": "VaultStore", "type": "LocallyRedundant"} ]`, []storageSetting{local}, ""},
 		{"without brackets", "{type: LocallyRedundant, datastore-type: VaultStore}", []storageSetting{local}, ""},
 		{"two", "[{type:LocallyRedundant,datastore-type:VaultStore}, {type:a,datastore-type:b}]", []storageSetting{local, {"b", "a"}}, ""},
-		{"nothing", "", nil, "say how often"},
+		{"nothing", "", nil, "choose the redundancy"},
 		{"an empty list", "[]", nil, "not understood"},
 		{"a word", "LocallyRedundant", nil, "not understood"},
 		{"no end", "[{type:a,datastore-type:b}", nil, "no end"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -110,18 +111,19 @@ func (p *program) newAlertList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the open alerts of a Backup vault, what happened last first", Aliases: []string{"ls"}, Args: noArgs,
 		Example: `  coffer alert list -g shop -v shop-vault
-  coffer alert list -g shop -v shop-vault --instance shop --all`,
+  coffer alert list -g shop -v shop-vault -n shop --all`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, vault, err := p.atVault(cmd.Context(), at.scopeFlags)
 			if err != nil {
 				return err
 			}
-			query := url.Values{}
+			query, n := url.Values{}, alertNoun().such(state != "" || at.name != "")
 			switch {
 			case state != "":
 				query.Set("state", state)
 			case !all:
 				query.Set("open", "true")
+				n.adjective = cmp.Or(n.adjective, "open")
 			}
 			if at.name != "" {
 				id, err := s.instanceID(cmd.Context(), at)
@@ -134,14 +136,13 @@ func (p *program) newAlertList() *cobra.Command {
 			if len(query) > 0 {
 				path += "?" + query.Encode()
 			}
-			return p.list(cmd.Context(), s, alertNoun(), path)
+			return p.list(cmd.Context(), s, n, path)
 		},
 	}
 	at.bindVault(p, cmd)
-	cmd.Flags().StringVarP(&at.name, "instance", "n", "", "only alerts about this backup instance")
+	at.bindOnly(p, cmd, "only alerts about this backup instance")
 	cmd.Flags().StringVar(&state, "state", "", "only alerts in this state: Fired, Acknowledged, Closed")
 	cmd.Flags().BoolVar(&all, "all", false, "closed alerts as well")
-	mustComplete(cmd, "instance", p.completeInstances)
 	mustComplete(cmd, "state", cobra.FixedCompletions([]string{"Fired", "Acknowledged", "Closed"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

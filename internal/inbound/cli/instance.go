@@ -160,6 +160,14 @@ func (p *program) completeInstances(cmd *cobra.Command, _ []string, _ string) ([
 	return p.completeBelowVault(cmd, "/"+instanceCollection)
 }
 
+// bindOnly is for lists of something else, of which only that of an instance is wanted; what is for people.
+func (f *instanceFlags) bindOnly(p *program, cmd *cobra.Command, what string) {
+	cmd.Flags().StringVarP(&f.name, "backup-instance-name", "n", "", what)
+	cmd.Flags().StringVar(&f.name, "instance", "", "")
+	_ = cmd.Flags().MarkHidden("instance") // It is there; so it was called first.
+	mustComplete(cmd, "backup-instance-name", p.completeInstances)
+}
+
 // instanceID is the id of the backup instance that is meant. An id is taken for a name, too.
 func (s session) instanceID(ctx context.Context, f instanceFlags) (string, error) {
 	if f.name == "" {
@@ -299,7 +307,7 @@ func (p *program) newInstanceGraph() *cobra.Command {
 			if query, err = graphTerm(query, "protection-status", "properties.currentProtectionState", states...); err != nil {
 				return err
 			}
-			return p.graph(cmd.Context(), instanceNoun(), query)
+			return p.graph(cmd.Context(), instanceNoun().such(cluster != "" || len(states) > 0), query)
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "datasource-id", "", "only those of this cluster, by its id")

@@ -15,6 +15,7 @@ type followedPolicy struct{ name, id string }
 func (f *followedPolicy) bind(p *program, cmd *cobra.Command, what string) {
 	cmd.Flags().StringVar(&f.name, "policy-name", "", what)
 	cmd.Flags().StringVar(&f.id, "policy-id", "", "the same by its id")
+	cmd.Flags().SetNormalizeFunc(azNames) // az calls it --backup-policy-name in places.
 	mustComplete(cmd, "policy-name", p.completePolicies)
 }
 

@@ -42,7 +42,7 @@ counted with the one after them.`,
 			if err != nil {
 				return err
 			}
-			return p.list(cmd.Context(), s, slotNoun(), id+ownProvider+"slots"+query)
+			return p.list(cmd.Context(), s, slotNoun().such(query != ""), id+ownProvider+"slots"+query)
 		},
 	}
 	at.bind(p, cmd)

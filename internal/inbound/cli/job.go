@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,12 +24,37 @@ import (
 
 const jobCollection = "backupJobs"
 
-// The states of jobs, and the operations.
+// Some of the states of jobs.
 const (
 	jobInProgress = "InProgress"
 	jobFailed     = "Failed"
 	jobCancelled  = "Cancelled"
 )
+
+// jobStatuses and jobOperations are the words that jobs can be looked for by.
+func jobStatuses() []string {
+	return []string{jobInProgress, "Completed", "CompletedWithWarnings", jobFailed, jobCancelled}
+}
+
+func jobOperations() []string {
+	return []string{"OnDemandBackup", "ScheduledBackup", "Restore", "RestorePlan", "DeleteBackupData", "Tiering"}
+}
+
+// knownWords refuses what is looked for and nothing has: an empty list would say that all is well.
+func knownWords(flag string, possible []string, given ...string) error {
+	for _, word := range given {
+		if word != "" && !slices.ContainsFunc(possible, func(p string) bool { return strings.EqualFold(p, word) }) {
+			last := len(possible) - 1
+			return usageError{fmt.Errorf("--%s %.80q is not known; use %s or %s", flag, word, strings.Join(possible[:last], ", "), possible[last])}
+		}
+	}
+	return nil
+}
+
+// knownJobs refuses words that no job has.
+func knownJobs(statuses, operations []string) error {
+	return errors.Join(knownWords("status", jobStatuses(), statuses...), knownWords("operation", jobOperations(), operations...))
+}
 
 func (p *program) newJob() *cobra.Command {
 	return p.onServer(group("job", "List, show, follow and cancel the jobs of a Backup vault: backups, restores, plans and deletions",
@@ -292,9 +318,12 @@ func (p *program) newJobList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the jobs of a Backup vault, newest first", Aliases: []string{"ls"}, Args: noArgs,
 		Example: `  coffer job list -g shop -v shop-vault
-  coffer job list --status Failed --instance shop --start-time 2026-11-01`,
+  coffer job list --status Failed -n shop --start-time 2026-11-01`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			if err := knownJobs([]string{status}, []string{operation}); err != nil {
+				return err
+			}
 			s, vault, err := p.atVault(ctx, at.scopeFlags)
 			if err != nil {
 				return err
@@ -311,24 +340,24 @@ func (p *program) newJobList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.list(ctx, s, jobNoun(), vault+"/"+jobCollection+query)
+			return p.list(ctx, s, jobNoun().such(query != ""), vault+"/"+jobCollection+query)
 		},
 	}
 	at.bindVault(p, cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&at.name, "instance", "n", "", "only jobs of this backup instance")
-	flags.StringVar(&status, "status", "", "only jobs in this state: InProgress, Completed, CompletedWithWarnings, Failed, Cancelled")
-	flags.StringVar(&operation, "operation", "", "only jobs of this kind: OnDemandBackup, ScheduledBackup, Restore, RestorePlan, DeleteBackupData, Tiering")
+	at.bindOnly(p, cmd, "only jobs of this backup instance")
+	flags.StringVar(&status, "status", "", "only jobs in this state: "+strings.Join(jobStatuses(), ", "))
+	flags.StringVar(&operation, "operation", "", "only jobs of this kind: "+strings.Join(jobOperations(), ", "))
 	flags.StringVar(&from, "start-time", "", "only jobs that began then or later, such as 2026-11-01 or 2026-11-01T08:00:00Z")
 	flags.StringVar(&to, "end-time", "", "only jobs that began before")
-	mustComplete(cmd, "instance", p.completeInstances)
-	for flag, words := range map[string][]string{
-		"status":    {"InProgress", "Completed", "CompletedWithWarnings", "Failed", "Cancelled"},
-		"operation": {"OnDemandBackup", "ScheduledBackup", "Restore", "RestorePlan", "DeleteBackupData", "Tiering"},
-	} {
+	completeJobWords(cmd)
+	return cmd
+}
+
+func completeJobWords(cmd *cobra.Command) {
+	for flag, words := range map[string][]string{"status": jobStatuses(), "operation": jobOperations()} {
 		mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
-	return cmd
 }
 
 // filterTerm is one condition of a list: the field has this value. An empty value is none.
@@ -467,6 +496,9 @@ func (p *program) newJobGraph() *cobra.Command {
 		Use: "list-from-resourcegraph", Short: "List the jobs of all vaults", Args: noArgs,
 		Example: "  coffer job list-from-resourcegraph --status Failed",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownJobs(statuses, operations); err != nil {
+				return err
+			}
 			query := "RecoveryServicesResources | where type =~ 'microsoft.dataprotection/backupvaults/backupjobs'"
 			for _, term := range []struct {
 				flag, field string
@@ -481,12 +513,13 @@ func (p *program) newJobGraph() *cobra.Command {
 					return err
 				}
 			}
-			return p.graph(cmd.Context(), jobNoun(), query+" | order by properties.startTime desc")
+			return p.graph(cmd.Context(), jobNoun().such(cluster != "" || len(statuses)+len(operations) > 0), query+" | order by properties.startTime desc")
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "datasource-id", "", "only those of this cluster, by its id")
-	cmd.Flags().StringSliceVar(&statuses, "status", nil, "only those in one of these states")
-	cmd.Flags().StringSliceVar(&operations, "operation", nil, "only those of one of these kinds, such as OnDemandBackup")
+	cmd.Flags().StringSliceVar(&statuses, "status", nil, "only those in one of these states: "+strings.Join(jobStatuses(), ", "))
+	cmd.Flags().StringSliceVar(&operations, "operation", nil, "only those of one of these kinds: "+strings.Join(jobOperations(), ", "))
+	completeJobWords(cmd)
 	return cmd
 }
 

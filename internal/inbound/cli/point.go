@@ -175,7 +175,7 @@ func (p *program) newPointList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.list(cmd.Context(), s, pointNoun(), id+"/"+pointCollection+query)
+			return p.list(cmd.Context(), s, pointNoun().such(query != ""), id+"/"+pointCollection+query)
 		},
 	}
 	at.bind(p, cmd)

@@ -39,7 +39,10 @@ The policy is one of the vault, or that of a file, which need not be in the vaul
 			if from != "" {
 				t, err := time.Parse(time.RFC3339, from)
 				if err != nil {
-					return usageError{fmt.Errorf("--from %q is not a time: write one such as 2027-03-01T00:00:00Z", from)}
+					t, err = time.Parse(time.DateOnly, from)
+				}
+				if err != nil {
+					return usageError{fmt.Errorf("--from %q is not a time: write one such as 2027-03-01 or 2027-03-01T08:00:00Z", from)}
 				}
 				asked.From = &t
 			}
@@ -52,7 +55,7 @@ The policy is one of the vault, or that of a file, which need not be in the vaul
 	}
 	at.bind(p, cmd)
 	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of a policy that is not in the vault: a file, or - for what is piped in")
-	cmd.Flags().StringVar(&from, "from", "", "from when on, such as 2027-03-01T00:00:00Z; now if it is not given")
+	cmd.Flags().StringVar(&from, "from", "", "from when on, such as 2027-03-01 or 2027-03-01T08:00:00Z (default now)")
 	cmd.Flags().IntVar(&runs, "runs", 10, "how many of the next runs")
 	cmd.Flags().StringSliceVar(&days, "day", nil, "show which recovery points there will be at the end of this day, such as 2027-03-01; may be given again")
 	return cmd

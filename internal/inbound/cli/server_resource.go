@@ -19,6 +19,8 @@ import (
 type noun struct {
 	// name is for sentences: "backup vault". create is the command that makes one; empty is what nobody makes.
 	name, create string
+	// adjective says which are asked for, if that is not all: "open".
+	adjective string
 	// fields describe one to a person.
 	fields func(text json.RawMessage) ([]field, error)
 	// heading and row are those of lists.
@@ -31,6 +33,14 @@ func (n noun) plural() string {
 		return stem + "ies"
 	}
 	return n.name + "s"
+}
+
+// such is the noun of a list of which only some are asked for, if so: that there are none does not say that none was made.
+func (n noun) such(some bool) noun {
+	if some {
+		n.create, n.adjective = "", "such"
+	}
+	return n
 }
 
 // decodeAs reads what a command needs of a resource.
@@ -62,7 +72,7 @@ func (p *program) showAll(n noun, all []json.RawMessage) error {
 	}
 	return p.render(all, func() error {
 		if len(all) == 0 {
-			text := fmt.Sprintf("There are no %s here that you may see.", n.plural())
+			text := fmt.Sprintf("There are no %s here that you may see.", strings.TrimSpace(n.adjective+" "+n.plural()))
 			if n.create != "" {
 				text += fmt.Sprintf(" Make one with `%s`.", n.create)
 			}

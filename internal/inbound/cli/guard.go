@@ -119,30 +119,36 @@ func (p *program) atGuard(ctx context.Context, at guardFlags) (session, string, 
 
 const exclusionsFlag = "critical-operation-exclusion-list"
 
-func bindExclusions(cmd *cobra.Command, names *[]string) {
+// optionalWords are those of the operations that a guard need not cover.
+func optionalWords() []string {
 	var optional []guard.Operation
 	for _, o := range guard.Operations() {
 		if !o.Mandatory {
 			optional = append(optional, o)
 		}
 	}
-	words := guardWords(optional)
+	return guardWords(optional)
+}
+
+func bindExclusions(cmd *cobra.Command, names *[]string) {
+	words := optionalWords()
 	cmd.Flags().StringSliceVar(names, exclusionsFlag, nil, "critical operations that the guard does not cover, by their names, or some of "+strings.Join(words, ", ")+` (default none; "" is none)`)
 	mustComplete(cmd, exclusionsFlag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// exclusions are the names of the operations that are left out. What is no word is for the server to judge.
-func exclusions(texts []string) []string {
+// exclusions are the names of the operations that are left out. Which can be is for the server to judge.
+func exclusions(texts []string) ([]string, error) {
 	names := []string{}
 	for _, text := range texts {
-		if o, ok := guard.Find(text); ok {
-			text = o.Name
-		}
-		if text != "" {
-			names = append(names, text)
+		o, ok := guard.Find(text)
+		switch {
+		case ok:
+			names = append(names, o.Name)
+		case text != "":
+			return nil, usageError{fmt.Errorf("--%s %.80q is no critical operation: write some of %s", exclusionsFlag, text, strings.Join(optionalWords(), ", "))}
 		}
 	}
-	return names
+	return names, nil
 }
 
 func (p *program) newGuardCreate() *cobra.Command {
@@ -161,11 +167,15 @@ backup-vault resource-guard-mapping create.`,
 			if err != nil {
 				return err
 			}
+			leftOut, err := exclusions(left)
+			if err != nil {
+				return err
+			}
 			s, id, err := p.atGuard(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"tags": parsed, "properties": map[string]any{"vaultCriticalOperationExclusionList": exclusions(left)}}
+			body := map[string]any{"tags": parsed, "properties": map[string]any{"vaultCriticalOperationExclusionList": leftOut}}
 			if body["location"], err = s.location(cmd.Context(), location, id); err != nil {
 				return err
 			}
@@ -196,7 +206,11 @@ func (p *program) newGuardUpdate() *cobra.Command {
 				body["tags"] = parsed
 			}
 			if cmd.Flags().Changed(exclusionsFlag) {
-				putValue(body, exclusions(left), "properties", "vaultCriticalOperationExclusionList")
+				leftOut, err := exclusions(left)
+				if err != nil {
+					return err
+				}
+				putValue(body, leftOut, "properties", "vaultCriticalOperationExclusionList")
 			}
 			if len(body) == 0 {
 				return usageError{fmt.Errorf("say what to change: see `%s --help`", cmd.CommandPath())}
@@ -261,7 +275,7 @@ func (p *program) newGuardOperations() *cobra.Command {
 				}
 				all = append(all, text)
 			}
-			return p.showAll(noun{name: "protected operation", heading: []string{"OPERATION", "WHAT IT IS", "OPERATION REQUEST"}, row: operationRow}, all)
+			return p.showAll(noun{name: "protected operation", heading: []string{"OPERATION", "WHAT IT IS", "REQUEST, BELOW THE GUARD"}, row: operationRow}, all)
 		},
 	}
 	at.bind(p, cmd)
@@ -274,7 +288,8 @@ func operationRow(text json.RawMessage) ([]string, error) {
 	if !ok {
 		o.Word = v.VaultCriticalOperation
 	}
-	return []string{o.Word, o.What, v.DefaultResourceRequest}, err
+	request := catalogue.ID(v.DefaultResourceRequest)
+	return []string{o.Word, o.What, strings.TrimPrefix(string(request), string(request.Parent())+"/")}, err
 }
 
 // newGuardUnlock is az's command for what is deleted by a request that names nothing.

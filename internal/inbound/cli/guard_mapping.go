@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
@@ -111,7 +112,11 @@ func (p *program) newMappingShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.get(cmd.Context(), s, mappingNoun(), vault+mappingPath)
+			err = p.get(cmd.Context(), s, mappingNoun(), vault+mappingPath)
+			if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
+				return s.unguarded(cmd.Context(), vault, "; `"+mappingNoun().create+"` puts it under one")
+			}
+			return err
 		},
 	}
 	at.bindVault(p, cmd)

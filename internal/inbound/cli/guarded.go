@@ -106,11 +106,19 @@ func (p *program) unlock(ctx context.Context, s session, vault string, ids []str
 	return reply.Body, err
 }
 
+// unguarded is the error of a vault that is under no resource guard, with what to do, or that of one that is not there.
+func (s session) unguarded(ctx context.Context, vault, todo string) error {
+	if _, err := s.Do(ctx, Call{Method: http.MethodGet, Path: vault}); err != nil {
+		return err
+	}
+	return errors.New("the Backup vault " + catalogue.ID(vault).Name() + " is under no resource guard" + todo)
+}
+
 // readMapping reads by what a vault is under a resource guard.
 func (s session) readMapping(ctx context.Context, vault string) (mappingView, error) {
 	reply, err := s.Do(ctx, Call{Method: http.MethodGet, Path: vault + mappingPath})
 	if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
-		return mappingView{}, errors.New("the Backup vault " + catalogue.ID(vault).Name() + " is under no resource guard: leave --" + requestsFlag + " out")
+		return mappingView{}, s.unguarded(ctx, vault, ": leave --"+requestsFlag+" out")
 	}
 	if err != nil {
 		return mappingView{}, err

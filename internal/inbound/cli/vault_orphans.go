@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +19,7 @@ import (
 
 func orphanNoun() noun {
 	return noun{
-		name: "orphan", heading: []string{"ORPHAN", "CLUSTER", "INSTANCE", "TIME", "SIZE", "SNAPSHOTS LEFT", "WHY", "KEPT, FOR"}, row: orphanRow,
+		name: "orphan", heading: []string{"ORPHAN", "CLUSTER", "INSTANCE", "TIME", "SIZE", "SNAPSHOTS LEFT", "WHY"}, row: orphanRow,
 	}
 }
 
@@ -23,7 +27,7 @@ func orphanRow(text json.RawMessage) ([]string, error) {
 	o, err := decodeAs[arm.Orphan](text)
 	cluster := catalogue.ID(o.ClusterID).Name()
 	if err == nil && o.Kind == arm.OrphanNotAsked {
-		return []string{"not known", cluster, "", "", "", "", oneLine(o.Reason), ""}, nil
+		return []string{"not known", cluster, "", "", "", "", oneLine(o.Reason)}, nil
 	}
 	size, left := "", ""
 	if o.Bytes > 0 {
@@ -32,7 +36,11 @@ func orphanRow(text json.RawMessage) ([]string, error) {
 	if o.Snapshots > 0 {
 		left = strconv.Itoa(o.Snapshots) + " of " + bytesText(o.SnapshotBytes)
 	}
-	return []string{o.ID, cluster, catalogue.ID(o.BackupInstanceID).Name(), timeText(o.Time), size, left, oneLine(o.Reason), oneLine(o.Kept)}, err
+	why := o.Reason
+	if o.Kept != "" {
+		why += "; kept, for " + o.Kept
+	}
+	return []string{o.ID, cluster, catalogue.ID(o.BackupInstanceID).Name(), timeText(o.Time), size, left, oneLine(why)}, err
 }
 
 func (p *program) newVaultOrphans() *cobra.Command {
@@ -58,24 +66,25 @@ func (p *program) newVaultOrphansRemove() *cobra.Command {
 		Use: "remove ORPHAN...", Short: "Remove orphans of a cluster, by their names", Args: cobra.ArbitraryArgs,
 		Long: `Remove orphans of one cluster, named as they were listed. One that is not as it was then is refused: a backup may have ended since. What is in the cluster is deleted
 like an expired recovery point, with its snapshots: it is a pending deletion until then. A recovery point without an archive leaves the catalogue.`,
-		Example: "  coffer backup-vault orphans remove -g shop -v shop-vault --cluster-id /subscriptions/.../managedClusters/production Archive/0f3a.../9c1d22aa",
+		Example: "  coffer backup-vault orphans remove -g shop -v shop-vault --cluster production Archive/0f3a.../9c1d22aa",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			s, vault, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
-			if cluster == "" {
-				return errors.New("name the cluster with --cluster-id, as `coffer backup-vault orphans -o json` has it")
-			}
 			if len(names) == 0 {
-				return errors.New("name the orphans, as `coffer backup-vault orphans` lists them")
+				return usageError{errors.New("name the orphans, as `coffer backup-vault orphans` lists them")}
+			}
+			id, err := s.listedCluster(cmd.Context(), vault+ownProvider+"orphans", cluster, "coffer backup-vault orphans")
+			if err != nil {
+				return err
 			}
 			if !yes {
-				if err := p.confirm(fmt.Sprintf("Remove %d orphans in %s for good?", len(names), catalogue.ID(cluster).Name())); err != nil {
+				if err := p.confirm(fmt.Sprintf("Remove %d orphans in %s for good?", len(names), catalogue.ID(id).Name())); err != nil {
 					return err
 				}
 			}
-			asked, err := json.Marshal(arm.RemoveOrphansRequest{ClusterID: cluster, IDs: names})
+			asked, err := json.Marshal(arm.RemoveOrphansRequest{ClusterID: id, IDs: names})
 			if err != nil {
 				return err
 			}
@@ -87,9 +96,54 @@ like an expired recovery point, with its snapshots: it is a pending deletion unt
 		},
 	}
 	at.bindVault(p, cmd)
-	cmd.Flags().StringVar(&cluster, "cluster-id", "", "the id of the cluster")
+	bindListedCluster(cmd, &cluster)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// bindListedCluster is for commands on what a list of a vault says of one cluster.
+func bindListedCluster(cmd *cobra.Command, cluster *string) {
+	cmd.Flags().StringVar(cluster, "cluster", "", "cluster, by its name in the list, or by its id")
+	cmd.Flags().StringVar(cluster, "cluster-id", "", "the same as --cluster")
+}
+
+// listedCluster is the id of a cluster that is named by its id, or by its name in what a command lists: one that is gone is listed
+// nowhere else.
+func (s session) listedCluster(ctx context.Context, path, text, command string) (string, error) {
+	if text == "" {
+		return "", usageError{errors.New("name the cluster with --cluster, as `" + command + "` has it")}
+	}
+	if strings.HasPrefix(text, "/") {
+		return text, nil
+	}
+	ids := map[string]string{}
+	err := s.Each(ctx, path, func(item json.RawMessage) error {
+		one, err := decodeAs[struct {
+			ClusterID catalogue.ID `json:"clusterId"`
+		}](item)
+		if one.ClusterID != "" {
+			ids[one.ClusterID.Key()] = string(one.ClusterID)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	var found, names []string
+	for _, key := range slices.Sorted(maps.Keys(ids)) {
+		name := catalogue.ID(ids[key]).Name()
+		if strings.EqualFold(name, text) {
+			found = append(found, ids[key])
+		}
+		names = append(names, name)
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", usageError{errors.New(strings.TrimSuffix(fmt.Sprintf("--cluster %.80q is none of those that `%s` lists: %s", text, command, strings.Join(names, ", ")), ": "))}
+	}
+	return "", usageError{fmt.Errorf("%d clusters are called %q, such as %s: name one by its id", len(found), text, found[0])}
 }
 
 // showRemovedOrphans prints what became of each. That one was refused is an error.

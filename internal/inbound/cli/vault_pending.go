@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,7 +15,7 @@ import (
 func pendingNoun() noun {
 	return noun{
 		name:    "pending deletion",
-		heading: []string{"RECOVERY POINT", "TAKEN", "INSTANCE", "TIER", "CLUSTER", "SIZE", "SNAPSHOTS", "TO BE DELETED SINCE", "FAILED TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
+		heading: []string{"RECOVERY POINT", "INSTANCE", "TIER", "CLUSTER", "SIZE", "SNAPSHOTS", "SINCE", "TRIES", "NEXT TRY", "WHY"}, row: pendingRow,
 	}
 }
 
@@ -33,7 +32,7 @@ func pendingRow(text json.RawMessage) ([]string, error) {
 		snapshots = bytesText(d.SnapshotBytes)
 	}
 	return []string{
-		catalogue.ID(d.RecoveryPointID).Name(), timeText(&d.RecoveryPointTime), catalogue.ID(d.BackupInstanceID).Name(), string(d.DataStoreType), cluster, size, snapshots,
+		catalogue.ID(d.RecoveryPointID).Name(), catalogue.ID(d.BackupInstanceID).Name(), string(d.DataStoreType), cluster, size, snapshots,
 		timeText(&d.Since), strconv.Itoa(d.Tries), timeText(&d.NextTry), oneLine(d.Failure),
 	}, err
 }
@@ -61,21 +60,22 @@ func (p *program) newVaultForget() *cobra.Command {
 		Use: "forget", Short: "Give up deleting what has expired in a cluster that never comes back", Args: noArgs,
 		Long: `Give up deleting what has expired in a cluster that never comes back. What is in its blob container, and its snapshots, stay where they are, and
 the vault knows nothing of them any more. Until then, the vault cannot be deleted.`,
-		Example: "  coffer backup-vault pending-deletions forget -g shop -v shop-vault --cluster-id /subscriptions/.../managedClusters/gone",
+		Example: "  coffer backup-vault pending-deletions forget -g shop -v shop-vault --cluster gone",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, vault, err := p.atVault(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
-			if cluster == "" {
-				return errors.New("name the cluster with --cluster-id, as `coffer backup-vault pending-deletions -o json` has it")
+			id, err := s.listedCluster(cmd.Context(), vault+ownProvider+"pendingDeletions", cluster, "coffer backup-vault pending-deletions")
+			if err != nil {
+				return err
 			}
 			if !yes {
-				if err := p.confirm(fmt.Sprintf("Give up deleting what has expired in %s? It stays there, and nobody will know of it.", catalogue.ID(cluster).Name())); err != nil {
+				if err := p.confirm(fmt.Sprintf("Give up deleting what has expired in %s? It stays there, and nobody will know of it.", catalogue.ID(id).Name())); err != nil {
 					return err
 				}
 			}
-			asked, err := json.Marshal(arm.ForgetDeletionsRequest{ClusterID: cluster})
+			asked, err := json.Marshal(arm.ForgetDeletionsRequest{ClusterID: id})
 			if err != nil {
 				return err
 			}
@@ -87,12 +87,12 @@ the vault knows nothing of them any more. Until then, the vault cannot be delete
 			if err := json.Unmarshal(reply.Body, &done); err != nil {
 				return err
 			}
-			p.told("%d pending deletions in %s are given up.", done.Forgotten, catalogue.ID(cluster).Name())
+			p.told("%d pending deletions in %s are given up.", done.Forgotten, catalogue.ID(id).Name())
 			return nil
 		},
 	}
 	at.bindVault(p, cmd)
-	cmd.Flags().StringVar(&cluster, "cluster-id", "", "the id of the cluster")
+	bindListedCluster(cmd, &cluster)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

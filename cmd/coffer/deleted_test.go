@@ -23,6 +23,7 @@ func TestDeletedInstances(t *testing.T) {
 		{[]string{"list"}, "GET " + vaultPath + "/deletedBackupInstances", 0, []string{"CAN BE HAD AGAIN UNTIL", "shop", "production", "daily", "2026-12-05"}},
 		{[]string{"show", "-n", "shop"}, "GET " + deleted, 0, []string{"Can be had again until:", "2026-12-05", "SoftDeleted"}},
 		{[]string{"undelete", "-n", "shop"}, "POST " + deleted + "/undelete", 0, []string{"Backup instance shop is there again, and its protection is stopped."}},
+		{[]string{"undelete", "-n", "shop", "--no-wait"}, "POST " + deleted + "/undelete", 0, []string{"undelete backup instance shop: begun."}},
 		{[]string{"purge", "-n", "shop"}, "", 2, []string{"Purge deleted backup instance shop? Its recovery points and their snapshots are deleted, for good."}},
 		{[]string{"purge", "-n", "shop", "--yes"}, purge, 0, []string{"Backup instance shop is purged."}},
 		{[]string{"purge", "-n", "shop", "--yes", "--retain-data"}, purge + "?retainData=true", 0, []string{"Backup instance shop is purged."}},

@@ -18,6 +18,7 @@ func TestProtectionIsStoppedSuspendedAndResumed(t *testing.T) {
 		says          []string
 	}{
 		{[]string{"stop-protection", "-n", "shop"}, "stopProtection", "", []string{"The protection of backup instance shop is stopped: it is not backed up, and nothing of it expires."}},
+		{[]string{"stop-protection", "-n", "shop", "--no-wait"}, "stopProtection", "", []string{"stop the protection of backup instance shop: begun."}},
 		{[]string{"suspend-backup", "--name", "shop"}, "suspendBackups", "", []string{"The backups of backup instance shop are suspended"}},
 		{[]string{"resume-protection", "-n", instancePath}, "resumeProtection", "", []string{"whose time has come (2) expire now", "Backup instance shop is protected again."}},
 		{[]string{"sync", "-n", "shop", "--sync-type", "ForceResync"}, "sync", `{"syncType":"ForceResync"}`, []string{"Backup instance shop is synchronised."}},

@@ -298,9 +298,9 @@ func (p *program) newGuardUnlock() *cobra.Command {
 	var f guardedFlags
 	var resource string
 	cmd := &cobra.Command{
-		Use: "unlock", Short: "Have something deleted that a resource guard covers, for a quarter of an hour", Args: noArgs,
-		Long: `Have something deleted that a resource guard covers, for a quarter of an hour: for clients that delete it by requests that cannot name the guard's
-operation request. It is for you alone, for one deletion, and for as long as you have your role at the guard. The delete commands of this program do so by
+		Use: "unlock", Short: "Get a resource guard's consent to one deletion, for a quarter of an hour", Args: noArgs,
+		Long: `Get a resource guard's consent to one deletion that it covers, for a quarter of an hour: for clients that delete by requests that cannot name the
+guard's operation request. Nothing is deleted by this command. The consent is for you alone, for one deletion, and for as long as you have your role at the guard. The delete commands of this program do so by
 themselves, with --resource-guard-operation-requests.`,
 		Example: `  coffer resource-guard unlock -g shop -v shop-vault --resource-guard-operation-requests DeleteBackupInstance \
     --resource-to-be-deleted /subscriptions/.../backupVaults/shop-vault/backupInstances/shop`,
@@ -325,7 +325,7 @@ themselves, with --resource-guard-operation-requests.`,
 		},
 	}
 	at.bindVault(p, cmd)
-	f.bind(cmd)
+	f.bind(cmd, guard.DeleteInstance, guard.Unguard)
 	cmd.Flags().StringVar(&resource, "resource-to-be-deleted", "", "backup instance, by its id (default that the vault is under the guard)")
 	return cmd
 }

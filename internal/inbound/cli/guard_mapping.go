@@ -98,7 +98,7 @@ To put it under another guard takes the consent of the one that it is under, Dis
 		},
 	}
 	at.bindVault(p, cmd)
-	f.bind(cmd)
+	f.bind(cmd, guard.Unguard)
 	cmd.Flags().StringVar(&id, "resource-guard-id", "", "resource guard, by its id")
 	return cmd
 }
@@ -150,7 +150,7 @@ func (p *program) newMappingDelete() *cobra.Command {
 		},
 	}
 	at.bindVault(p, cmd)
-	f.bind(cmd)
+	f.bind(cmd, guard.Unguard)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

@@ -21,11 +21,13 @@ type guardedFlags struct{ requests []string }
 
 const requestsFlag = "resource-guard-operation-requests"
 
-func (f *guardedFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.requests, requestsFlag, nil, "where the vault is under a resource guard that covers this: the guard's operation requests, by their ids, or by words such as "+guard.DeleteInstance.Word)
+// bind defines the flag; the operations are those that a guard may cover of what the command does.
+func (f *guardedFlags) bind(cmd *cobra.Command, operations ...guard.Operation) {
+	words := guardWords(operations)
+	cmd.Flags().StringSliceVar(&f.requests, requestsFlag, nil, "where the vault is under a resource guard that covers this: the guard's operation requests, by their ids, or "+strings.Join(words, ", "))
 	cmd.Flags().StringSliceVar(&f.requests, "operation-requests", nil, "the same as --"+requestsFlag)
 	_ = cmd.Flags().MarkHidden("operation-requests") // It is there.
-	mustComplete(cmd, requestsFlag, cobra.FixedCompletions(guardWords(guard.Operations()), cobra.ShellCompDirectiveNoFileComp))
+	mustComplete(cmd, requestsFlag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func guardWords(operations []guard.Operation) []string {

@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
 const instanceCollection = "backupInstances"
@@ -244,7 +245,7 @@ works also where the cluster is gone.`,
 	at.bind(p, cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&retain, "retain-data", false, "leave the recovery points where they are")
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.DeleteInstance)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

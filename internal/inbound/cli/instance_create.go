@@ -42,7 +42,7 @@ func (f *instanceSpec) bind(p *program, cmd *cobra.Command) {
 	flags.StringVar(&f.cluster, "datasource-id", "", "the same as --cluster")
 	flags.StringVarP(&f.location, "datasource-location", "l", "", "region of the cluster, to be compared with that of the vault")
 	f.policy.bind(p, cmd, "backup policy of the vault")
-	flags.StringVar(&f.group, "snapshot-resource-group", "", "resource group of the snapshots, its name or id; it stays as it is (default that of the cluster)")
+	flags.StringVar(&f.group, "snapshot-resource-group", "", "resource group of the snapshots, its name or id, which cannot be changed later (default that of the cluster)")
 	flags.StringVar(&f.described, "friendly-name", "", "name for people")
 	flags.StringSliceVar(&f.tags, "tags", nil, "tags KEY=VALUE, separated by commas")
 	flags.StringVar(&f.configFile, "backup-configuration", "", "what of the cluster is backed up: a file as initialize-backupconfig prints it, in place of the flags for that")

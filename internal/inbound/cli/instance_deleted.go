@@ -13,6 +13,7 @@ import (
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
 const deletedCollection = "deletedBackupInstances"
@@ -108,11 +109,10 @@ func (p *program) newDeletedUndelete() *cobra.Command {
 				return err
 			}
 			name := catalogue.ID(id).Name()
-			if err := p.act(cmd.Context(), s, id+"/undelete", nil, "undelete backup instance "+name, noWait); err != nil {
-				return err
-			}
-			p.told("Backup instance %s is there again, and its protection is stopped. Resume it with `coffer backup-instance resume-protection`.", name)
-			return nil
+			return p.act(cmd.Context(), s, action{
+				path: id + "/undelete", doing: "undelete backup instance " + name, noWait: noWait,
+				done: fmt.Sprintf("Backup instance %s is there again, and its protection is stopped. Resume it with `coffer backup-instance resume-protection`.", name),
+			})
 		},
 	}
 	at.bind(p, cmd)
@@ -150,21 +150,13 @@ With --retain-data, recovery points are left where they are, and only the vault 
 			if err != nil {
 				return err
 			}
-			if err := p.act(cmd.Context(), s, path, body, "purge backup instance "+name, noWait); err != nil {
-				return err
-			}
-			done := "Backup instance %s is purged."
-			if noWait && !retain {
-				done = "Backup instance %s is being purged."
-			}
-			p.told(done, name)
-			return nil
+			return p.act(cmd.Context(), s, action{path: path, body: body, doing: "purge backup instance " + name, done: "Backup instance " + name + " is purged.", noWait: noWait})
 		},
 	}
 	at.bind(p, cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&retain, "retain-data", false, "leave the recovery points where they are")
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.DeleteInstance)
 	bindNoWait(cmd, &noWait)
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/protection"
 )
 
@@ -21,23 +22,25 @@ type protectionChange struct {
 	operation        protection.Operation
 	// doing and done are for people; %s is the instance's name.
 	doing, done string
-	// guarded says that a resource guard may cover it.
-	guarded bool
+	// guarded are the operations that a resource guard may cover of it.
+	guarded []guard.Operation
 	// before, if it is there, says what there is to know first.
 	before func(ctx context.Context, s session, id string) (string, error)
 }
 
 func (p *program) newInstanceStop() *cobra.Command {
 	return p.newProtectionChange(protectionChange{
-		use: "stop-protection", short: "Make no more backups, and keep all recovery points for ever", operation: protection.StopProtection, guarded: true,
-		long:  `Make no more backups, and keep all recovery points for ever: nothing expires. Jobs that are under way go on, and restores are possible.`,
-		doing: "stop the protection of backup instance %s", done: "The protection of backup instance %s is stopped: it is not backed up, and nothing of it expires.",
+		use: "stop-protection", short: "Make no more backups, and keep all recovery points for ever", operation: protection.StopProtection,
+		guarded: []guard.Operation{guard.StopProtection},
+		long:    `Make no more backups, and keep all recovery points for ever: nothing expires. Jobs that are under way go on, and restores are possible.`,
+		doing:   "stop the protection of backup instance %s", done: "The protection of backup instance %s is stopped: it is not backed up, and nothing of it expires.",
 	})
 }
 
 func (p *program) newInstanceSuspend() *cobra.Command {
 	return p.newProtectionChange(protectionChange{
-		use: "suspend-backup", short: "Make no more backups, and keep recovery points as the policy says", operation: protection.SuspendBackups, guarded: true,
+		use: "suspend-backup", short: "Make no more backups, and keep recovery points as the policy says", operation: protection.SuspendBackups,
+		guarded: []guard.Operation{guard.SuspendBackups},
 		long: `Make no more backups, and keep recovery points as the policy says: they expire, but for the newest good one. Jobs that are under way go on, and
 restores are possible.`,
 		doing: "suspend the backups of backup instance %s", done: "The backups of backup instance %s are suspended: it is not backed up, and its recovery points expire, but for the newest good one.",
@@ -81,36 +84,47 @@ func (p *program) newProtectionChange(c protectionChange) *cobra.Command {
 				return err
 			}
 			name := catalogue.ID(id).Name()
-			if err := p.act(ctx, s, id+"/"+string(c.operation), body, fmt.Sprintf(c.doing, name), noWait); err != nil {
-				return err
-			}
-			p.told(c.done, name)
-			return nil
+			return p.act(ctx, s, action{path: id + "/" + string(c.operation), body: body, doing: fmt.Sprintf(c.doing, name), done: fmt.Sprintf(c.done, name), noWait: noWait})
 		},
 	}
 	at.bind(p, cmd)
-	if c.guarded {
-		guarded.bind(cmd)
+	if len(c.guarded) > 0 {
+		guarded.bind(cmd, c.guarded...)
 	}
 	bindNoWait(cmd, &noWait)
 	return cmd
 }
 
-// act has the server do something to a resource, and waits for its end.
-func (p *program) act(ctx context.Context, s session, path string, body any, doing string, noWait bool) error {
+// action is a POST that does something to a resource.
+type action struct {
+	path string
+	// body may be nil.
+	body any
+	// doing and done are for people: "purge backup instance shop", "Backup instance shop is purged."
+	doing, done string
+	noWait      bool
+}
+
+// act has the server do something to a resource, waits for its end, and says so.
+func (p *program) act(ctx context.Context, s session, a action) error {
 	var text []byte
-	if body != nil {
+	if a.body != nil {
 		var err error
-		if text, err = json.Marshal(body); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
+		if text, err = json.Marshal(a.body); err != nil {
+			return fmt.Errorf("%s: %w", a.doing, err)
 		}
 	}
-	told := newOperationLine(p, doing)
-	_, err := s.Do(ctx, Call{Method: http.MethodPost, Path: path, Body: text, Follow: !noWait, Progress: told.show})
+	told := newOperationLine(p, a.doing)
+	reply, err := s.Do(ctx, Call{Method: http.MethodPost, Path: a.path, Body: text, Follow: !a.noWait, Progress: told.show})
 	told.end()
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", a.doing, err)
 	}
+	if a.noWait && reply.Status == http.StatusAccepted {
+		p.told("%s: begun.", a.doing)
+		return nil
+	}
+	p.told("%s", a.done)
 	return nil
 }
 
@@ -146,11 +160,10 @@ was created: whether its cluster has joined and lets the vault in, and which ver
 				return err
 			}
 			name := catalogue.ID(id).Name()
-			if err := p.act(ctx, s, id+"/"+string(protection.Sync), arm.SyncRequest{SyncType: arm.Word(kind)}, "synchronise backup instance "+name, noWait); err != nil {
-				return err
-			}
-			p.told("Backup instance %s is synchronised.", name)
-			return nil
+			return p.act(ctx, s, action{
+				path: id + "/" + string(protection.Sync), body: arm.SyncRequest{SyncType: arm.Word(kind)}, noWait: noWait,
+				doing: "synchronise backup instance " + name, done: "Backup instance " + name + " is synchronised.",
+			})
 		},
 	}
 	at.bind(p, cmd)

@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-backup/coffer/api/content"
 	"github.com/coffer-backup/coffer/api/crd/v1alpha1"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
 func (p *program) newInstanceRestore() *cobra.Command {
@@ -266,7 +267,7 @@ func (p *program) newInstanceRestoreTrigger() *cobra.Command {
 	}
 	f.bind(p, cmd)
 	f.bindFile(cmd)
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.Restore)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end and show the progress")
 	return cmd
 }

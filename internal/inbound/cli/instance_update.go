@@ -9,6 +9,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
 // instanceChange are the flags by which an instance is changed; what is not given stays as it is.
@@ -143,7 +144,7 @@ func (p *program) newInstanceUpdate() *cobra.Command {
 	}
 	at.bind(p, cmd)
 	f.bind(p, cmd)
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.MovePolicy)
 	agreed.bind(cmd)
 	bindNoWait(cmd, &noWait)
 	return cmd

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 )
 
 func (p *program) newPointHold() *cobra.Command {
@@ -32,7 +33,7 @@ func (p *program) newPointHold() *cobra.Command {
 func (p *program) newPointRelease() *cobra.Command {
 	var guarded guardedFlags
 	cmd := p.newHold("release-hold", "releaseHold", "End the legal hold of a recovery point", guarded.body)
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.ReleaseHold)
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/retention"
 )
 
@@ -190,7 +191,7 @@ func (p *program) newPolicyCreate() *cobra.Command {
 	}
 	at.bind(p, cmd)
 	cmd.Flags().StringVar(&file, "policy", "", "JSON or YAML of the policy: a file, or - for what is piped in")
-	guarded.bind(cmd)
+	guarded.bind(cmd, guard.ChangePolicy)
 	agreed.bind(cmd)
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coffer-backup/coffer/internal/catalogue"
+	"github.com/coffer-backup/coffer/internal/decide/guard"
 	"github.com/coffer-backup/coffer/internal/decide/quota"
 )
 
@@ -36,15 +37,15 @@ func (f *vaultSettings) bind(cmd *cobra.Command) {
 	}
 	flags.StringSliceVar(&f.tags, "tags", nil, tags)
 	flags.StringVar(&f.identity, "type", "", "identity of the vault: SystemAssigned or None")
-	flags.StringVar(&f.softDelete, "soft-delete-state", "", "Off, On or AlwaysOn, which is for good"+initially("On"))
+	flags.StringVar(&f.softDelete, "soft-delete-state", "", "Off, On, or AlwaysOn, which cannot be undone"+initially("On"))
 	flags.Float64Var(&f.retentionDays, "retention-duration-in-days", 0, "how long what was deleted can be had again: 14 to 180"+initially("14"))
 	flags.Float64Var(&f.retentionDays, "soft-delete-retention", 0, "the same as --retention-duration-in-days")
-	flags.StringVar(&f.immutability, "immutability-state", "", "Disabled, Unlocked or Locked, which is for good"+initially("Disabled"))
-	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled or PermanentlyDisabled, which is for good"+initially("Disabled"))
-	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Enabled, for good, or Disabled; for GeoRedundant vaults")
+	flags.StringVar(&f.immutability, "immutability-state", "", "Disabled, Unlocked, or Locked, which cannot be undone"+initially("Disabled"))
+	flags.StringVar(&f.crossSubscription, "cross-subscription-restore-state", "", "Enabled, Disabled, or PermanentlyDisabled, which cannot be undone"+initially("Disabled"))
+	flags.StringVar(&f.crossRegion, "cross-region-restore-state", "", "Disabled, or Enabled, which cannot be undone; for GeoRedundant vaults")
 	flags.StringVar(&f.jobAlerts, "azure-monitor-alerts-for-job-failures", "", "alerts of jobs that fail: Enabled or Disabled"+initially("Enabled"))
 	flags.StringSliceVar(&f.quotas, "quotas", nil, "tighter quotas than the server's: on-demand-backups=N and restores=N a day of an instance, namespaces=N of one, instances=N, policies=N; 0 takes one away")
-	f.guarded.bind(cmd)
+	f.guarded.bind(cmd, guard.ReduceSoftDelete, guard.ReduceImmutability, guard.ModifyEncryption)
 	bindNoWait(cmd, &f.noWaiting)
 	for name, words := range map[string][]string{
 		"type": {"SystemAssigned", "None"}, "soft-delete-state": {"Off", "On", "AlwaysOn"}, "immutability-state": {"Disabled", "Unlocked", "Locked"},
@@ -145,7 +146,7 @@ func (p *program) newVaultCreate() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().StringVarP(&f.location, "location", "l", "", "region (default the profile's, or that of the resource group)")
 	cmd.Flags().StringVar(&f.storage, "storage-setting", "",
-		`redundancy, which stays as it is: "[{type:LocallyRedundant,datastore-type:VaultStore}]", or ZoneRedundant, or GeoRedundant`)
+		`redundancy, which cannot be changed later: "[{type:LocallyRedundant,datastore-type:VaultStore}]", or ZoneRedundant, or GeoRedundant`)
 	return cmd
 }
 

@@ -32,6 +32,10 @@ import (
 var version = "dev"
 
 func main() {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		width = 0 // It is no terminal.
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Config{
 		Version:           version,
@@ -47,6 +51,7 @@ func main() {
 		Err:               os.Stderr,
 		Terminal:          term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Color:             term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Width:             width,
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)

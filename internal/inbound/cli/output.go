@@ -45,17 +45,6 @@ func (p *program) show(value any, table func() error) error {
 	return table()
 }
 
-// table prints rows in columns. The first row is the heading.
-func (p *program) table(rows [][]string) error {
-	w := tabwriter.NewWriter(p.Out, 0, 0, 3, ' ', 0)
-	for _, row := range rows {
-		if _, err := fmt.Fprintln(w, harmless(strings.Join(row, "\t"))); err != nil {
-			return fmt.Errorf("print: %w", err)
-		}
-	}
-	return w.Flush()
-}
-
 // harmless is a text with what a terminal would obey written out: programs and archives of others have a say in messages and names.
 func harmless(text string) string {
 	var out strings.Builder

@@ -60,6 +60,8 @@ type Config struct {
 	Terminal bool
 	// Color says that Out is a terminal of somebody who likes colours.
 	Color bool
+	// Width is how many columns the terminal that Out is has, for tables to fit it; zero says that it is none, or not known.
+	Width int
 	// PollInterval is between questions about a job that is waited for; zero is two seconds.
 	PollInterval time.Duration
 }

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestATableFitsTheTerminal(t *testing.T) {
+	rows := [][]string{
+		{"ALERT", "KIND", "WHAT HAPPENED"},
+		{"a1", "BackupFailed", "the backup of shop has failed: the storage location does not answer\x1b"},
+		{"ä2", "BackupMissed", ""},
+		{"a3", "BackupMissed", "short"},
+	}
+	for _, tt := range []struct {
+		name  string
+		width int
+		want  string
+	}{
+		{"no terminal", 0, `
+ALERT   KIND           WHAT HAPPENED
+a1      BackupFailed   the backup of shop has failed: the storage location does not answer\x1b
+ä2      BackupMissed   
+a3      BackupMissed   short
+`},
+		{"room for all of it", 94, `
+ALERT   KIND           WHAT HAPPENED
+a1      BackupFailed   the backup of shop has failed: the storage location does not answer\x1b
+ä2      BackupMissed   
+a3      BackupMissed   short
+`},
+		{"room for a column", 60, `
+ALERT   KIND           WHAT HAPPENED
+a1      BackupFailed   the backup of shop has failed: the
+                       storage location does not answer\x1b
+ä2      BackupMissed
+a3      BackupMissed   short
+`},
+		{"no room for a column", 50, `
+ALERT   KIND
+    WHAT HAPPENED
+a1      BackupFailed
+    the backup of shop has failed: the storage
+    location does not answer\x1b
+ä2      BackupMissed
+a3      BackupMissed
+    short
+`},
+	} {
+		var out bytes.Buffer
+		p := &program{Config: Config{Out: &out, Width: tt.width}}
+		if err := p.table(rows); err != nil {
+			t.Fatal(err)
+		}
+		if got := "\n" + out.String(); got != tt.want {
+			t.Errorf("%s:%s", tt.name, got)
+		}
+	}
+	var out bytes.Buffer
+	p := &program{Config: Config{Out: &out, Width: 10}}
+	if err := p.table([][]string{{"a", "b c d e f g h i j k"}, {"c"}}); err != nil || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("rows that are not alike: %v\n%s", err, out.String())
+	}
+}

@@ -151,6 +151,7 @@ func (p *program) newAlertShow() *cobra.Command {
 	var at alertFlags
 	cmd := &cobra.Command{
 		Use: "show ALERT", Short: "Show an alert, with what to do",
+		Example: "  coffer alert show -g shop -v shop-vault 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atAlert(cmd.Context(), at)
 			if err != nil {
@@ -168,6 +169,7 @@ func (p *program) newAlertChange(verb, short string) *cobra.Command {
 	var at alertFlags
 	cmd := &cobra.Command{
 		Use: verb + " ALERT", Short: short,
+		Example: "  coffer alert " + verb + " -g shop -v shop-vault 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atAlert(cmd.Context(), at)
 			if err != nil {

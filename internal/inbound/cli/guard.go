@@ -231,17 +231,21 @@ func (p *program) newGuardUpdate() *cobra.Command {
 func (p *program) newGuardShow() *cobra.Command {
 	var at guardFlags
 	cmd := p.newShow("Show a resource guard, with what it covers", guardNoun(), located(p.atGuard, &at))
+	cmd.Example = "  coffer resource-guard show -g security -n keeper"
 	at.bind(p, cmd)
 	return cmd
 }
 
 func (p *program) newGuardList() *cobra.Command {
-	return p.newListInGroups("List the resource guards of a resource group, or of the subscription", guardNoun(), guardCollection)
+	cmd := p.newListInGroups("List the resource guards of a resource group, or of the subscription", guardNoun(), guardCollection)
+	cmd.Example = "  coffer resource-guard list -g security"
+	return cmd
 }
 
 func (p *program) newGuardDelete() *cobra.Command {
 	var at guardFlags
 	cmd := p.newRemoval("Delete a resource guard that no vault is under", guardNoun(), located(p.atGuard, &at))
+	cmd.Example = "  coffer resource-guard delete -g security -n keeper"
 	at.bind(p, cmd)
 	return cmd
 }
@@ -251,6 +255,7 @@ func (p *program) newGuardOperations() *cobra.Command {
 	var at guardFlags
 	cmd := &cobra.Command{
 		Use: "list-protected-operations", Short: "List the critical operations that a resource guard covers, and the operation request that each takes", Args: noArgs,
+		Example: "  coffer resource-guard list-protected-operations -g security -n keeper",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atGuard(cmd.Context(), at)
 			if err != nil {

@@ -107,6 +107,7 @@ func (p *program) newMappingShow() *cobra.Command {
 	var at scopeFlags
 	cmd := &cobra.Command{
 		Use: "show", Short: "Show which resource guard a Backup vault is under, and what that covers", Args: noArgs,
+		Example: "  coffer backup-vault resource-guard-mapping show -g shop -v shop-vault",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, vault, err := p.atVault(cmd.Context(), at)
 			if err != nil {

@@ -210,6 +210,7 @@ func (s session) readInstance(ctx context.Context, id string) (instanceView, err
 func (p *program) newInstanceShow() *cobra.Command {
 	var at instanceFlags
 	cmd := p.newShow("Show a backup instance", instanceNoun(), located(p.atInstance, &at))
+	cmd.Example = "  coffer backup-instance show -g shop -v shop-vault -n shop"
 	at.bind(p, cmd)
 	return cmd
 }
@@ -217,6 +218,7 @@ func (p *program) newInstanceShow() *cobra.Command {
 func (p *program) newInstanceList() *cobra.Command {
 	var at scopeFlags
 	cmd := p.newListBelow("List the backup instances of a Backup vault", instanceNoun(), "/"+instanceCollection, located(p.atVault, &at))
+	cmd.Example = "  coffer backup-instance list -g shop -v shop-vault"
 	at.bindVault(p, cmd)
 	return cmd
 }

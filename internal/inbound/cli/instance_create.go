@@ -284,6 +284,7 @@ func (p *program) newInstanceValidate() *cobra.Command {
 		Use: "validate-for-backup", Short: "Ask whether a cluster could be protected so, and its backups made", Args: noArgs,
 		Long: `Ask whether a cluster could be protected so, and its backups made. The cluster itself is asked, too, and each of its checks is shown:
 what fails is said with what to do, and ends with exit code 1.`,
+		Example: "  coffer backup-instance validate-for-backup -g shop -v shop-vault --cluster production --policy-name daily --included-namespaces shop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, made, err := f.asked(cmd.Context(), p, cmd, at)
 			if err != nil {

@@ -84,6 +84,7 @@ func deletedOf(instance string) string {
 func (p *program) newDeletedList() *cobra.Command {
 	var at scopeFlags
 	cmd := p.newListBelow("List the deleted backup instances of a Backup vault", deletedNoun(), "/"+deletedCollection, located(p.atVault, &at))
+	cmd.Example = "  coffer backup-instance deleted-backup-instance list -g shop -v shop-vault"
 	at.bindVault(p, cmd)
 	return cmd
 }
@@ -91,6 +92,7 @@ func (p *program) newDeletedList() *cobra.Command {
 func (p *program) newDeletedShow() *cobra.Command {
 	var at instanceFlags
 	cmd := p.newShow("Show a deleted backup instance", deletedNoun(), located(p.atDeleted, &at))
+	cmd.Example = "  coffer backup-instance deleted-backup-instance show -g shop -v shop-vault -n shop"
 	at.bind(p, cmd)
 	return cmd
 }

@@ -275,10 +275,15 @@ func (p *program) newInstanceRestoreTrigger() *cobra.Command {
 // newInstanceValidateRestore is one command in two places: az's, and among those of restores.
 func (p *program) newInstanceValidateRestore(name string) *cobra.Command {
 	var f vaultRestore
+	called := name
+	if name == "validate" {
+		called = "restore validate"
+	}
 	cmd := &cobra.Command{
 		Use: name, Short: "Ask whether a restore could be made so", Args: noArgs,
 		Long: `Ask whether a restore could be made so. The cluster that is restored to is asked, too, and each of its checks is shown: what fails is
 said with what to do, and ends with exit code 1.`,
+		Example: "  coffer backup-instance " + called + " -g shop -v shop-vault -n shop --recovery-point-id latest --namespace-mappings shop=shop-copy",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, request, err := f.request(cmd.Context(), p, cmd)
 			if err != nil {

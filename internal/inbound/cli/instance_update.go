@@ -155,6 +155,7 @@ func (p *program) newInstanceValidateUpdate() *cobra.Command {
 	var f instanceChange
 	cmd := &cobra.Command{
 		Use: "validate-for-update", Short: "Ask whether a backup instance could be changed so", Args: noArgs,
+		Example: "  coffer backup-instance validate-for-update -g shop -v shop-vault -n shop --included-namespaces shop,orders",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, v, _, err := f.begin(cmd.Context(), p, cmd, at)
 			if err != nil {

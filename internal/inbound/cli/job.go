@@ -385,6 +385,7 @@ func (p *program) newJobShow() *cobra.Command {
 	var at jobFlags
 	cmd := &cobra.Command{
 		Use: "show JOB", Short: "Show a job, with its steps, warnings and errors",
+		Example: "  coffer job show -g shop -v shop-vault 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atJob(cmd.Context(), at)
 			if err != nil {
@@ -404,6 +405,7 @@ func (p *program) newJobCancel() *cobra.Command {
 		Use: "cancel JOB", Short: "Have a job end as soon as it can do so cleanly",
 		Long: `Have a job end as soon as it can do so cleanly: a backup removes what it has made, and a restore leaves what is restored already.
 A job that ends before it notices is not cancelled.`,
+		Example: "  coffer job cancel -g shop -v shop-vault --wait 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			s, id, err := p.atJob(ctx, at)
@@ -459,6 +461,7 @@ func (p *program) newJobLogs() *cobra.Command {
 	var at jobFlags
 	cmd := &cobra.Command{
 		Use: "logs JOB", Short: "Print what the cluster has done for a job, line by line",
+		Example: "  coffer job logs -g shop -v shop-vault 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atJob(cmd.Context(), at)
 			if err != nil {
@@ -584,6 +587,7 @@ func (p *program) newJobResults() *cobra.Command {
 	var failed bool
 	cmd := &cobra.Command{
 		Use: "report JOB", Short: "List each object of a restore, and what became of it",
+		Example: "  coffer job report -g shop -v shop-vault --failed 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atJob(cmd.Context(), at)
 			if err != nil {

@@ -26,6 +26,7 @@ func (p *program) newJobWait() *cobra.Command {
 		Use: "wait JOB", Short: "Wait for the end of a job, and show its progress", Aliases: []string{"watch"},
 		Long: `Wait for the end of a job, and show its progress. The exit code is 0 if the job has completed, also with warnings, and 1 if it has
 failed or was cancelled. Whoever stops waiting leaves the job as it is.`,
+		Example: "  coffer job wait -g shop -v shop-vault 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atJob(cmd.Context(), at)
 			if err != nil {

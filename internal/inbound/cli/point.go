@@ -188,6 +188,7 @@ func (p *program) newPointShow() *cobra.Command {
 	var at pointFlagsOf
 	cmd := &cobra.Command{
 		Use: "show RECOVERY-POINT", Short: "Show a recovery point",
+		Example: "  coffer recovery-point show -g shop -v shop-vault -n shop latest",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atPoint(cmd.Context(), at)
 			if err != nil {

@@ -34,6 +34,7 @@ func (p *program) newPointRelease() *cobra.Command {
 	var guarded guardedFlags
 	cmd := p.newHold("release-hold", "releaseHold", "End the legal hold of a recovery point", guarded.body)
 	guarded.bind(cmd, guard.ReleaseHold)
+	cmd.Example = "  coffer recovery-point release-hold -g shop -v shop-vault -n shop latest"
 	return cmd
 }
 

@@ -227,6 +227,7 @@ func (p *program) readPolicy(file string) (body policyBody, err error) {
 func (p *program) newPolicyShow() *cobra.Command {
 	var at policyFlags
 	cmd := p.newShow("Show a backup policy", policyNoun(), located(p.atPolicy, &at))
+	cmd.Example = "  coffer backup-policy show -g shop -v shop-vault -n four-hourly -o yaml"
 	at.bind(p, cmd)
 	return cmd
 }
@@ -234,6 +235,7 @@ func (p *program) newPolicyShow() *cobra.Command {
 func (p *program) newPolicyList() *cobra.Command {
 	var at scopeFlags
 	cmd := p.newListBelow("List the policies of a Backup vault", policyNoun(), "/"+policyCollection, located(p.atVault, &at))
+	cmd.Example = "  coffer backup-policy list -g shop -v shop-vault"
 	at.bindVault(p, cmd)
 	return cmd
 }
@@ -241,6 +243,7 @@ func (p *program) newPolicyList() *cobra.Command {
 func (p *program) newPolicyDelete() *cobra.Command {
 	var at policyFlags
 	cmd := p.newRemoval("Delete a backup policy that nothing follows", policyNoun(), located(p.atPolicy, &at))
+	cmd.Example = "  coffer backup-policy delete -g shop -v shop-vault -n four-hourly"
 	at.bind(p, cmd)
 	return cmd
 }
@@ -249,6 +252,8 @@ func (p *program) newPolicyTemplate() *cobra.Command {
 	var datasource string
 	cmd := &cobra.Command{
 		Use: "get-default-policy-template", Short: "Print the policy that one begins with: every four hours, kept for seven days", Args: noArgs,
+		Example: `  coffer backup-policy get-default-policy-template > policy.yaml
+  coffer backup-policy create -g shop -v shop-vault -n four-hourly --policy policy.yaml`,
 		RunE: func(*cobra.Command, []string) error {
 			if !strings.EqualFold(datasource, clusterDatasource) {
 				return usageError{fmt.Errorf("--datasource-type %q is not known; use %s", datasource, clusterDatasource)}

@@ -65,6 +65,47 @@ func TestFlagsNameTheirValuesByOneWord(t *testing.T) {
 	}
 }
 
+// TestCommandsHaveExamples holds that whoever asks for help with what is done to vaults, policies, instances, recovery points, jobs and
+// alerts is shown a line to begin with, and that the command of that line is one.
+func TestCommandsHaveExamples(t *testing.T) {
+	root := newRoot(Config{Profiles: profile.Store{Dir: t.TempDir()}})
+	examples := 0
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		if !cmd.HasSubCommands() && cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(strings.ReplaceAll(cmd.Example, "\\\n", "")) {
+			words := strings.Fields(line)
+			examples++
+			found, rest, err := root.Find(words[1:])
+			if err != nil || words[0] != "coffer" || found.HasSubCommands() && !found.HasParent() {
+				t.Errorf("%s: the example %q: %v", cmd.CommandPath(), line, err)
+				continue
+			}
+			for _, word := range rest {
+				name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+				if strings.HasPrefix(word, "--") && found.Flag(name) == nil && found.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: the example %q: there is no flag --%s", cmd.CommandPath(), line, name)
+				}
+			}
+		}
+		for _, below := range cmd.Commands() {
+			look(below)
+		}
+	}
+	for _, name := range []string{"backup-vault", "backup-policy", "backup-instance", "recovery-point", "job", "alert", "resource-guard"} {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		look(cmd)
+	}
+	if examples < 40 {
+		t.Errorf("only %d examples were looked at", examples)
+	}
+}
+
 func TestBytesText(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 30: "5.0 GiB", 3 << 50: "3072.0 TiB"} {
 		if got := bytesText(n); got != want {

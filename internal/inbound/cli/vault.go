@@ -155,7 +155,9 @@ func (p *program) newVaultShow() *cobra.Command {
 }
 
 func (p *program) newVaultList() *cobra.Command {
-	return p.newListInGroups("List the Backup vaults of a resource group, or of the subscription", vaultNoun(), vaultCollection)
+	cmd := p.newListInGroups("List the Backup vaults of a resource group, or of the subscription", vaultNoun(), vaultCollection)
+	cmd.Example = "  coffer backup-vault list -g shop"
+	return cmd
 }
 
 func (p *program) newVaultDelete() *cobra.Command {
@@ -165,6 +167,7 @@ func (p *program) newVaultDelete() *cobra.Command {
 		Use: "delete", Short: "Delete a Backup vault that protects nothing, with its policies", Args: noArgs,
 		Long: `Delete a Backup vault that protects nothing, with its policies. Unless its soft delete is Off, it can be had again for as long as that says: see coffer
 backup-vault deleted.`,
+		Example: "  coffer backup-vault delete -g shop -v shop-vault",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atVault(cmd.Context(), at)
 			if err != nil {

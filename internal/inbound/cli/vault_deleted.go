@@ -135,6 +135,7 @@ func (p *program) newVaultDeletedShow() *cobra.Command {
 	var at deletedVaultFlags
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Show a deleted Backup vault",
+		Example: "  coffer backup-vault deleted show -l westeurope 0b0f7f5e-1b35-4d5c-9d0a-6f5f5c1d9a70",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, id, err := p.atDeletedVault(cmd, at)
 			if err != nil {

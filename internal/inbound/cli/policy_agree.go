@@ -3,11 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"github.com/coffer-backup/coffer/api/arm"
 	"github.com/coffer-backup/coffer/internal/coffer"
 )
 
@@ -21,17 +19,15 @@ func (a *agreement) bind(cmd *cobra.Command) {
 // given asks for the agreement if the change deletes recovery points at once; preview is the command that lists them. Where the server cannot
 // say what it deletes, the change is left to the server.
 func (a *agreement) given(ctx context.Context, p *program, s session, id, preview string, change any) error {
-	text, err := s.send(ctx, http.MethodPost, id+ownProvider+"previewChange", change)
+	told, err := s.changes(ctx, id, change)
 	switch {
 	case coffer.CodeOf(err) == coffer.CodeResourceNotFound:
 		return nil // What is not there yet changes nothing.
 	case err != nil:
 		p.told("What it does to recovery points could not be found out: %v.", err)
 		return nil
-	}
-	told, err := decodeAs[arm.PreviewedChanges](text)
-	if err != nil || told.Deleted == 0 {
-		return err
+	case told.Deleted == 0:
+		return nil
 	}
 	what := fmt.Sprintf("This deletes %d recovery points, for good: %s lists them.", told.Deleted, preview)
 	if a.yes {

@@ -169,15 +169,20 @@ policy says "coffer": {"existingRecoveryPoints": "Adopt"}. Nothing is changed by
 	return cmd
 }
 
-// previewChange asks what a change of a policy, or of the one that an instance follows, does to recovery points, and prints it.
-func (p *program) previewChange(ctx context.Context, s session, n noun, id string, change any) error {
+// changes asks what a change of a policy, or of the one that an instance follows, does to recovery points.
+func (s session) changes(ctx context.Context, id string, change any) (told arm.PreviewedChanges, err error) {
 	text, err := s.send(ctx, http.MethodPost, id+ownProvider+"previewChange", change)
 	if err != nil {
-		return fmt.Errorf("preview the change of %s %s: %w", n.name, catalogue.ID(id).Name(), err)
+		return told, err
 	}
-	told, err := decodeAs[arm.PreviewedChanges](text)
+	return decodeAs[arm.PreviewedChanges](text)
+}
+
+// previewChange prints what a change does to recovery points; the noun is what is changed.
+func (p *program) previewChange(ctx context.Context, s session, n noun, id string, change any) error {
+	told, err := s.changes(ctx, id, change)
 	if err != nil {
-		return err
+		return fmt.Errorf("preview the change of %s %s: %w", n.name, catalogue.ID(id).Name(), err)
 	}
 	return p.render(told, func() error { return p.printChanges(told) })
 }

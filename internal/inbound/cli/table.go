@@ -30,7 +30,7 @@ func (p *program) table(rows [][]string) error {
 }
 
 // fitted are the lines of a table that is too wide for a terminal: its last column, which has the texts, goes on in the next lines, or is
-// below its row if it would be too narrow. It is nil for a table that fits, or whose rows are not alike.
+// below its row if it would be too narrow. It is nil for a table that fits, whose last column has no long texts, or whose rows are not alike.
 func fitted(rows [][]string, width int) []string {
 	if len(rows) == 0 || len(rows[0]) < 2 {
 		return nil
@@ -49,7 +49,7 @@ func fitted(rows [][]string, width int) []string {
 	for _, w := range widths[:last] {
 		before += w + columnGap
 	}
-	if width == 0 || before+widths[last] <= width {
+	if width == 0 || before+widths[last] <= width || widths[last] <= leastText {
 		return nil
 	}
 	room, indent := width-before, before

@@ -59,7 +59,12 @@ a3      BackupMissed
 	}
 	var out bytes.Buffer
 	p := &program{Config: Config{Out: &out, Width: 10}}
-	if err := p.table([][]string{{"a", "b c d e f g h i j k"}, {"c"}}); err != nil || strings.Count(out.String(), "\n") != 2 {
-		t.Errorf("rows that are not alike: %v\n%s", err, out.String())
+	for name, rows := range map[string][][]string{
+		"rows that are not alike": {{"a", strings.Repeat("b ", leastText)}, {"c"}}, "no texts": {{"NAME", "STATE"}, {"a-vault-of-a-name", "being deleted"}},
+	} {
+		out.Reset()
+		if err := p.table(rows); err != nil || strings.Count(out.String(), "\n") != 2 {
+			t.Errorf("%s: %v\n%s", name, err, out.String())
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,14 +88,7 @@ func (p *program) completeAlerts(cmd *cobra.Command, _ []string, _ string) ([]st
 
 // alertID is the id of the alert that is meant.
 func (s session) alertID(ctx context.Context, f alertFlags) (string, error) {
-	if strings.HasPrefix(f.name, "/") {
-		return idOf("alert-id", f.name, alertCollection)
-	}
-	if err := checkSegment("alert-id", f.name); err != nil {
-		return "", err
-	}
-	vault, err := s.vaultID(ctx, f.scopeFlags)
-	return vault + ownProvider + alertCollection + "/" + f.name, err
+	return s.childID(ctx, f.scopeFlags, "alert-id", ownProvider+alertCollection, f.name)
 }
 
 // atAlert is the server, and the id of the alert that is meant there.

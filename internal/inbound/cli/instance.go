@@ -169,19 +169,12 @@ func (f *instanceFlags) bindOnly(p *program, cmd *cobra.Command, what string) {
 	mustComplete(cmd, "backup-instance-name", p.completeInstances)
 }
 
-// instanceID is the id of the backup instance that is meant. An id is taken for a name, too.
+// instanceID is the id of the backup instance that is meant.
 func (s session) instanceID(ctx context.Context, f instanceFlags) (string, error) {
 	if f.name == "" {
 		return "", usageError{errors.New("name the backup instance with --backup-instance-name; `coffer backup-instance list` shows them")}
 	}
-	if strings.HasPrefix(f.name, "/") {
-		return idOf("backup-instance-name", f.name, instanceCollection)
-	}
-	if err := checkSegment("backup-instance-name", f.name); err != nil {
-		return "", err
-	}
-	vault, err := s.vaultID(ctx, f.scopeFlags)
-	return vault + "/" + instanceCollection + "/" + f.name, err
+	return s.childID(ctx, f.scopeFlags, "backup-instance-name", "/"+instanceCollection, f.name)
 }
 
 // idOf is the id that somebody has given for a name: its type has to end as the collection does.

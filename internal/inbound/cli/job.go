@@ -297,14 +297,7 @@ func (p *program) completeJobs(cmd *cobra.Command, _ []string, _ string) ([]stri
 
 // jobID is the id of the job that is meant.
 func (s session) jobID(ctx context.Context, f jobFlags) (string, error) {
-	if strings.HasPrefix(f.name, "/") {
-		return idOf("job-id", f.name, jobCollection)
-	}
-	if err := checkSegment("job-id", f.name); err != nil {
-		return "", err
-	}
-	vault, err := s.vaultID(ctx, f.scopeFlags)
-	return vault + "/" + jobCollection + "/" + f.name, err
+	return s.childID(ctx, f.scopeFlags, "job-id", "/"+jobCollection, f.name)
 }
 
 // atJob is the server, and the id of the job that is meant there.

@@ -137,11 +137,7 @@ func (s session) policyID(ctx context.Context, f policyFlags) (string, error) {
 	if f.name == "" {
 		return "", usageError{errors.New("name the backup policy with --backup-policy-name; `coffer backup-policy list` shows them")}
 	}
-	if err := checkSegment("backup-policy-name", f.name); err != nil {
-		return "", err
-	}
-	vault, err := s.vaultID(ctx, f.scopeFlags)
-	return vault + "/" + policyCollection + "/" + f.name, err
+	return s.childID(ctx, f.scopeFlags, "backup-policy-name", "/"+policyCollection, f.name)
 }
 
 // atPolicy is the server, and the id of the policy that is meant there.
@@ -186,7 +182,7 @@ func (p *program) newPolicyCreate() *cobra.Command {
 					return err
 				}
 			}
-			return p.write(cmd.Context(), s, policyNoun(), write{method: http.MethodPut, id: id, body: body, doing: "create backup policy " + at.name})
+			return p.write(cmd.Context(), s, policyNoun(), write{method: http.MethodPut, id: id, body: body, doing: "create backup policy " + catalogue.ID(id).Name()})
 		},
 	}
 	at.bind(p, cmd)

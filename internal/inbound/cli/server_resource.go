@@ -259,6 +259,18 @@ func (s session) vaultID(ctx context.Context, f scopeFlags) (string, error) {
 	return group + "/" + vaultCollection + "/" + f.vault, err
 }
 
+// childID is the id of what has a name in the vault that is meant: path is where its collection is below that. An id is taken for a name, too.
+func (s session) childID(ctx context.Context, f scopeFlags, flag, path, name string) (string, error) {
+	if strings.HasPrefix(name, "/") {
+		return idOf(flag, name, path[strings.LastIndex(path, "/")+1:])
+	}
+	if err := checkSegment(flag, name); err != nil {
+		return "", err
+	}
+	vault, err := s.vaultID(ctx, f)
+	return vault + path + "/" + name, err
+}
+
 // subscriptionID is the id of the subscription that is meant: /subscriptions/GUID.
 func (s session) subscriptionID(ctx context.Context) (string, error) {
 	wanted := cmp.Or(s.subscription, s.profile.SubscriptionID)

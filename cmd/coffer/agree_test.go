@@ -33,6 +33,7 @@ func TestWhatAnotherPolicyDeletesIsAgreedTo(t *testing.T) {
 		{"other things of the instance", append(follow[:4:4], "--friendly-name", "x"), "", deletes, "PATCH " + instancePath, 0, ""},
 		{"a changed policy, nothing said", change, policyPath, deletes, "", 2, "This deletes 2 recovery points, for good: coffer backup-policy preview-change lists them. Go on? Say so with --yes"},
 		{"a changed policy, agreed", append(change, "--yes"), policyPath, deletes, "PUT " + policyPath, 0, "This deletes 2 recovery points, for good"},
+		{"what is no policy", change, policyPath, `{"error":{"code":"BMSUserErrorInvalidInput","message":"the backup policy is refused"}}`, "PUT " + policyPath, 0, ""},
 		{"a new policy", change, policyPath, "", "PUT " + policyPath, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -320,7 +320,7 @@ themselves, with --resource-guard-operation-requests.`,
 				return err
 			}
 			if len(ids) == 0 {
-				return usageError{errors.New("say what takes the guard's consent with --" + requestsFlag)}
+				return usageError{errors.New("say what takes the guard's consent with --" + requestsFlag + ": " + guard.DeleteInstance.Word + " or " + guard.Unguard.Word)}
 			}
 			reply, err := p.unlock(ctx, s, vault, ids, resource)
 			if err != nil {

@@ -106,7 +106,7 @@ func (f *instanceSpec) describe(ctx context.Context, p *program, cmd *cobra.Comm
 	follows, err := f.policy.given()
 	switch {
 	case f.cluster == "":
-		return made, usageError{errors.New("name the cluster with --cluster")}
+		return made, usageError{errors.New("name the cluster with --cluster; `coffer cluster list` shows them")}
 	case err != nil:
 		return made, err
 	case !follows:

@@ -20,9 +20,9 @@ func (a *agreement) bind(cmd *cobra.Command) {
 // say what it deletes, the change is left to the server.
 func (a *agreement) given(ctx context.Context, p *program, s session, id, preview string, change any) error {
 	told, err := s.changes(ctx, id, change)
-	switch {
-	case coffer.CodeOf(err) == coffer.CodeResourceNotFound:
-		return nil // What is not there yet changes nothing.
+	switch code := coffer.CodeOf(err); {
+	case code == coffer.CodeResourceNotFound, code == coffer.CodeInvalidInput:
+		return nil // What is not there yet changes nothing, and what is wrong is told once: when it is refused.
 	case err != nil:
 		p.told("What it does to recovery points could not be found out: %v.", err)
 		return nil

@@ -256,7 +256,7 @@ func TestContentsAreNotServedAtThePodsAddress(t *testing.T) {
 	}
 }
 
-// extensionPods are those of the extension that are not being deleted.
+// extensionPods are those of the extension that are not being deleted, and have not ended: a node that comes back may leave some behind.
 func extensionPods(t *testing.T) []corev1.Pod {
 	t.Helper()
 	pods, err := findExtension(t.Context())
@@ -269,7 +269,9 @@ func extensionPods(t *testing.T) []corev1.Pod {
 func findExtension(ctx context.Context) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := lab.client.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "coffer-extension"})
-	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }), err
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+	}), err
 }
 
 func TestEveryReplicaServesContents(t *testing.T) {

@@ -130,8 +130,15 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err := r.changeFinalizer(ctx, object, controllerutil.AddFinalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	config, closeLog := r.withLog(ctx, object)
-	defer closeLog()
+	config, kept := r.withLog(ctx, object)
+	defer kept.keep(ctx)()
+	persist = func(ctx context.Context) error {
+		if status.Phase.Final() {
+			// Whoever waits for the end of the run reads the log then.
+			kept.end(ctx, *status)
+		}
+		return r.persist(ctx, object)
+	}
 	config.Log.Info("run goes on", "step", r.kind.status(object).Step)
 	if status.Phase == "" {
 		r.Events.Eventf(object, nil, corev1.EventTypeNormal, "Started", "Run", "the extension has picked the run up")
@@ -152,7 +159,7 @@ func (r *runReconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) 
 	case err != nil:
 		return ctrl.Result{}, err
 	}
-	r.tellEnd(object, config.Log)
+	r.tellEnd(object)
 	if err := r.release(ctx, object); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -187,25 +194,24 @@ func (r *runReconciler[T]) release(ctx context.Context, object T) error {
 func (r *runReconciler[T]) holding(object T) bool { return r.kind.holds != nil && r.kind.holds(object) }
 
 // withLog is the flow's configuration with a log of its own for the run.
-func (r *runReconciler[T]) withLog(ctx context.Context, object T) (config flow.Config, stop func()) {
+func (r *runReconciler[T]) withLog(ctx context.Context, object T) (config flow.Config, kept *runLog) {
 	config = r.Flow
 	log := r.Log.With("kind", r.kind.name, "namespace", object.GetNamespace(), "name", object.GetName())
-	kept := newRunLog(r.Client, object, r.kind.name)
+	kept = newRunLog(r.Client, object, r.kind.name, log)
 	if err := kept.open(ctx); err != nil {
 		log.Warn("the run's earlier log is not kept", "error", err)
 	}
-	config.Log = slog.New(slog.NewMultiHandler(log.Handler(), kept.handler()))
+	config.Log = kept.log
 	config.Transcript = kept.transcript
 	if r.Failpoints {
 		config.Failpoint = func(ctx context.Context, point string) { r.failAt(ctx, object, point) }
 	}
-	return config, kept.keep(ctx, log)
+	return config, kept
 }
 
 // tellEnd tells everybody how a run has ended.
-func (r *runReconciler[T]) tellEnd(object T, log *slog.Logger) {
+func (r *runReconciler[T]) tellEnd(object T) {
 	status := r.kind.status(object)
-	log.Info("run ended", "phase", status.Phase, "reason", status.Reason, "message", status.Message, "warnings", status.WarningCount)
 	kind, note := corev1.EventTypeNormal, status.Message
 	if status.Phase != v1alpha1.RunCompleted {
 		kind = corev1.EventTypeWarning

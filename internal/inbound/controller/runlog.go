@@ -30,26 +30,32 @@ type runLog struct {
 	client client.Client
 	key    client.ObjectKey
 	owner  metav1.OwnerReference
+	// log is what the run logs to: this, and the extension's own log, which also says what became of this one.
+	log, own *slog.Logger
+	// ended says that the last line is written. One goroutine ends a run.
+	ended bool
+
+	// saving is held by who saves: of two at the same time, the older log might be the one that stays.
+	saving sync.Mutex
 
 	mu    sync.Mutex // guards all below
 	saved []byte
 	lines bytes.Buffer
 	full  bool
+	// unsaved says that there is what no save has stored.
+	unsaved bool
 }
 
-func newRunLog(c client.Client, object client.Object, kind string) *runLog {
-	return &runLog{
-		client: c,
-		key:    client.ObjectKey{Namespace: object.GetNamespace(), Name: v1alpha1.RunLogName(kind, object.GetName())},
+func newRunLog(c client.Client, object client.Object, kind string, own *slog.Logger) *runLog {
+	l := &runLog{
+		client: c, own: own,
+		key: client.ObjectKey{Namespace: object.GetNamespace(), Name: v1alpha1.RunLogName(kind, object.GetName())},
 		owner: metav1.OwnerReference{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: object.GetName(), UID: object.GetUID(),
 		},
 	}
-}
-
-// handler writes lines of text into the log.
-func (l *runLog) handler() slog.Handler {
-	return slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
+	l.log = slog.New(slog.NewMultiHandler(own.Handler(), slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	return l
 }
 
 // Write implements io.Writer.
@@ -58,6 +64,7 @@ func (l *runLog) Write(line []byte) (int, error) {
 	defer l.mu.Unlock()
 	if !l.full {
 		l.lines.Write(line)
+		l.unsaved = true
 	}
 	return len(line), nil
 }
@@ -113,13 +120,16 @@ func (l *runLog) owns(object corev1.ConfigMap) bool {
 
 // save makes the log durable, if there is anything new.
 func (l *runLog) save(ctx context.Context) error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	l.mu.Lock()
-	if l.lines.Len() == 0 {
+	if !l.unsaved {
 		l.mu.Unlock()
 		return nil
 	}
 	l.compress()
 	content := bytes.Clone(l.saved)
+	l.unsaved = false
 	l.mu.Unlock()
 	object := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
@@ -133,6 +143,9 @@ func (l *runLog) save(ctx context.Context) error {
 		err = l.client.Update(ctx, object)
 	}
 	if err != nil {
+		l.mu.Lock()
+		l.unsaved = true
+		l.mu.Unlock()
 		return fmt.Errorf("save the log of the run: %w", err)
 	}
 	return nil
@@ -140,7 +153,7 @@ func (l *runLog) save(ctx context.Context) error {
 
 // keep saves the log now and then until the returned function is called, which saves it once more. A log that cannot
 // be saved does not hold the run up: its lines are in the extension's own log as well.
-func (l *runLog) keep(ctx context.Context, log *slog.Logger) (stop func()) {
+func (l *runLog) keep(ctx context.Context) (stop func()) {
 	watched, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -152,7 +165,7 @@ func (l *runLog) keep(ctx context.Context, log *slog.Logger) (stop func()) {
 				return
 			case <-tick.C:
 				if err := l.save(watched); err != nil && watched.Err() == nil {
-					log.Warn("the run's log is not saved", "error", err)
+					l.own.Warn("the run's log is not saved", "error", err)
 				}
 			}
 		}
@@ -160,11 +173,24 @@ func (l *runLog) keep(ctx context.Context, log *slog.Logger) (stop func()) {
 	return func() {
 		cancel()
 		done.Wait()
-		// Also when the process is told to end.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := l.save(last); err != nil {
-			log.Warn("the run's log is not saved", "error", err)
-		}
+		l.saveLast(ctx)
 	}
+}
+
+// saveLast is save also when the process is told to end.
+func (l *runLog) saveLast(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := l.save(last); err != nil {
+		l.own.Warn("the run's log is not saved", "error", err)
+	}
+}
+
+// end writes the last line, how the run ends, and saves the log with it.
+func (l *runLog) end(ctx context.Context, status v1alpha1.RunStatus) {
+	if !l.ended {
+		l.ended = true
+		l.log.Info("run ended", "phase", status.Phase, "reason", status.Reason, "message", status.Message, "warnings", status.WarningCount)
+	}
+	l.saveLast(ctx)
 }

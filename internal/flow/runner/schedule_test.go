@@ -426,6 +426,41 @@ func TestRecoveryPointsAdoptAChangedPolicy(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotBackedUpAdoptsAChangedPolicyToo, and at once: of what is suspended recovery points expire meanwhile, and those that are to be kept for
+// longer would be gone by the time that it is resumed.
+func TestWhatIsNotBackedUpAdoptsAChangedPolicyToo(t *testing.T) {
+	for _, operation := range []protection.Operation{protection.SuspendBackups, protection.StopProtection} {
+		t.Run(string(operation), func(t *testing.T) {
+			w := newWorld(t)
+			w.until(w.Clock.Now())
+			w.days(5, 7)
+			if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, operation, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.until(day(7).Add(time.Hour))
+			w.put(policyID, strings.Replace(strings.Replace(policyBody, `"duration":"P7D"`, `"duration":"P20D"`, 1),
+				`{"properties":{`, `{"properties":{"coffer":{"existingRecoveryPoints":"Adopt"},`, 1))
+			w.until(day(7).Add(61 * time.Minute))
+			for _, p := range w.points() {
+				if want := p.Time.AddDate(0, 0, 20); !p.Expiry.Equal(want) {
+					t.Errorf("that of %s is kept until %s, want %s", p.Time, p.Expiry, want)
+				}
+			}
+			w.until(day(20))
+			w.expire()
+			if points := w.points(); len(points) != 3 {
+				t.Errorf("recovery points that are left: %d, want 3", len(points))
+			}
+			if n := w.audited("Microsoft.DataProtection/backupVaults/backupInstances/recoveryPoints/write"); n != 3 {
+				t.Errorf("each is written once, and audited: %d", n)
+			}
+			if names := w.scheduled(); len(names) != 3 {
+				t.Errorf("backups of the schedule: %v", names)
+			}
+		})
+	}
+}
+
 func TestAnObjectiveThatIsMissedIsAnAlert(t *testing.T) {
 	w := newWorld(t)
 	w.put(policyID, strings.Replace(policyBody, `{"properties":{`, `{"properties":{"coffer":{"recoveryPointObjective":"PT26H"},`, 1))
@@ -445,6 +480,26 @@ func TestAnObjectiveThatIsMissedIsAnAlert(t *testing.T) {
 	w.until(day(6).Add(10 * time.Hour))
 	if got := w.alerts(); got != "" {
 		t.Errorf("alerts after the next recovery point: %s", got)
+	}
+}
+
+// TestAnObjectiveThatWasMissedBeforeBackupsWereResumedIsNoAlert: from then on there is as long again for a good one.
+func TestAnObjectiveThatWasMissedBeforeBackupsWereResumedIsNoAlert(t *testing.T) {
+	w := newWorld(t)
+	w.put(policyID, strings.Replace(policyBody, `{"properties":{`, `{"properties":{"coffer":{"recoveryPointObjective":"PT26H"},`, 1))
+	w.until(w.Clock.Now())
+	w.until(day(6).Add(3 * time.Hour))
+	for _, o := range []protection.Operation{protection.SuspendBackups, protection.ResumeBackups} {
+		if got := w.alerts(); !strings.Contains(got, "RecoveryPointObjectiveMissed one") {
+			t.Fatalf("alerts before %s: %s", o, got)
+		}
+		if _, err := w.jobs.Protect(t.Context(), w.by, instanceID, o, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.until(w.Clock.Now().Add(2 * time.Hour))
+	}
+	if got := w.alerts(); strings.Contains(got, "Objective") {
+		t.Errorf("alerts once backups are resumed: %s", got)
 	}
 }
 

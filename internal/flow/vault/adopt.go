@@ -26,11 +26,14 @@ func policyMark(r catalogue.Resource) string {
 // keepTo does what the policy says beside its schedule: recovery points that there are adopt one that has changed, if it is for them too, and
 // there is an alert if the newest good one is older than its objective.
 func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled) error {
-	// Of an instance whose protection was stopped meanwhile, it is not known by which policy it was looked at last: it adopts this one.
+	// They do so also while nothing is backed up: of what is suspended they expire meanwhile, and of what is stopped once it is resumed.
 	if s.policy.Adopt && s.was.Policy != s.next.Policy {
 		if err := j.adopt(ctx, tx, s); err != nil {
 			return err
 		}
+	}
+	if s.idle {
+		return nil
 	}
 	if s.policy.Objective == nil {
 		return s.meets(ctx, tx, "there is no recoveryPointObjective any more")
@@ -62,7 +65,8 @@ func (j *Jobs) keepTo(ctx context.Context, tx catalogue.Tx, s *scheduled) error 
 // meets closes the alert of an instance that met no objective, once a change of its policy has it meet one. Without a change, it is the next
 // good backup that does.
 func (s *scheduled) meets(ctx context.Context, tx catalogue.Tx, reason string) error {
-	if s.was.Policy == s.next.Policy {
+	// One that had no schedule was suspended or stopped: what it missed before does not count.
+	if s.was.Policy == s.next.Policy && s.was.Schedule != "" {
 		return nil
 	}
 	return closeOver(ctx, tx, s.resource.ID, []alert.Over{{Kind: alert.ObjectiveMissed, Reason: reason}}, "the policy "+s.config.Policy.Name(), s.now)

@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-backup/coffer/internal/catalogue"
 	"github.com/coffer-backup/coffer/internal/coffer"
 	"github.com/coffer-backup/coffer/internal/decide/job"
+	"github.com/coffer-backup/coffer/internal/decide/protection"
 	"github.com/coffer-backup/coffer/internal/decide/schedule"
 )
 
@@ -62,6 +63,8 @@ type scheduled struct {
 	protected
 	// since is when it began to be protected.
 	now, since time.Time
+	// idle says that it backs up nothing now, for it is suspended or stopped.
+	idle bool
 	// was is what was due, and next what is due after the look.
 	was, next catalogue.Due
 	due       schedule.Due
@@ -90,6 +93,8 @@ func (j *Jobs) beginDue(ctx context.Context, tx catalogue.Tx, instances []catalo
 			if err := j.keepTo(ctx, tx, s); err != nil {
 				return nil, err
 			}
+		}
+		if s.next.Policy != "" && !s.idle {
 			if err := j.reportAhead(ctx, tx, s); err != nil {
 				return nil, err
 			}
@@ -140,13 +145,16 @@ func (c *commons) readSchedules(ctx context.Context, instances []catalogue.ID, n
 func (c *commons) readSchedule(ctx context.Context, due catalogue.Due, r catalogue.Resource, now time.Time) (*scheduled, error) {
 	s := &scheduled{now: now, was: due, next: catalogue.Due{Instance: due.Instance, At: now.Add(idleLook), Slot: due.Slot}}
 	record, err := ProtectionOf(r)
-	if err != nil || !record.State.Schedules() || record.Deleting {
+	if err != nil || record.Deleting || record.State == protection.SoftDeleted {
 		return s, err
 	}
 	if s.protected, err = c.protectedOf(ctx, r); err != nil {
 		return s, err
 	}
 	s.since, s.next.Policy = record.Since, policyMark(s.keptPolicy)
+	if s.idle = !record.State.Schedules(); s.idle {
+		return s, nil
+	}
 	s.comeBack()
 	s.follow()
 	if !s.due.Look.IsZero() {

@@ -305,8 +305,8 @@ func (p *program) newGuardUnlock() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "unlock", Short: "Get a resource guard's consent to one deletion, for a quarter of an hour", Args: noArgs,
 		Long: `Get a resource guard's consent to one deletion that it covers, for a quarter of an hour: for clients that delete by requests that cannot name the
-guard's operation request. Nothing is deleted by this command. The consent is for you alone, for one deletion, and for as long as you have your role at the guard. The delete commands of this program do so by
-themselves, with --resource-guard-operation-requests.`,
+guard's operation request. Nothing is deleted by this command. The consent is for you alone, for one deletion, and for as long as you have your role at
+the guard. The delete commands of this program get it by themselves, with --resource-guard-operation-requests.`,
 		Example: `  coffer resource-guard unlock -g shop -v shop-vault --resource-guard-operation-requests DeleteBackupInstance \
     --resource-to-be-deleted /subscriptions/.../backupVaults/shop-vault/backupInstances/shop`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -315,12 +315,15 @@ themselves, with --resource-guard-operation-requests.`,
 			if err != nil {
 				return err
 			}
+			if len(f.requests) == 0 {
+				return usageError{errors.New("say what takes the guard's consent with --" + requestsFlag + ": " + guard.DeleteInstance.Word + " or " + guard.Unguard.Word)}
+			}
+			if _, err := s.readMapping(ctx, vault, ": nothing needs its consent"); err != nil {
+				return err
+			}
 			ids, err := f.named(ctx, s, vault)
 			if err != nil {
 				return err
-			}
-			if len(ids) == 0 {
-				return usageError{errors.New("say what takes the guard's consent with --" + requestsFlag + ": " + guard.DeleteInstance.Word + " or " + guard.Unguard.Word)}
 			}
 			reply, err := p.unlock(ctx, s, vault, ids, resource)
 			if err != nil {

@@ -52,7 +52,7 @@ func (f *guardedFlags) named(ctx context.Context, s session, vault string) ([]st
 			return nil, usageError{fmt.Errorf("--%s %.80q is no critical operation: write the id of an operation request, or some of %s", requestsFlag, text, strings.Join(guardWords(guard.Operations()), ", "))}
 		}
 		if over == "" {
-			v, err := s.readMapping(ctx, vault)
+			v, err := s.readMapping(ctx, vault, ": leave --"+requestsFlag+" out")
 			if err != nil {
 				return nil, err
 			}
@@ -116,11 +116,11 @@ func (s session) unguarded(ctx context.Context, vault, todo string) error {
 	return errors.New("the Backup vault " + catalogue.ID(vault).Name() + " is under no resource guard" + todo)
 }
 
-// readMapping reads by what a vault is under a resource guard.
-func (s session) readMapping(ctx context.Context, vault string) (mappingView, error) {
+// readMapping reads by what a vault is under a resource guard; todo is told of one that is under none.
+func (s session) readMapping(ctx context.Context, vault, todo string) (mappingView, error) {
 	reply, err := s.Do(ctx, Call{Method: http.MethodGet, Path: vault + mappingPath})
 	if coffer.CodeOf(err) == coffer.CodeResourceNotFound {
-		return mappingView{}, s.unguarded(ctx, vault, ": leave --"+requestsFlag+" out")
+		return mappingView{}, s.unguarded(ctx, vault, todo)
 	}
 	if err != nil {
 		return mappingView{}, err

@@ -96,15 +96,16 @@ like an expired recovery point, with its snapshots: it is a pending deletion unt
 		},
 	}
 	at.bindVault(p, cmd)
-	bindListedCluster(cmd, &cluster)
+	p.bindListedCluster(cmd, &cluster)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 
 // bindListedCluster is for commands on what a list of a vault says of one cluster.
-func bindListedCluster(cmd *cobra.Command, cluster *string) {
+func (p *program) bindListedCluster(cmd *cobra.Command, cluster *string) {
 	cmd.Flags().StringVar(cluster, "cluster", "", "cluster, by its name in the list, or by its id")
 	cmd.Flags().StringVar(cluster, "cluster-id", "", "the same as --cluster")
+	mustComplete(cmd, "cluster", p.completeClusters)
 }
 
 // listedCluster is the id of a cluster that is named by its id, or by its name in what a command lists: one that is gone is listed

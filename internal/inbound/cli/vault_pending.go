@@ -92,7 +92,7 @@ the vault knows nothing of them any more. Until then, the vault cannot be delete
 		},
 	}
 	at.bindVault(p, cmd)
-	bindListedCluster(cmd, &cluster)
+	p.bindListedCluster(cmd, &cluster)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

@@ -26,7 +26,8 @@ func (k *Keeper) PointKept(ctx context.Context, instance catalogue.ID, name stri
 		}
 		why, err := k.whyKept(ctx, v, instance, own)
 		if err != nil {
-			return point, err
+			// What else there is to know of it does not depend on that. If it was the database, nothing is answered.
+			why = "it cannot be said what keeps it: " + err.Error()
 		}
 		point.Body, err = jsonpatch.MergePatch(point.Body, facts(object{"coffer": object{"kept": why}}))
 		return point, err

@@ -1,10 +1,14 @@
 package arm
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coffer-backup/coffer/internal/catalogue"
 )
 
 // TestARecoveryPointSaysWhatKeepsIt: until its time is up that is its rule, and after that whatever else holds it, as things are when it is asked for.
@@ -50,5 +54,17 @@ func TestARecoveryPointSaysWhatKeepsIt(t *testing.T) {
 	// It is of the moment, so it is nowhere but where it was asked for.
 	if listed := w.must(http.StatusOK, http.MethodGet, instanceID+"/recoveryPoints"+version, ""); strings.Contains(listed.text, `"kept"`) {
 		t.Errorf("listed: %s", listed.text)
+	}
+	// Whatever else cannot be read, the recovery point can.
+	w.write(func(ctx context.Context, tx catalogue.Tx) error {
+		r, err := tx.Resource(ctx, instanceID)
+		if err == nil {
+			r.Facts = json.RawMessage("[]")
+			_, err = tx.PutResource(ctx, r, catalogue.Condition{})
+		}
+		return err
+	})
+	if got := kept("newer"); !strings.HasPrefix(got, "it cannot be said what keeps it: ") || !strings.Contains(got, instanceID) {
+		t.Errorf("its instance cannot be read: %q", got)
 	}
 }

@@ -55,6 +55,8 @@ type Point struct {
 	VaultBytes int64
 	// Body are the properties as they are shown.
 	Body json.RawMessage
+	// Mark is another one each time that it is written. It is read with Until, and not written.
+	Mark int64
 }
 
 // PointID names a recovery point.
@@ -76,15 +78,15 @@ type PointQuery struct {
 	From, To time.Time
 	// After is the last recovery point of the page before.
 	After *PointCursor
-	// Bare leaves out Body, but of those that are DueBy Until.
+	// Bare leaves out Body, but of those that are DueBy Until. With Until, Mark is read as well.
 	Bare  bool
 	Until time.Time
 	// Limit is how many at most, 1 to 1,000.
 	Limit int
 }
 
-// PointMark is of all recovery points of an instance: Count is how many there are, and Sum, but for a chance of one in 4,000,000,000,000, another one
-// once any of them has changed.
+// PointMark is of all recovery points of an instance: Count is how many there are, and Sum, which is that of their Marks, is another one, but for a
+// chance of one in 4,000,000,000,000, once any of them has changed.
 type PointMark struct{ Count, Sum int64 }
 
 // PointCursor is a place in the order of PointQuery.

@@ -53,6 +53,9 @@ func (j *Jobs) Expire(ctx context.Context, instances ...catalogue.ID) (expired [
 		if err := tx.Turn(ctx); err != nil {
 			return err
 		}
+		if err := seen.look(ctx, tx, left); err != nil {
+			return err
+		}
 		c := newCommons(tx)
 		gone, err := judgePoints(ctx, c, left, seen, now)
 		if err != nil {
@@ -90,9 +93,6 @@ func judgePoints(ctx context.Context, c *commons, instances []catalogue.ID, seen
 	}
 	readers, err := readersOf(ctx, c.view, instances...)
 	if err != nil {
-		return nil, err
-	}
-	if err := seen.look(ctx, c.view, instances); err != nil {
 		return nil, err
 	}
 	gone := make([]letGo, len(instances))

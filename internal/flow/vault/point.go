@@ -79,6 +79,8 @@ type points struct {
 	kept   []catalogue.Point
 	judged []retention.Point
 	lost   []lostPoint
+	// mark is that of all of them, of agedPoints only.
+	mark catalogue.PointMark
 }
 
 // allPoints are the recovery points of an instance.

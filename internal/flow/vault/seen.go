@@ -16,7 +16,8 @@ const mostSeen = 10_000
 // only where they have changed meanwhile: writers wait for each other.
 type seenPoints struct {
 	// until is by when their time is to be up, of those that are read whole.
-	until     time.Time
+	until time.Time
+	// marks are those that the instances have now, as far as was asked.
 	marks     map[string]catalogue.PointMark
 	instances map[string]seenInstance
 	count     int
@@ -31,7 +32,7 @@ type seenInstance struct {
 	judged []retention.Point
 }
 
-// look reads whether recovery points of some instances have changed. It is called in each transaction before read is.
+// look reads whether recovery points of some instances have changed. It is called in each transaction after the first, before read is.
 func (s *seenPoints) look(ctx context.Context, v catalogue.View, instances []catalogue.ID) (err error) {
 	s.marks, err = v.PointMarks(ctx, instances...)
 	return err
@@ -39,8 +40,7 @@ func (s *seenPoints) look(ctx context.Context, v catalogue.View, instances []cat
 
 // read are all recovery points of an instance that can be read, and the same as the rules see them. They are the caller's.
 func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID) ([]catalogue.Point, []retention.Point, error) {
-	mark := s.marks[id.Key()]
-	if seen, known := s.instances[id.Key()]; known && seen.mark == mark {
+	if seen, known := s.instances[id.Key()]; known && seen.mark == s.marks[id.Key()] {
 		return slices.Clone(seen.kept), slices.Clone(seen.judged), nil
 	}
 	all, err := agedPoints(ctx, v, id, s.until)
@@ -52,7 +52,7 @@ func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID
 	}
 	if s.count+len(all.kept) <= mostSeen {
 		s.count += len(all.kept)
-		s.instances[id.Key()] = seenInstance{mark, slices.Clone(all.kept), slices.Clone(all.judged)}
+		s.instances[id.Key()] = seenInstance{all.mark, slices.Clone(all.kept), slices.Clone(all.judged)}
 	}
 	return all.kept, all.judged, nil
 }
@@ -62,6 +62,8 @@ func (s *seenPoints) read(ctx context.Context, v catalogue.View, id catalogue.ID
 func agedPoints(ctx context.Context, v catalogue.View, id catalogue.ID, until time.Time) (all points, err error) {
 	err = pagesOfPoints(ctx, v, catalogue.PointQuery{Instance: id, Bare: true, Until: until}, func(page []catalogue.Point) (bool, error) {
 		for _, point := range page {
+			all.mark.Count++
+			all.mark.Sum += point.Mark
 			if point.DueBy(until) {
 				all.read(point)
 			} else {

@@ -17,7 +17,7 @@ func (v *view) CopiesDue(ctx context.Context, until time.Time, limit int) ([]cat
 	err := v.each(ctx, "read what is to be copied to the vault tier", func(row scanner) error {
 		var p catalogue.Point
 		var instance catalogue.ID
-		err := scanBarePoint(&p, "")(suffixed{row, &instance})
+		err := scanBarePoint(&p, "")(suffixed{row, []any{&instance}})
 		p.Instance = instance
 		found = append(found, p)
 		return err

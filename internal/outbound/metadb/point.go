@@ -60,7 +60,7 @@ func (v *view) Points(ctx context.Context, q catalogue.PointQuery) ([]catalogue.
 	case q.Bare && q.Until.IsZero():
 		columns, scan = barePointColumns, scanBarePoint
 	case q.Bare:
-		columns = barePointColumns + ", " + f.value("CASE WHEN expiry <= ? OR vault_expiry <= ? THEN body END", micros(q.Until), micros(q.Until))
+		columns, scan = barePointColumns+", mark, "+f.value("CASE WHEN expiry <= ? OR vault_expiry <= ? THEN body END", micros(q.Until), micros(q.Until)), scanAgedPoint
 	}
 	var found []catalogue.Point
 	err = v.each(ctx, "read recovery points", func(row scanner) error {
@@ -125,7 +125,16 @@ func (v *view) Expiring(ctx context.Context, until time.Time, after string, limi
 func scanPoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
 	return func(row scanner) error {
 		var contents []byte
-		err := scanBarePoint(p, instance)(suffixed{row, &contents})
+		err := scanBarePoint(p, instance)(suffixed{row, []any{&contents}})
+		p.Body = body(contents)
+		return err
+	}
+}
+
+func scanAgedPoint(p *catalogue.Point, instance catalogue.ID) func(scanner) error {
+	return func(row scanner) error {
+		var contents []byte
+		err := scanBarePoint(p, instance)(suffixed{row, []any{&p.Mark, &contents}})
 		p.Body = body(contents)
 		return err
 	}
@@ -142,14 +151,14 @@ func scanBarePoint(p *catalogue.Point, instance catalogue.ID) func(scanner) erro
 	}
 }
 
-// suffixed is a row that has one column more, after all others.
+// suffixed is a row that has some columns more, after all others.
 type suffixed struct {
 	row  scanner
-	last any
+	last []any
 }
 
 // Scan implements scanner.
-func (s suffixed) Scan(to ...any) error { return s.row.Scan(append(to, s.last)...) }
+func (s suffixed) Scan(to ...any) error { return s.row.Scan(append(to, s.last...)...) }
 
 // PutPoint creates or replaces one.
 func (t *transaction) PutPoint(ctx context.Context, p catalogue.Point) error {
